@@ -1,0 +1,76 @@
+"""What a user waits for outside the kernel: import, first call with a compiler, first call from a warm cache, one call.
+
+Each figure but the last comes from new processes, because only a new process imports and compiles anything.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import timeit
+
+import numpy as np
+
+IMPORT = "import time, numpy; t = time.perf_counter(); import rowfold; print(time.perf_counter() - t)"
+FIRST_CALL = """
+import time, numpy, rowfold
+x = numpy.linspace(-4, 4, 64 * 1000, dtype=numpy.float32).reshape(64, 1000)
+t = time.perf_counter()
+rowfold.library.softmax(x)
+print(time.perf_counter() - t)
+"""
+
+
+def in_new_process(code: str, cache: str) -> float:
+    """The seconds that `code` prints, run with its own cache directory."""
+    environment = os.environ | {"ROWFOLD_CACHE_DIR": cache}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def import_time(repeats: int = 15) -> dict[str, float]:
+    """Milliseconds that `import rowfold` takes where numpy is already imported."""
+    with tempfile.TemporaryDirectory() as cache:
+        return summary([in_new_process(IMPORT, cache) for _ in range(repeats)])
+
+
+def first_call(repeats: int = 5) -> dict[str, float]:
+    """Milliseconds of the first call of a process whose cache is empty: plan, emit, compile, load, call."""
+    times = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as cache:
+            times.append(in_new_process(FIRST_CALL, cache))
+    return summary(times)
+
+
+def warm_call(repeats: int = 9) -> dict[str, float]:
+    """Milliseconds of the first call of a process that finds its kernel in the cache."""
+    with tempfile.TemporaryDirectory() as cache:
+        in_new_process(FIRST_CALL, cache)
+        return summary([in_new_process(FIRST_CALL, cache) for _ in range(repeats)])
+
+
+def call_overhead(number: int = 20000, repeats: int = 9) -> dict[str, float]:
+    """Milliseconds of one call at (1, 16), where nearly everything is overhead."""
+    from rowfold.library import softmax
+
+    x = np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 16)
+    y = np.empty_like(x)
+    softmax(x, out=y)
+    return summary([t / number for t in timeit.repeat(lambda: softmax(x, out=y), number=number, repeat=repeats)])
+
+
+def summary(seconds: list[float]) -> dict[str, float]:
+    """Minimum and median, in milliseconds."""
+    return {"min_ms": min(seconds) * 1e3, "median_ms": statistics.median(seconds) * 1e3}
+
+
+MEASURES = {
+    "import rowfold, above numpy": import_time,
+    "first call, empty cache": first_call,
+    "first call, warm cache": warm_call,
+    "one call at (1, 16)": call_overhead,
+}

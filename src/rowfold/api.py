@@ -1,0 +1,272 @@
+"""The house on one page: trace -> simplify -> plan -> lower -> emit -> compile -> load -> call.
+
+`Kernel` is what `rf.kernel` returns. Each stage is a pure function of the one before it, except compiling and loading:
+
+    trace      row function                  -> Program   codegen/trace.py
+    simplify   Program                       -> Program   codegen/simplify.py, predicate.py
+    make_plan  Program, shape, Machine       -> Plan      codegen/planner.py
+    lower      Plan                          -> Kernel    codegen/lower (loops)
+    emit       loops                         -> Source    codegen/emit_c.py, templates
+    load       Source                        -> Loaded    runtime
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+import numpy as np
+
+from . import config as configuration
+from .codegen.ir import Program, Type
+from .codegen.machine import Machine
+from .codegen.plan import Plan
+from .codegen.planner import make_plan
+from .codegen.predicate import under_where, with_ignored
+from .codegen.simplify import simplify
+from .codegen.trace import MISSING, inline, is_traced, parameters, settings_of, trace
+from .config import Config
+from .errors import CompileError, IsaError, LoadError, PlanError
+from .runtime import cache, cpu
+from .runtime.call import Argument, Caller, CallSpec, FloatSetting, HasLoop, Remembering, Result
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+from . import __version__ as VERSION
+_NAMES: Mapping[str, str] = {"f": "f32", "d": "f64"}
+
+
+class Kernel(Remembering, Generic[P, R]):
+    """A row function as a callable over arrays, compiled on first use for each dtype and plan.
+
+    Calling it: `k(*arrays, axis=-1, out=None, where=None, dtype=None, keepdims=False, threads=None, **settings)`.
+    """
+
+    def __init__(
+        self, fn: Callable[P, R], *, name: str | None = None, masked: float = 0.0, chosen: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        functools.update_wrapper(self, fn)
+        self.__signature__ = inspect.signature(fn)
+        self.name = name or fn.__name__
+        self.masked = masked
+        self._fn = fn
+        self._chosen = dict(chosen or {})
+        self._parameters = parameters(fn)
+        self._settings = settings_of(fn)
+        self._static = {s.name: s for s in self._settings if s.static}
+        self._callers: dict[tuple[object, ...], Caller] = {}
+        self._plans: dict[tuple[object, ...], HasLoop] = {}
+        self._loops: dict[tuple[str, Config], HasLoop] = {}
+
+    def __repr__(self) -> str:
+        return f"<rowfold kernel {self.name}{self.__signature__}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._fn.__module__, self._fn.__qualname__, self.name, self.masked, self._chosen)
+
+    # calling
+
+    def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+        """A call that is not known yet: traced rows are inlined, arrays go to the caller of these settings."""
+        if any(map(is_traced, arrays)) or any(map(is_traced, options.values())):
+            return inline(self._fn, arrays, options), None
+        static = {name: s.check(options.pop(name)) for name, s in self._static.items() if name in options}
+        threads = self._chosen.get("threads")
+        if threads is not None:
+            options.setdefault("threads", threads)
+        return self._caller(static).careful(arrays, out, options)
+
+    def _caller(self, static: dict[str, object]) -> Caller:
+        values = self._static_values(static)
+        key = tuple((type(v), v) for v in values.values())
+        if key not in self._callers:
+            self._callers[key] = Caller(self._spec(values), functools.partial(self._compiled, values))
+        return self._callers[key]
+
+    def _static_values(self, given: Mapping[str, object]) -> dict[str, object]:
+        for name in given:
+            if name not in self._static:
+                raise TypeError(f"{self.name}: there is no setting {name!r} that specializes")
+        missing = [n for n, s in self._static.items() if n not in given and s.default is MISSING]
+        if missing:
+            raise TypeError(f"{self.name} needs the setting {missing[0]!r}: it has no default")
+        return {name: given.get(name, s.default) for name, s in self._static.items()}
+
+    def _spec(self, values: Mapping[str, object]) -> CallSpec:
+        def results(given: frozenset[str], booleans: frozenset[str]) -> tuple[Result, ...]:
+            program = self._program(values, given, booleans, has_where=False)
+            return tuple(Result(program.is_row(o.ref), o.dtype or _kind(program.types[o.ref])) for o in program.outputs)
+
+        floats = (s for s in self._settings if not s.static)
+        return CallSpec(
+            self.name,
+            tuple(Argument(p.name, p.role.value, p.ignore, p.optional) for p in self._parameters),  # type: ignore[arg-type]
+            tuple(FloatSetting(s.name, _default(s.default), s.low, s.high, s.open) for s in floats),
+            results,
+            self.masked,
+        )
+
+    # the stages
+
+    @functools.cached_property
+    def _programs(self) -> dict[tuple[object, ...], Program]:
+        return {}
+
+    def _program(
+        self, values: Mapping[str, object], given: frozenset[str], booleans: frozenset[str], *, has_where: bool
+    ) -> Program:
+        """The canonical program for these settings and present parameters."""
+        key = (tuple((type(v), v) for v in values.values()), given, booleans, has_where)
+        if key not in self._programs:
+            optional = given & {p.name for p in self._parameters if p.optional}
+            traced = trace(
+                self._fn, name=self.name, settings=values, given=frozenset(optional), kinds=dict.fromkeys(booleans, "bool")
+            )
+            whole = under_where(traced, self.masked) if has_where else traced
+            self._programs[key] = simplify(with_ignored(whole))
+        return self._programs[key]
+
+    def _compiled(
+        self, values: Mapping[str, object], dtype: np.dtype[Any], n: int, rows: int, given: frozenset[str],
+        has_where: bool, booleans: frozenset[str],
+    ) -> HasLoop:  # fmt: skip
+        """The loop for a call: from memory, from the cache, or planned, emitted and compiled now."""
+        config = configuration.resolve(self._chosen)
+        key = (tuple((type(v), v) for v in values.values()), dtype.char, n, rows, given, has_where, booleans, config)
+        if key not in self._plans:
+            program = self._program(values, given, booleans, has_where=has_where)
+            plan = plan_for(program, _NAMES[dtype.char], n, rows, config)
+            self._plans[key] = self._loop(plan, config)
+        return self._plans[key]
+
+    def _loop(self, plan: Plan, config: Config) -> HasLoop:
+        from .build import loop_of, plan_key
+
+        key = (plan_key(plan), config)
+        if key not in self._loops:
+            self._loops[key] = loop_of(plan, key[0], config)
+        return self._loops[key]
+
+    # looking
+
+    def plan(
+        self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, given: Any = (), **settings: Any
+    ) -> Plan:
+        """The plan for the first row argument's shape. Raises PlanError when the strategy asked for has none."""
+        rows, n = _rows_and_length(shape, axis)
+        static = {k: v for k, v in settings.items() if k in self._static}
+        program = self._program(self._static_values(static), frozenset(given), frozenset(), has_where=False)
+        name = _NAMES[np.result_type(np.dtype(dtype), np.float32).char]
+        return plan_for(program, name, n, rows, configuration.resolve(self._chosen))
+
+    def explain(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
+        """The plan in words: `str()` for a terminal, `_repr_html_()` for a notebook."""
+        from .explain import Explanation
+
+        return Explanation(self.plan(shape, dtype, axis, **more), shape)
+
+    def stages(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
+        """A lazy mapping with every stage as text: program, plan, c, llvm, mlir, asm."""
+        from .explain import Stages
+
+        return Stages(self.plan(shape, dtype, axis, **more), configuration.resolve(self._chosen))
+
+    def using(self, **chosen: Any) -> Kernel[P, R]:
+        """The same kernel under other options (strategy, isa, backend, threads); errors come from the call."""
+        merged = {**self._chosen, **{k: v for k, v in chosen.items() if v is not None}}
+        configuration.Config().changed(**merged)
+        return Kernel(self._fn, name=self.name, masked=self.masked, chosen=merged)
+
+    def cffi(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
+        """`(ffi, lib)`: the compiled functions with the emitted header's declarations."""
+        loop = self._loop(self.plan(shape, dtype, axis, **more), configuration.resolve(self._chosen))
+        if not isinstance(loop, cache.Loaded):
+            raise LoadError(f"{self.name}: there is no compiled function to hand out; no C compiler was found")
+        return loop.cffi()
+
+    def warm(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> None:
+        """Compile now what the first call of this shape would compile."""
+        self._loop(self.plan(shape, dtype, axis, **more), configuration.resolve(self._chosen))
+
+    def reference(self, *arrays: Any, axis: Any = -1, where: Any = None, keepdims: bool = False, **settings: Any) -> Any:
+        """The row function itself on float64 copies, row by row."""
+        from .reference import reference
+
+        return reference(self, arrays, axis, where, keepdims, settings)
+
+    def check(self, *arrays: Any, **settings: Any) -> Any:
+        """Runs the kernel against the oracle: the float64 interpreter with error bounds (longdouble for float64)."""
+        from .reference import check
+
+        return check(self, arrays, settings)
+
+
+def plan_for(program: Program, dtype: str, n: int, rows: int, config: Config) -> Plan:
+    """The plan under a configuration, on this machine."""
+    isa = host_isa(config)
+    return make_plan(program, dtype=dtype, isa=isa, n=n, rows=max(rows, 1), strategy=config.strategy, machine=machine())
+
+
+def host_isa(config: Config) -> str:
+    """The instruction set to emit for. IsaError when this CPU lacks what was asked for."""
+    mine = cpu.host_isas()
+    if config.isa == "auto":
+        return mine[0]
+    if config.isa not in mine:
+        raise IsaError(f"isa={config.isa!r}: this CPU can run {', '.join(mine)}")
+    return config.isa
+
+
+@functools.cache
+def machine() -> Machine:
+    """This machine as the planner sees it: cache sizes from the system, the rest by default."""
+    found = cpu.caches()
+    return Machine(found.l1 or 32 << 10, found.l2 or 1 << 20, found.l3 or 32 << 20)
+
+
+def _rows_and_length(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
+    if not shape:
+        return 1, 1
+    n = shape[axis]
+    return int(np.prod(shape)) // max(n, 1), n
+
+
+def _kind(kind: Type) -> str | None:
+    return {Type.BOOL: "bool", Type.INT: "int64", Type.FLOAT: None}[kind]
+
+
+def _default(value: object) -> float | None:
+    return None if value is MISSING else float(value)  # type: ignore[arg-type]
+
+
+def _restore(module: str, qualname: str, name: str, masked: float, chosen: Mapping[str, Any]) -> Kernel[Any, Any]:
+    """A pickled kernel, found again by the name of its row function."""
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    fn = found.__wrapped__ if isinstance(found, Kernel) else found
+    return Kernel(fn, name=name, masked=masked, chosen=chosen)
+
+
+@overload
+def kernel(fn: Callable[P, R], /) -> Kernel[P, R]: ...
+@overload
+def kernel(*, name: str | None = None, masked: float = 0.0) -> Callable[[Callable[P, R]], Kernel[P, R]]: ...
+def kernel(fn: Any = None, /, *, name: str | None = None, masked: float = 0.0) -> Any:
+    """Makes a kernel of a row function: `@rf.kernel`, `@rf.kernel(name=, masked=)` or `rf.kernel(fn)`.
+
+    Raises TypeError for a signature that is none of a kernel. Nothing is traced or compiled before the first use.
+    """
+    if fn is None:
+        return lambda f: Kernel(f, name=name, masked=masked)
+    return Kernel(fn, name=name, masked=masked)
+
+
+__all__ = ["CompileError", "Kernel", "PlanError", "kernel", "warnings"]

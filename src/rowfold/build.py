@@ -1,0 +1,142 @@
+"""Plan -> loop: from the cache, by the C compiler, or by NumPy when there is none."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+import warnings
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from .codegen.interpret import interpret
+from .codegen.ir import Role
+from .codegen.plan import Plan, describe
+from .codegen.source import Source
+from .config import Config
+from .errors import CompileError, PlanError
+from .runtime import cache
+from .runtime.call import HasLoop
+
+from . import __version__ as VERSION
+
+
+def plan_key(plan: Plan) -> str:
+    """Everything that decides the emitted text, and nothing that does not: the row length is not in it."""
+    parts = (VERSION, _templates(), plan.name, plan.dtype, plan.isa, plan.strategy, plan.sweeps, plan.groups)
+    text = repr((*parts, plan.program.nodes, plan.program.names, plan.program.outputs))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def _templates() -> str:
+    """A digest of the templates and of the modules that read them: an edited vocabulary is a new kernel."""
+    digest = hashlib.sha256()
+    for folder in ("templates", "templates/isa", "codegen", "codegen/lower", "codegen/mathlib"):
+        entries = sorted(resources.files("rowfold").joinpath(folder).iterdir(), key=lambda e: e.name)
+        for entry in entries:
+            if entry.is_file() and not entry.name.endswith(".pyc"):
+                digest.update(entry.name.encode() + entry.read_bytes())
+    return digest.hexdigest()
+
+
+def source_of(plan: Plan) -> Source:
+    """The C of a plan."""
+    from .codegen.emit_c import emit
+    from .codegen.loops import with_banner
+    from .codegen.lower.kernel import lower
+
+    signature, types = gufunc(plan)
+    banner = tuple(describe(plan, brief=True))
+    return emit(with_banner(lower(plan), banner), plan.isa, plan.strategy, VERSION, signature, types)
+
+
+def gufunc(plan: Plan) -> tuple[str, str]:
+    """The signature and type characters of the loop: inputs, settings, outputs."""
+    program = plan.program
+    real = {"f32": "f", "f64": "d"}[plan.dtype]
+    kinds = {Role.ROW: real, Role.MASK: "?", Role.INT_ROW: "l", Role.SCALAR: "d", Role.INDEX: "l"}
+    wide = (Role.ROW, Role.MASK, Role.INT_ROW)
+    inputs = [("(n)" if i.role in wide else "()", kinds[i.role]) for _, i in program.inputs]
+    inputs += [("()", "d") for _ in program.params]
+    outputs = [("(n)" if program.is_row(o.ref) else "()", real) for o in program.outputs]
+    shape = f"{','.join(s for s, _ in inputs)}->{','.join(s for s, _ in outputs)}"
+    return shape, "".join(c for _, c in (*inputs, *outputs))
+
+
+def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:
+    """A loop that runs the plan. Falls back to NumPy with one warning when nothing can compile."""
+    if config.backend == "numpy":
+        return NumpyLoop(plan)
+    if config.backend == "llvm":
+        raise PlanError("backend='llvm' is not in this version; use backend='c', 'numpy' or 'auto'")
+    try:
+        return _compiled(plan, key, config)
+    except CompileError as error:
+        if config.backend == "c":
+            raise
+        _warn_once(str(error).splitlines()[0])
+        return NumpyLoop(plan)
+
+
+def _compiled(plan: Plan, key: str, config: Config) -> cache.Loaded:
+    if not (config.dump or config.override or config.debug):
+        found = cache.find(key, config)
+        if found is not None:
+            return found
+        return cache.load(source_of(plan), key, config)
+    from .explain import inspected
+
+    return inspected(plan, key, config)
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(
+        f"rowfold runs on NumPy, right but slow, because no kernel could be compiled ({reason}). "
+        "Install gcc or clang, or set ROWFOLD_CC.",
+        RuntimeWarning,
+        stacklevel=6,
+    )
+
+
+class NumpyLoop:
+    """The program interpreted by NumPy in double precision: the last resort, called like the ufunc of a kernel."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.program = plan.program
+        self.real = np.float32 if plan.dtype == "f32" else np.float64
+        self.inputs = [i for _, i in self.program.inputs]
+        self.params = [p for _, p in self.program.params]
+
+    @property
+    def ufunc(self) -> Any:
+        return self
+
+    def __call__(self, *args: Any) -> Any:
+        count = len(self.inputs)
+        given, settings, out = args[:count], args[count : count + len(self.params)], args[count + len(self.params) :]
+        batch = np.broadcast_shapes(*(_batch(i.role, a) for i, a in zip(self.inputs, given, strict=True)))
+        named = {i.name: self._whole(i.role, a, batch) for i, a in zip(self.inputs, given, strict=True)}
+        values = {p.name: float(s) for p, s in zip(self.params, settings, strict=True)}
+        wide = np.longdouble if self.real is np.float64 and sys.platform != "win32" else np.float64
+        results = interpret(self.program, named, values, dtype=wide)
+        if not out:
+            made = tuple(np.asarray(r).astype(self.real) for r in results)
+            return made[0] if len(made) == 1 else made
+        for place, result in zip(out, results, strict=True):
+            with np.errstate(all="ignore"):
+                place[...] = result
+        return out[0] if len(out) == 1 else out
+
+    def _whole(self, role: Role, array: Any, batch: tuple[int, ...]) -> Any:
+        a = np.asarray(array)
+        row = a.shape[-1:] if role in (Role.ROW, Role.MASK, Role.INT_ROW) else ()
+        return np.broadcast_to(a, batch + row)
+
+
+def _batch(role: Role, array: Any) -> tuple[int, ...]:
+    shape = np.shape(array)
+    return shape[:-1] if role in (Role.ROW, Role.MASK, Role.INT_ROW) else shape

@@ -1,0 +1,153 @@
+"""Reductions of values with error bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rowfold.codegen.bounds import SUM_ERROR, Bounded, distance
+from rowfold.codegen.interpret import fold
+
+if TYPE_CHECKING:
+    from rowfold.codegen.bounds import Errors
+
+Array = NDArray[Any]
+SPREAD_ERROR = 6.0  # in u, of a sum of squared distances, beside that of its sum
+
+
+def reduce(rules: Errors, op: str, args: Sequence[Bounded], where: Bounded | None) -> Bounded:
+    """A reduction along the last axis, which is kept. Elements that may or may not be selected widen the bound."""
+    picked = _Picked(rules, args, where)
+    match op, args:
+        case "count", _:
+            return _const(picked.count(), picked.doubt())
+        case "sum", _:
+            return _const(*_sum(rules, picked.values[0], picked.errors[0], picked))
+        case "dot", [a, b]:
+            return reduce(rules, "sum", [rules.map("multiply", [a, b])], where)
+        case "mean", [a]:
+            return rules.map("divide", [reduce(rules, "sum", [a], where), reduce(rules, "count", [], where)])
+        case "m2", [a]:
+            return _spread(rules, picked, reduce(rules, "mean", [a], where))
+        case "prod", _:
+            return _product(rules, picked)
+        case (("max" | "min"), _):
+            return _extreme(rules, op, picked)
+        case (("any" | "all"), _):
+            return _quantifier(op, picked)
+        case (("argmax" | "argmin"), _):
+            return _position(rules, op, picked)
+        case _:
+            raise AssertionError(f"{op} is not a reduction over {len(args)} rows")
+
+
+class _Picked:
+    """The operands over a full row, the unselected elements told apart."""
+
+    def __init__(self, rules: Errors, args: Sequence[Bounded], where: Bounded | None) -> None:
+        full = rules.plain.full
+        chosen = rules.plain.select(None if where is None else where.value | where.uncertain)
+        unsure = np.zeros((1,), dtype=bool) if where is None else where.uncertain
+        # a row-constant has been computed in float64 and is rounded when the row's sum takes it
+        args = [rules.rounded(a) for a in args]
+        shapes = [s for a in args for s in (full(a.value).shape, full(a.error).shape)]
+        batch = np.broadcast_shapes(chosen.shape, full(unsure).shape, *shapes)
+        self.chosen = np.broadcast_to(chosen, batch)
+        self.unsure = self.chosen & unsure
+        self.values = [np.broadcast_to(full(a.value), batch) for a in args]
+        self.errors = [np.where(self.chosen, full(a.error), 0.0) for a in args]
+        self.wide = rules.wide
+
+    def count(self) -> Array:
+        return np.asarray(np.sum(self.chosen & ~self.unsure, axis=-1, keepdims=True)).astype(self.wide)
+
+    def doubt(self) -> Array:
+        return np.asarray(np.sum(self.unsure, axis=-1, keepdims=True)).astype(self.wide)
+
+
+def _const(value: Array, error: Array) -> Bounded:
+    error = np.where(np.isnan(error), np.inf, error)
+    return Bounded(value, error, error, True)
+
+
+def _sum(rules: Errors, values: Array, errors: Array, picked: _Picked) -> tuple[Array, Array]:
+    sure = np.where(picked.chosen & ~picked.unsure, values.astype(rules.wide), 0.0)
+    unsure = np.where(picked.unsure, values.astype(rules.wide), 0.0)
+    value = np.sum(sure, axis=-1, keepdims=True)
+    extra = np.sum(np.abs(unsure), axis=-1, keepdims=True)
+    size = np.sum(np.abs(sure), axis=-1, keepdims=True) + extra
+    own = np.sum(errors, axis=-1, keepdims=True)
+    error = own + extra + SUM_ERROR * rules.unit * size
+    special = np.any(~np.isfinite(sure), axis=-1, keepdims=True) & np.isfinite(own + extra)
+    spilled = ~(size + error <= rules.top)
+    return value, np.where(special, 0.0, np.where(spilled, np.inf, error))
+
+
+def _spread(rules: Errors, picked: _Picked, mean: Bounded) -> Bounded:
+    """Central moments are carried about a centre near the mean, so the error is relative to the spread itself."""
+    distances = np.where(picked.chosen, picked.values[0].astype(rules.wide) - mean.value, 0.0)
+    slips = picked.errors[0]
+    each = np.where(slips > 0, 2 * np.abs(distances) * slips + slips**2, 0.0)
+    value, error = _sum(rules, distances**2, each, picked)
+    off = mean.error + SUM_ERROR * rules.unit * np.abs(mean.value)
+    n = picked.count()
+    wider = error + SPREAD_ERROR * rules.unit * np.abs(value) + n * off**2
+    odd = picked.doubt() > 0
+    error = np.where(odd, np.inf, np.where(np.isfinite(value), wider, error))
+    empty = n == 0
+    return _const(np.where(empty, 0.0, value), np.where(empty & ~odd, 0.0, error))
+
+
+def _product(rules: Errors, picked: _Picked) -> Bounded:
+    values = np.where(picked.chosen, picked.values[0].astype(rules.wide), 1.0)
+    size, slips = np.abs(values), picked.errors[0]
+    value = np.prod(values, axis=-1, keepdims=True)
+    above = np.prod(np.where(picked.chosen, (size + slips) * (1 + 2 * rules.unit), 1.0), axis=-1, keepdims=True)
+    highest = np.prod(np.maximum(size, 1.0), axis=-1, keepdims=True)
+    lowest = np.prod(np.where(size == 0, 1.0, np.minimum(size, 1.0)), axis=-1, keepdims=True)
+    risky = ~(highest < rules.top / 2) | (lowest < rules.normal * 2) | (picked.doubt() > 0)
+    special = np.any(~np.isfinite(values), axis=-1, keepdims=True)
+    vague = np.any(np.isinf(slips) | ((slips > 0) & (size <= slips)), axis=-1, keepdims=True)
+    error = np.where(risky, np.inf, above - np.abs(value))
+    return _const(value, np.where(special, np.where(vague, np.inf, 0.0), error))
+
+
+def _extreme(rules: Errors, op: str, picked: _Picked) -> Bounded:
+    sign = 1.0 if op == "max" else -1.0
+    values = sign * picked.values[0].astype(rules.wide)
+    errors, sure = picked.errors[0], picked.chosen & ~picked.unsure
+
+    def top(v: Array, among: Array) -> Array:
+        return np.asarray(np.max(np.where(among, v, -np.inf), axis=-1, keepdims=True, initial=-np.inf))
+
+    value = top(values, sure)
+    above, below = top(values + errors, picked.chosen), top(values - errors, sure)
+    undecided = np.any(np.isinf(errors), axis=-1, keepdims=True)
+    error = np.maximum(distance(above, value), distance(value, below))
+    return _const(sign * value, np.where(undecided, np.inf, error))
+
+
+def _quantifier(op: str, picked: _Picked) -> Bounded:
+    hits = (picked.values[0] != 0) ^ (op == "all")  # all is not any of the opposite
+    vague = picked.chosen & (picked.unsure | (picked.errors[0] > 0))
+    certain = np.any(picked.chosen & hits & ~vague, axis=-1, keepdims=True)
+    doubtful = ~certain & np.any(vague, axis=-1, keepdims=True)
+    return _const(certain ^ (op == "all"), np.where(doubtful, 1.0, 0.0))
+
+
+def _position(rules: Errors, op: str, picked: _Picked) -> Bounded:
+    """The place of the extreme, undecided where another element may be as extreme."""
+    values, errors = picked.values[0], picked.errors[0]
+    place = np.asarray(fold(np, op, [values], picked.chosen, rules.wide))
+    if values.shape[-1] == 0:
+        return _const(place, np.zeros(place.shape))
+    sign = 1.0 if op == "argmax" else -1.0
+    at = np.maximum(place, 0)
+    best, slack = (np.take_along_axis(a, at, axis=-1) for a in (sign * values, errors))
+    rivals = picked.chosen & (sign * values + errors >= best - slack) & (errors + slack > 0)
+    np.put_along_axis(rivals, at, False, axis=-1)
+    vague = np.any(rivals | picked.unsure | np.isinf(errors), axis=-1, keepdims=True)
+    return _const(place, np.where(vague, np.inf, 0.0))

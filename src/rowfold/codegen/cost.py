@@ -1,0 +1,109 @@
+"""The price of a plan: a small roofline, the larger of arithmetic and traffic for each sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .ir import Map, Program, Reduce, Ref, operands
+from .machine import THROUGHPUT, Machine, Throughput
+from .plan import Group, Lowering, SweepPlan
+
+SIZES = {"f32": 4, "f64": 8}
+LANES = {"f32": 16, "f64": 8}
+EXPENSIVE = frozenset("exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos arcsin arccos arctan power".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    ns: float  # an element
+    memory_passes: int
+    bytes_per_element: float
+
+
+def price(
+    program: Program, sweeps: Sequence[SweepPlan], groups: Sequence[Group], dtype: str, isa: str, n: int, rows: int,
+    machine: Machine,
+) -> Price:
+    """Nanoseconds, memory passes and bytes to and from memory, an element."""
+    size = SIZES[dtype]
+    row_inputs = [ref for ref, _ in program.inputs if program.is_row(ref)]
+    row_outputs = [o for o in program.outputs if program.is_row(o.ref)]
+    streams = len(row_inputs) + len(row_outputs)
+    resident = machine.level(streams * n * size)
+    source = machine.level(streams * n * size * rows)
+    t = THROUGHPUT[isa]
+    total, passes, traffic = 0.0, 0, 0.0
+    for i, sweep in enumerate(sweeps):
+        level = source if i == 0 else resident
+        reads = len(_inputs_of(program, sweep, groups)) + len(sweep.reloads)
+        writes = len(sweep.writes) + len(sweep.keeps)
+        out = resident if i + 1 < len(sweeps) else source
+        memory = size * (reads * machine.read[level] + writes * machine.write[out])
+        work = _work(program, sweep, groups, t) * machine.tick / LANES[dtype]
+        total += max(work, memory)
+        if i == 0 or resident >= 2:
+            passes += 1
+            traffic += size * (reads + writes)
+    if resident < 2:
+        traffic = float(size * streams)
+    return Price(total, passes, traffic)
+
+
+def _inputs_of(program: Program, sweep: SweepPlan, groups: Sequence[Group]) -> set[Ref]:
+    """The row inputs that a sweep has to read: everything below its carries and writes that is not reloaded."""
+    reloaded = {groups[g].exponent for g, _ in sweep.reloads}
+    found: set[Ref] = set()
+    stack = [*sweep.carries, *(groups[g].base for g in sweep.maxima), *(program.outputs[o].ref for o in sweep.writes)]
+    seen: set[Ref] = set()
+    first = set(stack)
+    inputs = {ref for ref, _ in program.inputs if program.is_row(ref)}
+    while stack:
+        ref = stack.pop()
+        node = program.nodes[ref]
+        if ref in seen or (isinstance(node, Reduce) and ref not in first):
+            continue
+        seen.add(ref)
+        if isinstance(node, Map) and node.op == "exp" and node.args[0] in reloaded:
+            continue
+        if ref in inputs:
+            found.add(ref)
+        stack += operands(node)
+    return found
+
+
+def _work(program: Program, sweep: SweepPlan, groups: Sequence[Group], t: Throughput) -> float:
+    """Cycles a vector: exponentials are what costs, everything else is counted as a few simple operations."""
+    cycles = t.simple * (2 + len(sweep.maxima) + 3 * len(sweep.carries) + 2 * len(sweep.writes))
+    summed = {g for g, group in enumerate(groups) if any(r in sweep.carries for r in group.sums)}
+    for g in summed:
+        match groups[g].lowering:
+            case Lowering.MAX:
+                cycles += t.exp
+            case Lowering.ONLINE:
+                cycles += t.exp + 2 * t.simple
+            case Lowering.EXTEXP:
+                cycles += t.extexp
+    kept = {groups[g].exponent for g, _ in sweep.reloads}
+    for output in sweep.writes:
+        cycles += _maps(program, program.outputs[output].ref, kept, t)
+    for ref in sweep.carries:
+        node = program.nodes[ref]
+        for arg in operands(node):
+            cycles += _maps(program, arg, set(), t)
+    return cycles
+
+
+def _maps(program: Program, root: Ref, kept: set[Ref], t: Throughput) -> float:
+    cycles, stack, seen = 0.0, [root], set[Ref]()
+    while stack:
+        ref = stack.pop()
+        node = program.nodes[ref]
+        if ref in seen or not program.is_row(ref) or not isinstance(node, Map):
+            continue
+        seen.add(ref)
+        if node.op == "exp" and node.args[0] in kept:
+            continue
+        cycles += t.exp if node.op in EXPENSIVE else t.simple
+        stack += node.args
+    return cycles

@@ -1,0 +1,386 @@
+"""Kernel -> C: statements as lines, words chosen from the templates, the page laid out by Jinja.
+
+Python decides names and order, the templates decide layout; every statement is one line.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from itertools import chain
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from .functions_c import record
+from .loops import Arg, Kernel, Kind, Phase, Scalars, Step, Stmt, Sweep, Unless, Var, assigned, statements
+from .source import Source
+
+CTYPES = {Kind.VEC: "rf_vec", Kind.MASK: "rf_mask", Kind.ACC: "rf_acc", Kind.NUM: "double", Kind.FLAG: "int"}
+INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
+         "ne": "!=", "and": "&&", "or": "||", "xor": "!="}  # fmt: skip
+FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul"})
+WITH_COUNT = {"acc_add_tree": 2, "parts_max": 1, "acc_add_pairs": 3}
+ELEMENT = {"T": "num_element", "mask": "num_element_mask", "int": "num_element_int"}
+POINTERS = {"T": "", "mask": "_mask", "int": "_int"}
+
+
+@dataclass(frozen=True, slots=True)
+class Isa:
+    """What the head of a vocabulary file states."""
+
+    name: str
+    features: tuple[str, ...]
+    flags: tuple[str, ...]
+    header: str
+
+
+@dataclass(frozen=True, slots=True)
+class _FunctionText:
+    doc: str
+    head: str
+    lines: tuple[str, ...]
+
+
+@cache
+def template_text(name: str) -> str:
+    return resources.files("rowfold").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FunctionLoader(template_text),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - the output is C
+    )
+
+
+@cache
+def isa_of(name: str) -> Isa:
+    """The metadata of a vocabulary."""
+    text = template_text(f"isa/{name}.c.j2")
+    found = dict(re.findall(r"\{# (features|flags|header): (.*?) ?#\}", text))
+    return Isa(name, tuple(found["features"].split()), tuple(found["flags"].split()), found["header"])
+
+
+def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str) -> Source:
+    """The translation unit of a kernel. Same input, same bytes."""
+    isa = isa_of(isa_name)
+    symbol = f"rowfold_{_symbol(kernel.name)}_{kernel.dtype}_{strategy}__{isa_name}_u1_a1"
+    page = _Page(kernel)
+    body = page.body()
+    functions = _functions(kernel, statements(kernel.steps))
+    loop = page.arguments()
+    text = _environment().get_template("kernel.c.j2").render(
+        symbol=symbol,
+        banner=kernel.banner,
+        version=version,
+        isa=isa_name,
+        flags=" ".join(isa.flags) or "no flags",
+        header=isa.header,
+        lanes=kernel.lanes,
+        ctype=page.ctype,
+        words=_words(isa_name, kernel.dtype, [*body, *chain.from_iterable(f.lines for f in functions), loop]),
+        functions=functions,
+        row_name=f"{_symbol(kernel.name)}_row",
+        row_parameters=page.parameters(),
+        row_arguments=loop,
+        body=body,
+        export='__attribute__((visibility("default")))',
+    )
+    header = f"void {symbol}(char **args, const intptr_t *dims, const intptr_t *steps, void *data);\n"
+    return Source(symbol, text, header, isa_name, isa.flags, isa.features, signature, types)
+
+
+def _symbol(name: str) -> str:
+    """A user's name as part of a C identifier: ASCII letters, digits and underscores only."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)[:60]
+
+
+# the words in use
+
+
+def _words(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
+    """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
+    definitions = _definitions(isa, dtype)
+    used: set[str] = set()
+    queue = ["rf_enter", "rf_leave", *_names(lines)]
+    by_name = {name: text for name, text in definitions if name}
+    while queue:
+        name = queue.pop()
+        if name not in used and name in by_name:
+            used.add(name)
+            queue += _names([by_name[name]])
+    return [line for name, text in definitions if name in used for line in text.splitlines()]
+
+
+@cache
+def _definitions(isa: str, dtype: str) -> tuple[tuple[str, str], ...]:
+    """(name, text) of each typedef and function in a vocabulary and in the words that all share."""
+    environment = _environment()
+    text = "".join(environment.get_template(t).render(dtype=dtype) for t in (f"isa/{isa}.c.j2", "common.c.j2"))
+    parts = re.split(r"^(?=static inline|typedef)", text, flags=re.MULTILINE)
+    return tuple((_defined(part), part.rstrip("\n")) for part in parts if part.strip())
+
+
+def _defined(text: str) -> str:
+    head = text.split("\n", 1)[0]
+    if head.startswith("typedef"):
+        return head.rsplit(" ", 1)[1].rstrip(";")
+    found = re.search(r"\b((?:rf|num)_\w+)\(", head)
+    return found[1] if found else ""
+
+
+def _names(lines: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"\b(?:rf|num)_\w+", "\n".join(lines))))
+
+
+# maths functions
+
+
+def _functions(kernel: Kernel, stmts: Iterable[Stmt]) -> list[_FunctionText]:
+    """Every library function that is called, each after those it calls itself."""
+    made: dict[tuple[str, Kind], _FunctionText] = {}
+    builtin = {"reciprocal2", "two_sum", "scale_log2e", "fold2"}
+
+    def need(stmts: Iterable[Stmt]) -> None:
+        for stmt in stmts:
+            key = (stmt.word, stmt.results[0].kind) if stmt.call else None
+            if key is None or key in made or stmt.word in builtin:
+                continue
+            function, inner, results = record(stmt.word, key[1], kernel.dtype)
+            need(inner)
+            made[key] = _function_text(kernel, function.doc, stmt.word, key[1], inner, results, function.inputs)
+
+    need(stmts)
+    return list(made.values())
+
+
+def _function_text(
+    kernel: Kernel, doc: str, name: str, kind: Kind, inner: tuple[Stmt, ...], results: tuple[Var | float, ...],
+    inputs: tuple[str, ...],
+) -> _FunctionText:
+    page = _Page(kernel)
+    ctype, prefix = CTYPES[kind], "rf_" if kind is Kind.VEC else "num_"
+    lines = [page.stmt(s) for s in inner]
+    values = [page.arg(r, kind) for r in results]
+    parameters = [f"{ctype} {n}" for n in inputs]
+    if len(values) == 1:
+        return _FunctionText(doc, f"{ctype} {prefix}{name}({', '.join(parameters)})", (*lines, f"return {values[0]};"))
+    outs = [f"out_{i}" for i in range(len(values))]
+    parameters += [f"{ctype} *{o}" for o in outs]
+    stores = [f"*{o} = {v};" for o, v in zip(outs, values, strict=True)]
+    return _FunctionText(doc, f"void {prefix}{name}({', '.join(parameters)})", (*lines, *stores))
+
+
+# the page
+
+
+class _Page:
+    """Prints one kernel's statements."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.ctype = "float" if kernel.dtype == "f32" else "double"
+        self.ports = {p.name: p for p in kernel.ports}
+        self.mutable = assigned(kernel.steps)
+
+    def parameters(self) -> str:
+        parts = []
+        for p in self.kernel.ports:
+            parts.append(f"{'' if p.output else 'const '}char *{p.name}")
+            if p.row:
+                parts.append(f"intptr_t {p.name}_step")
+        return ", ".join(["intptr_t n", *parts])
+
+    def arguments(self) -> str:
+        parts, core, count = [], 0, len(self.kernel.ports)
+        for k, p in enumerate(self.kernel.ports):
+            parts.append(f"args[{k}] + row * steps[{k}]")
+            if p.row:
+                parts.append(f"steps[{count + core}]")
+                core += 1
+        return ", ".join(["dims[1]", *parts])
+
+    def body(self) -> list[str]:
+        steps = list(self.steps(self.kernel.steps))
+        head = []
+        if any(re.search(r"\brow_length\b", line) for line in steps):
+            head.append("const double row_length = (double)n;")
+        for p in self.kernel.ports:
+            if any(f"{p.name}_buffer" in line for line in steps):
+                head.append(f"{'uint8_t' if p.element == 'mask' else self.ctype} {p.name}_buffer[{16 * self.kernel.lanes}];")
+        return head + steps
+
+    def steps(self, steps: tuple[Step, ...]) -> Iterable[str]:
+        for step in steps:
+            match step:
+                case Scalars(comment, body):
+                    yield from ("", *(f"/* {c} */" for c in comment))
+                    yield from map(self.stmt, body)
+                case Unless(comment, safe, inner):
+                    yield from ("", *(f"/* {c} */" for c in comment), f"if (!{safe.name}) {{")
+                    yield from indented(self.steps(inner))
+                    yield "}"
+                case Sweep():
+                    yield from self.sweep(step)
+
+    def sweep(self, sweep: Sweep) -> Iterable[str]:
+        block = 16 * self.kernel.lanes
+        yield from ("", *(f"/* Sweep: {c}. */" for c in sweep.comment))
+        yield from map(self.stmt, sweep.before)
+        yield f"for (intptr_t i = 0; i < n; i += {block}) {{"
+        yield from indented(self.block(sweep, block))
+        yield "}"
+        yield from map(self.stmt, sweep.after)
+
+    def block(self, sweep: Sweep, block: int) -> Iterable[str]:
+        yield f"const intptr_t count = rf_least(n - i, {block});"
+        for name in sweep.reads:
+            yield from self.open_read(self.ports[name], name in sweep.writes)
+        for name in sweep.writes:
+            if name not in sweep.reads:
+                yield f"{self.ctype} *{name}_b = rf_open({name}, {name}_step, i, {name}_buffer);"
+        if any("vectors" in self.stmt(s) for s in sweep.block_end):
+            yield f"const intptr_t vectors = (count + {self.kernel.lanes - 1}) / {self.kernel.lanes};"
+        if len(sweep.phases) == 1:
+            yield "intptr_t j = 0;"
+        for k, (head, phase) in enumerate(sweep.phases):
+            if len(sweep.phases) > 1:
+                yield "intptr_t j = 0;" if k == 0 else "j = 0;"
+            yield from map(self.stmt, head)
+            yield from self.phase(phase)
+        yield from map(self.stmt, sweep.block_end)
+        for name in sweep.writes:
+            yield f"rf_close({name}, {name}_step, i, count, {name}_b);"
+
+    def open_read(self, port: object, written: bool) -> Iterable[str]:
+        from .loops import Port
+
+        assert isinstance(port, Port)
+        n = port.name
+        ctype = "uint8_t" if port.element == "mask" else self.ctype
+        read = f"rf_read{POINTERS[port.element]}({n}, {n}_step, i, count, {n}_buffer)"
+        if not written:
+            yield f"const {ctype} *{n}_b = {read};"
+            return
+        yield f"{ctype} *{n}_b = rf_open({n}, {n}_step, i, {n}_buffer);"
+        yield f"(void){read};"
+
+    def phase(self, phase: Phase) -> Iterable[str]:
+        lanes = self.kernel.lanes
+        yield f"for (; j + {lanes} <= count; j += {lanes}) {{"
+        yield from indented(map(self.stmt, phase.body))
+        yield "}"
+        yield "if (j < count) {"
+        tail = [self.stmt(s) for s in phase.tail]
+        if any(re.search(r"\blive\b", line) for line in tail):
+            tail.insert(0, "const rf_mask live = rf_first_lanes(count - j);")
+        yield from indented(tail)
+        yield "}"
+
+    # statements
+
+    def stmt(self, s: Stmt) -> str:
+        if s.call and len(s.results) > 1:
+            return self._call_many(s)
+        if s.word == "parts":
+            return f"rf_vec {s.results[0].name}[16];"
+        if not s.results:
+            return f"{self.effect(s)};"
+        var = s.results[0]
+        if s.assign:
+            return f"{var.name} = {self.value(s)};"
+        const = "" if var.name in self.mutable else "const "
+        return f"{const}{CTYPES[var.kind]} {var.name} = {self.value(s)};"
+
+    def _call_many(self, s: Stmt) -> str:
+        kind = s.results[0].kind
+        prefix = "rf_" if kind is Kind.VEC or s.word == "fold2" else "num_"
+        word = "two_sum2" if s.word == "two_sum" else s.word
+        given = [self.arg(a, kind) for a in s.args] + [f"&{v.name}" for v in s.results]
+        declared = ", ".join(v.name for v in s.results)
+        return f"{CTYPES[kind]} {declared}; {prefix}{word}({', '.join(given)});"
+
+    def effect(self, s: Stmt) -> str:
+        port = s.args[0]
+        match s.word:
+            case "put":
+                assert isinstance(port, Var)
+                return f"{port.name}[j / {self.kernel.lanes}] = {self.arg(s.args[1], Kind.VEC)}"
+            case "result":
+                return f"num_result({port}, {self.arg(s.args[1], Kind.NUM)})"
+            case _:
+                rest = [self.arg(a, Kind.VEC) for a in s.args[1:]]
+                return f"rf_{s.word}({', '.join([f'{port}_b + j', *rest])})"
+
+    def value(self, s: Stmt) -> str:
+        kind = s.results[0].kind
+        if kind in (Kind.NUM, Kind.FLAG):
+            return self.number(s)
+        if s.word == "copy":
+            return self.arg(s.args[0], kind)
+        if s.word in ("set", "set_lo"):
+            return f"rf_{s.word}({self.arg(s.args[0], Kind.NUM)})"
+        if s.word == "positions":
+            return "rf_positions(i + j)"
+        if s.word.startswith("load"):
+            rest = ["count - j"] if s.word == "load_mask_tail" else [self.arg(a, kind) for a in s.args[1:]]
+            return f"rf_{s.word}({', '.join([f'{s.args[0]}_b + j', *rest])})"
+        given = [self.arg(a, Kind.VEC) for a in s.args]
+        if s.word in WITH_COUNT:
+            given.insert(WITH_COUNT[s.word], "vectors")
+        return f"rf_{s.word}({', '.join(given)})"
+
+    def number(self, s: Stmt) -> str:
+        a = [self.arg(x, Kind.NUM) for x in s.args]
+        if s.word in INFIX and not s.call:
+            return f"{a[0]} {INFIX[s.word]} {a[1]}"
+        match s.word:
+            case "copy" | "from_flag":
+                return a[0]
+            case "neg":
+                return f"-{a[0]}"
+            case "not":
+                return f"!{a[0]}"
+            case "any":
+                return f"rf_any({a[0]})"
+            case "scalar":
+                port = self.ports[str(s.args[0])]
+                return f"num_{'index' if port.element == 'index' else 'scalar'}({port.name})"
+            case "element":
+                port = self.ports[str(s.args[0])]
+                return f"{ELEMENT[port.element]}({port.name}, {port.name}_step, n, {a[1]})"
+        return f"{'rf_' if s.word in FOLDS else 'num_'}{s.word}({', '.join(a)})"
+
+    def arg(self, a: Arg, kind: Kind) -> str:
+        match a:
+            case Var(name):
+                return name
+            case str():
+                return a
+            case float():
+                text = literal(a)
+                return f"rf_set({text})" if kind in (Kind.VEC, Kind.MASK, Kind.ACC) else text
+
+
+def literal(value: float) -> str:
+    """A double as C text, exact: small integers in decimal, the rest in hexadecimal."""
+    if math.isnan(value):
+        return "NAN"
+    if math.isinf(value):
+        return "INFINITY" if value > 0 else "-INFINITY"
+    if value == int(value) and abs(value) < 2**31:
+        return f"{'-' if math.copysign(1.0, value) < 0 else ''}{abs(int(value))}.0"
+    return re.sub(r"\.?0*p", "p", value.hex())
+
+
+def indented(lines: Iterable[str]) -> Iterable[str]:
+    return (f"    {line}" if line else line for line in lines)

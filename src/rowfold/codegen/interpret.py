@@ -1,0 +1,276 @@
+"""Evaluates a program on whole batches with an array module: what every plan and every backend must agree with.
+
+Rows lie along the last axis. Row-constants keep that axis with length 1, so that they broadcast against rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type
+from rowfold.codegen.scaled import Arithmetic, ScaledRules, Value
+
+Array = Any  # numpy.ndarray, or the array of another module that has NumPy's names
+V = TypeVar("V")
+
+
+def interpret(
+    program: Program,
+    inputs: Mapping[str, ArrayLike],
+    settings: Mapping[str, float],
+    *,
+    xp: ModuleType = np,
+    dtype: Any = np.float64,
+    where: ArrayLike | None = None,
+    masked: float = 0.0,
+) -> tuple[Array, ...]:
+    """The outputs of `program` on a batch of rows, row outputs with the rows' shape and numbers with the batch's.
+
+    `where` restricts every reduction to the selected elements; row outputs are `masked` elsewhere. Rows whose index
+    is the one to ignore give 0. Programs are accepted as traced and as simplified. Nothing warns.
+    """
+    with np.errstate(all="ignore"):
+        batch = Batch(program, inputs, xp, dtype, where)
+        plain = Plain(xp, dtype, batch.width, batch.where)
+        values = evaluate(program, batch, settings, plain)
+        results = [batch.fit(values[o.ref], row=program.is_row(o.ref), masked=masked) for o in program.outputs]
+        return tuple(r if o.dtype is None else r.astype(o.dtype) for r, o in zip(results, program.outputs, strict=True))
+
+
+def evaluate(program: Program, batch: Batch, settings: Mapping[str, float], plain: Arithmetic[V]) -> list[V]:
+    """The plain value of every node, in the numbers of `plain`."""
+    rules = ScaledRules(plain)
+    values: list[Value[V]] = []
+    elements = _elements(program)
+    for i, node in enumerate(program.nodes):
+        values.append(_value(program, Ref(i), node, values, batch, settings, rules, elements))
+    return [rules.collapse(v) for v in values]
+
+
+def _value(
+    program: Program,
+    ref: Ref,
+    node: Input | Param | Const | Map | Reduce,
+    values: Sequence[Value[V]],
+    batch: Batch,
+    settings: Mapping[str, float],
+    rules: ScaledRules[V],
+    elements: Sequence[bool],
+) -> Value[V]:
+    match node:
+        case Input():
+            return rules.plain.lift(batch.array(node), node.role)
+        case Param(name):
+            return rules.plain.number(float(settings[name]))
+        case Const(value):
+            return rules.plain.number(value)
+        case Map("take", (row, index)):
+            return rules.take(values[row], rules.collapse(values[index]))
+        case Map(op, args):
+            return rules.map(op, [values[a] for a in args], program.is_row(ref), [elements[a] for a in args])
+        case Reduce(op, args, where):
+            rows = [rules.collapse(values[a]) if program.types[a] is Type.BOOL else values[a] for a in args]
+            return rules.reduce(op, rows, None if where is None else rules.collapse(values[where]))
+
+
+def _elements(program: Program) -> list[bool]:
+    """Which nodes are elements of a row: row-shaped, or computed from one that was taken at an index."""
+    found: list[bool] = []
+    for i, node in enumerate(program.nodes):
+        match node:
+            case Map(op, args):
+                found.append(op == "take" or program.is_row(Ref(i)) or any(found[a] for a in args))
+            case Input() | Param() | Const() | Reduce():
+                found.append(program.is_row(Ref(i)))
+    return found
+
+
+class Batch:
+    """The inputs of a program, broadcast against each other: rows to (batch, n), numbers to (batch, 1)."""
+
+    def __init__(
+        self,
+        program: Program,
+        inputs: Mapping[str, ArrayLike],
+        xp: ModuleType,
+        dtype: Any,
+        where: ArrayLike | None,
+    ) -> None:
+        self.xp, self.dtype, self.inputs = xp, dtype, inputs
+        shapes = [self._shape(node) for _, node in program.inputs]
+        if where is not None:
+            shapes.append(np.shape(where))
+        self.shape: tuple[int, ...] = np.broadcast_shapes(*shapes)
+        self.width = self.shape[-1]
+        self.where: Array = None if where is None else xp.broadcast_to(xp.asarray(where, dtype=bool), self.shape)
+        self.ignored: Array = None
+        for _, node in program.inputs:
+            if node.ignore is not None:
+                hit = xp.asarray(self.inputs[node.name])[..., None] == node.ignore
+                self.ignored = hit if self.ignored is None else self.ignored | hit
+
+    def array(self, node: Input) -> Array:
+        """One input, its row-constants with a last axis of length 1."""
+        xp = self.xp
+        match node.role:
+            case Role.POSITIONS:
+                return xp.arange(self.width).astype(self.dtype)
+            case Role.ROW | Role.INT_ROW:
+                return xp.asarray(self.inputs[node.name]).astype(self.dtype)
+            case Role.MASK:
+                return xp.asarray(self.inputs[node.name]).astype(bool)
+            case Role.SCALAR:
+                return xp.asarray(self.inputs[node.name]).astype(self.dtype)[..., None]
+            case Role.INDEX:
+                index = xp.asarray(self.inputs[node.name])[..., None]
+                return index if node.ignore is None else xp.where(index == node.ignore, 0, index)
+
+    def fit(self, value: Array, *, row: bool, masked: float) -> Array:
+        """An output in the shape that a kernel gives it."""
+        xp = self.xp
+        shape = self.shape if row else (*self.shape[:-1], 1)
+        value = xp.broadcast_to(value, shape)
+        if row and self.where is not None:
+            value = xp.where(self.where, value, masked)
+        if self.ignored is not None:
+            value = xp.where(self.ignored, xp.zeros_like(value), value)
+        return value if row else value[..., 0]
+
+    def _shape(self, node: Input) -> tuple[int, ...]:
+        shape = np.shape(self.inputs[node.name])
+        return (*shape, 1) if node.role in (Role.SCALAR, Role.INDEX) else shape
+
+
+class Plain:
+    """The arithmetic of an array module, with no errors carried."""
+
+    def __init__(self, xp: ModuleType, dtype: Any, width: int, where: Array) -> None:
+        self.xp, self.dtype, self.width, self.where = xp, dtype, width, where
+
+    def lift(self, array: Array, role: Role) -> Array:
+        return array
+
+    def number(self, value: float | bool) -> Array:
+        return self.xp.asarray([value], dtype=bool if isinstance(value, bool) else self.dtype)
+
+    def map(self, op: str, args: Sequence[Array]) -> Array:
+        return apply(self.xp, op, [self._float(a) if _arithmetic(op) else a for a in args])
+
+    def reduce(self, op: str, args: Sequence[Array], where: Array) -> Array:
+        selected = self.select(where)
+        rows = [self.full(a) for a in args]
+        return fold(self.xp, op, rows, selected, self.dtype)
+
+    def take(self, row: Array, index: Array) -> Array:
+        xp, row = self.xp, self.full(row)
+        if self.where is not None:
+            row = xp.where(self.where, row, -np.inf)  # a target that is masked out has no probability
+        if row.shape[-1] == 0:
+            return xp.full((*row.shape[:-1], 1), np.nan, dtype=row.dtype)
+        batch = np.broadcast_shapes(row.shape[:-1], index.shape[:-1])
+        row = xp.broadcast_to(row, (*batch, row.shape[-1]))
+        return xp.take_along_axis(row, xp.broadcast_to(index, (*batch, 1)), axis=-1)
+
+    def split(self, exponent: Array) -> Array:
+        return self.xp.ones_like(exponent)
+
+    def shift(self, left: Array, right: Array, sign: int) -> Array:
+        return left + right if sign > 0 else left - right
+
+    def join(self, mantissa: Array, log: Array) -> Array:
+        """In two factors, so that a large mantissa meets a small exponential before it is rounded away."""
+        half = self.xp.exp(log / 2)
+        return mantissa * half * half
+
+    def peak(self, log: Array, where: Array) -> Array:
+        xp, log = self.xp, self.full(log)
+        seen = xp.where(self.select(where) & ~xp.isnan(log), log, -np.inf)
+        top = xp.max(seen, axis=-1, keepdims=True, initial=-np.inf)
+        return xp.where(top == -np.inf, 0.0, top)
+
+    def term(self, mantissa: Array, log: Array, peak: Array) -> Array:
+        xp = self.xp
+        inside = mantissa * xp.exp(log - peak)
+        inside = xp.where(peak == np.inf, xp.where(log == np.inf, mantissa, xp.where(xp.isnan(log), log, 0.0)), inside)
+        return xp.where(log == -np.inf, 0.0, inside)
+
+    def void(self, value: Array, infinite: Array) -> Array:
+        return self.xp.where(infinite == np.inf, np.nan, value)
+
+    def select(self, where: Array) -> Array:
+        """The elements that a reduction runs over."""
+        every = self.xp.ones(self.width, dtype=bool) if self.where is None else self.where
+        return every if where is None else every & where
+
+    def full(self, row: Array) -> Array:
+        """A row-shaped value that a row-constant stands for."""
+        return self.xp.broadcast_to(row, (*row.shape[:-1], self.width))
+
+    def _float(self, a: Array) -> Array:
+        return a.astype(self.dtype) if a.dtype == bool else a
+
+
+def _arithmetic(op: str) -> bool:
+    return op not in ("where", "logical_and", "logical_or", "logical_not", "logical_xor", "stop_gradient", "broadcast")
+
+
+def apply(xp: ModuleType, op: str, args: Sequence[Array]) -> Array:
+    """One elementwise operation in an array module's own functions."""
+    match op, args:
+        case "rsqrt", [a]:
+            return 1 / xp.sqrt(a)
+        case "sigmoid", [a]:
+            e = xp.exp(-xp.abs(a))
+            return xp.where(a >= 0, 1 / (1 + e), e / (1 + e))
+        case "softplus", [a]:
+            return xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))
+        case ("stop_gradient", [a]) | ("broadcast", [_, a]):
+            return a
+        case _:
+            return getattr(xp, op)(*args)
+
+
+IDENTITIES = {"sum": 0.0, "prod": 1.0, "max": -np.inf, "min": np.inf}
+
+
+def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: Any) -> Array:
+    """One reduction along the last axis, which is kept."""
+    match op, rows:
+        case "count", _:
+            return xp.sum(chosen, axis=-1, keepdims=True).astype(dtype)
+        case (("sum" | "prod" | "max" | "min"), [a]):
+            a = xp.where(chosen, a.astype(dtype), IDENTITIES[op])
+            return getattr(xp, op)(a, axis=-1, keepdims=True, initial=IDENTITIES[op])
+        case "any", [a]:
+            return xp.any(chosen & (a != 0), axis=-1, keepdims=True)
+        case "all", [a]:
+            return xp.all(~chosen | (a != 0), axis=-1, keepdims=True)
+        case (("argmax" | "argmin"), [a]):
+            return _position(xp, op, a, chosen)
+        case "dot", [a, b]:
+            return fold(xp, "sum", [xp.asarray(a * b)], chosen, dtype)
+        case "mean", [a]:
+            return fold(xp, "sum", [a], chosen, dtype) / fold(xp, "count", [], chosen, dtype)
+        case "m2", [a]:
+            d = a - fold(xp, "mean", [a], chosen, dtype)
+            return fold(xp, "sum", [d * d], chosen, dtype)
+        case _:
+            raise AssertionError(f"{op} is not a reduction over {len(rows)} rows")
+
+
+def _position(xp: ModuleType, op: str, a: Array, chosen: Array) -> Array:
+    """The first extreme, NaN before everything; -1 where nothing is selected."""
+    worst = -np.inf if op == "argmax" else np.inf
+    a, chosen = xp.broadcast_arrays(a, chosen)
+    if a.shape[-1] == 0:
+        return xp.full((*a.shape[:-1], 1), -1)
+    best = getattr(xp, op)(xp.where(chosen, a, worst), axis=-1)[..., None]
+    # -inf among the selected must win over an unselected element before it
+    first = xp.argmax(chosen & (xp.isnan(a) | (a == worst)), axis=-1)[..., None]
+    taken = xp.take_along_axis(chosen, best, axis=-1)
+    return xp.where(xp.any(chosen, axis=-1, keepdims=True), xp.where(taken, best, first), -1)

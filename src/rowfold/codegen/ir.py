@@ -1,0 +1,291 @@
+"""The whole language of programs on one screen.
+
+A `Program` is the traced maths of one row in single-assignment form: a tuple of nodes, each naming earlier nodes
+by position (`Ref`). A value is row-shaped (one number an element) or row-constant (one number a row).
+`Builder` makes programs; it is the only place where nodes are numbered, and equal nodes get one number.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NewType
+
+Ref = NewType("Ref", int)
+
+
+class Role(Enum):
+    """What one element of an input is."""
+
+    ROW = "row"  # n floats
+    MASK = "mask"  # n booleans
+    INT_ROW = "int row"  # n integers
+    SCALAR = "scalar"  # one float a row
+    INDEX = "index"  # one integer a row, in [0, n)
+    POSITIONS = "positions"  # 0 .. n-1, made by the kernel itself
+
+
+class Shape(Enum):
+    ROW = "row"
+    CONST = "row-constant"
+
+
+class Type(Enum):
+    FLOAT = "float"
+    BOOL = "bool"
+    INT = "int"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A parameter of the row function that is an array at the call."""
+
+    name: str
+    role: Role
+    ignore: int | None = None  # INDEX only: the value that marks a row to be ignored
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A float setting that is passed at run time. `low`/`high` bound it (checked at the call); `open` excludes `low`."""
+
+    name: str
+    low: float = -math.inf
+    high: float = math.inf
+    open: bool = False
+
+    @property
+    def positive(self) -> bool:
+        return self.low > 0 or (self.low == 0 and self.open)
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A number or boolean known when tracing. Equality is by bits, so that -0.0 and nan keep their identity."""
+
+    value: float | bool
+    bits: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bits", struct.pack("<d", self.value) + bytes([isinstance(self.value, bool)]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and self.bits == other.bits
+
+    def __hash__(self) -> int:
+        return hash(self.bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """An elementwise operation, named as NumPy names it. Row-shaped when any argument is ("take" excepted)."""
+
+    op: str
+    args: tuple[Ref, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """A reduction over the elements of a row, or over those where `where` is true. Row-constant.
+
+    As traced: sum prod max min any all argmax argmin, and count() for the row's length.
+    After `simplify`: expsum(w, a) = sum w e^a, dot(a, b) = sum a b, mean(x), m2(x) = sum (x - mean x)^2.
+    """
+
+    op: str
+    args: tuple[Ref, ...]
+    where: Ref | None = None
+
+
+Node = Input | Param | Const | Map | Reduce
+
+COMPARISONS = frozenset({"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"})
+PREDICATES = COMPARISONS | {"logical_and", "logical_or", "logical_not", "logical_xor", "isnan", "isfinite"}
+UNARY = frozenset(
+    "negative absolute sign square reciprocal sqrt rsqrt exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos "
+    "arcsin arccos arctan rint floor stop_gradient".split()
+)
+BINARY = frozenset("add subtract multiply divide minimum maximum power".split())
+MAPS = UNARY | BINARY | PREDICATES | {"where", "take", "broadcast"}  # broadcast(x, c): c at every element of x
+REDUCTIONS = frozenset("sum prod max min any all argmax argmin count expsum dot mean m2".split())
+INTEGER_RESULTS = frozenset({"argmax", "argmin"})
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One result. `dtype` is a NumPy dtype name when the row function ends in `.astype`, else None."""
+
+    ref: Ref
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The maths of one row. `names[i]` is the user's own name of node i, or "" where there is none."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    shapes: tuple[Shape, ...]
+    types: tuple[Type, ...]
+    names: tuple[str, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def inputs(self) -> tuple[tuple[Ref, Input], ...]:
+        """The inputs in the order of the row function's parameters, without the generated positions."""
+        found = ((Ref(i), n) for i, n in enumerate(self.nodes) if isinstance(n, Input))
+        return tuple((r, n) for r, n in found if n.role is not Role.POSITIONS)
+
+    @property
+    def params(self) -> tuple[tuple[Ref, Param], ...]:
+        return tuple((Ref(i), n) for i, n in enumerate(self.nodes) if isinstance(n, Param))
+
+    def is_row(self, ref: Ref) -> bool:
+        return self.shapes[ref] is Shape.ROW
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def operands(node: Node) -> tuple[Ref, ...]:
+    """The nodes that this one reads, its predicate last."""
+    match node:
+        case Input() | Param() | Const():
+            return ()
+        case Map(_, args):
+            return args
+        case Reduce(_, args, where):
+            return args if where is None else (*args, where)
+
+
+class Builder:
+    """Makes a program node by node. Equal nodes are one node, so common subexpressions are shared."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes: list[Node] = []
+        self.shapes: list[Shape] = []
+        self.types: list[Type] = []
+        self.names: list[str] = []
+        self._known: dict[Node, Ref] = {}
+
+    def add(self, node: Node, name: str = "") -> Ref:
+        ref = self._known.get(node)
+        if ref is None:
+            ref = self._known[node] = Ref(len(self.nodes))
+            self.nodes.append(node)
+            self.shapes.append(self._shape(node))
+            self.types.append(self._type(node))
+            self.names.append(name)
+        elif name and not self.names[ref]:
+            self.names[ref] = name
+        return ref
+
+    def const(self, value: float | bool) -> Ref:
+        return self.add(Const(value))
+
+    def map(self, op: str, *args: Ref, name: str = "") -> Ref:
+        return self.add(Map(op, args), name)
+
+    def reduce(self, op: str, *args: Ref, where: Ref | None = None, name: str = "") -> Ref:
+        return self.add(Reduce(op, args, where), name)
+
+    def is_row(self, ref: Ref) -> bool:
+        return self.shapes[ref] is Shape.ROW
+
+    def finish(self, outputs: Iterable[Output]) -> Program:
+        """The program of these outputs. Nodes that no output needs are dropped; inputs and params always stay."""
+        outputs = tuple(outputs)
+        live = self._live(outputs)
+        new = {old: Ref(i) for i, old in enumerate(live)}
+        nodes = tuple(renumber(self.nodes[i], new) for i in live)
+        return Program(
+            self.name,
+            nodes,
+            tuple(self.shapes[i] for i in live),
+            tuple(self.types[i] for i in live),
+            tuple(self.names[i] for i in live),
+            tuple(Output(new[o.ref], o.dtype) for o in outputs),
+        )
+
+    def _live(self, outputs: tuple[Output, ...]) -> list[Ref]:
+        keep = {o.ref for o in outputs}
+        for i in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[i]
+            if Ref(i) in keep or isinstance(node, Param) or (isinstance(node, Input) and node.name):
+                keep.add(Ref(i))
+                keep.update(operands(node))
+        return sorted(keep)
+
+    def _shape(self, node: Node) -> Shape:
+        match node:
+            case Input(_, role):
+                return Shape.CONST if role in (Role.SCALAR, Role.INDEX) else Shape.ROW
+            case Param() | Const() | Reduce():
+                return Shape.CONST
+            case Map("take"):
+                return Shape.CONST
+            case Map(_, args):
+                return Shape.ROW if any(self.is_row(a) for a in args) else Shape.CONST
+
+    def _type(self, node: Node) -> Type:
+        match node:
+            case Input(_, role):
+                return {Role.MASK: Type.BOOL, Role.INDEX: Type.INT}.get(role, Type.FLOAT)
+            case Param():
+                return Type.FLOAT
+            case Const(value):
+                return Type.BOOL if isinstance(value, bool) else Type.FLOAT
+            case Reduce(op):
+                return Type.BOOL if op in ("any", "all") else Type.INT if op in INTEGER_RESULTS else Type.FLOAT
+            case Map("where", args):
+                return self.types[args[1]] if self.types[args[1]] is self.types[args[2]] else Type.FLOAT
+            case Map("broadcast", args):
+                return self.types[args[1]]
+            case Map("take" | "stop_gradient", args):
+                return self.types[args[0]]
+            case Map(op):
+                return Type.BOOL if op in PREDICATES else Type.FLOAT
+
+
+def renumber(node: Node, new: dict[Ref, Ref]) -> Node:
+    """The same node, its operands renamed."""
+    match node:
+        case Input() | Param() | Const():
+            return node
+        case Map(op, args):
+            return Map(op, tuple(new[a] for a in args))
+        case Reduce(op, args, where):
+            return Reduce(op, tuple(new[a] for a in args), None if where is None else new[where])
+
+
+def _lines(program: Program) -> Iterable[str]:
+    yield f"program {program.name}"
+    for i, node in enumerate(program.nodes):
+        label = program.names[i] or f"%{i}"
+        yield f"  {label:>12} : {program.shapes[i].value:12} = {_text(program, node)}"
+    names = (program.names[o.ref] or f"%{o.ref}" for o in program.outputs)
+    casts = (f" as {o.dtype}" if o.dtype else "" for o in program.outputs)
+    yield "  return " + ", ".join(n + c for n, c in zip(names, casts, strict=True))
+
+
+def _text(program: Program, node: Node) -> str:
+    def show(ref: Ref) -> str:
+        target = program.nodes[ref]
+        return repr(target.value) if isinstance(target, Const) else program.names[ref] or f"%{ref}"
+
+    match node:
+        case Input(_, role):
+            return f"input {role.value}"
+        case Param(_, low, high):
+            return f"setting in {'(' if node.open else '['}{low}, {high}]"
+        case Const(value):
+            return repr(value)
+        case Map(op, args):
+            return f"{op}({', '.join(map(show, args))})"
+        case Reduce(op, args, where):
+            tail = "" if where is None else f" where {show(where)}"
+            return f"{op}({', '.join(map(show, args))}){tail}"

@@ -1,0 +1,264 @@
+"""Loops: what every emitter prints. A kernel for one row as steps, each a sweep in blocks of vectors or scalar code.
+
+A statement applies one word of the vocabulary (templates/isa) or calls one function of the maths library. Variables
+have one of six types; `vec` is LANES numbers of the computing dtype, `acc` LANES wider sums, `num` a double.
+A block is VECTORS vectors; the last vector of a row is masked. Emitters read this and never ask the planner again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+VECTORS = 16
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+# Words that a variable may not be called: C's and C++'s own, macros of common systems, names of <math.h> and <string.h>.
+C_NAMES = frozenset(
+    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
+    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while asm typeof "
+    "and or not xor bool true false class new delete this template operator namespace private public protected friend "
+    "linux unix i386 errno stdin stdout stderr assert main exp exp2 expm1 log log2 log10 log1p pow sqrt sin cos tan "
+    "asin acos atan sinh cosh tanh erf gamma lgamma tgamma floor ceil rint round trunc fabs fmin fmax fma abs div "
+    "j0 j1 jn y0 y1 yn index rindex memcpy memset signgam drem significand scalb logb hypot cbrt remainder isnan isinf "
+    "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j count live vectors row_length".split()
+)
+LANES: Mapping[str, int] = {"f32": 16, "f64": 8}
+
+
+class Kind(Enum):
+    VEC = "vec"
+    MASK = "mask"
+    ACC = "acc"
+    NUM = "num"
+    FLAG = "flag"
+    PARTS = "parts"  # one vec for each vector of a block
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    name: str
+    kind: Kind
+
+
+Arg = Var | float | str  # a str names a port
+
+
+@dataclass(frozen=True, slots=True)
+class Stmt:
+    """`results = word(args)`. `assign` updates variables that exist; `call` names a library function."""
+
+    results: tuple[Var, ...]
+    word: str
+    args: tuple[Arg, ...]
+    assign: bool = False
+    call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One array of the call. `element` is the C type in memory, `row` whether it has the core dimension."""
+
+    name: str
+    element: str  # "T" (the computing dtype), "mask", "int", "double", "index"
+    row: bool
+    output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One walk over the vectors of a block: the body of a whole vector and of the masked tail."""
+
+    body: tuple[Stmt, ...]
+    tail: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One walk over the row, block by block."""
+
+    comment: tuple[str, ...]
+    before: tuple[Stmt, ...]
+    phases: tuple[tuple[tuple[Stmt, ...], Phase], ...]  # each phase after its own block-level statements
+    block_end: tuple[Stmt, ...]
+    after: tuple[Stmt, ...]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """Row-constant arithmetic between sweeps."""
+
+    comment: tuple[str, ...]
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unless:
+    """Steps that run only for the rare row in which `safe` is false."""
+
+    comment: tuple[str, ...]
+    safe: Var
+    steps: tuple[Step, ...]
+
+
+Step = Sweep | Scalars | Unless
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    name: str
+    dtype: str  # "f32" or "f64"
+    ports: tuple[Port, ...]
+    steps: tuple[Step, ...]
+    banner: tuple[str, ...] = ()
+
+    @property
+    def lanes(self) -> int:
+        return LANES[self.dtype]
+
+
+@dataclass(slots=True)
+class Names:
+    """Hands out variable names: the wanted one if it is free, else with a number behind it."""
+
+    taken: set[str] = field(default_factory=set)
+
+    def fresh(self, wanted: str) -> str:
+        wanted = wanted if _PLAIN_NAME.fullmatch(wanted) and not wanted.startswith(("rf_", "num_")) else "v"
+        wanted = wanted + "_v" if wanted.isupper() or wanted in C_NAMES else wanted
+        name, count = wanted, 1
+        while name in self.taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self.taken.add(name)
+        return name
+
+
+class Code:
+    """Records statements in order. Equal pure statements in one list are one statement."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.stmts: list[Stmt] = []
+        self._known: dict[tuple[object, ...], tuple[Var, ...]] = {}
+
+    def let(self, kind: Kind, name: str, word: str, *args: Arg) -> Var:
+        return self._pure((kind,), (name,), word, args, call=False)[0]
+
+    def vec(self, name: str, word: str, *args: Arg) -> Var:
+        return self.let(Kind.VEC, name, word, *args)
+
+    def mask(self, name: str, word: str, *args: Arg) -> Var:
+        return self.let(Kind.MASK, name, word, *args)
+
+    def num(self, name: str, word: str, *args: Arg) -> Var:
+        return self.let(Kind.NUM, name, word, *args)
+
+    def flag(self, name: str, word: str, *args: Arg) -> Var:
+        return self.let(Kind.FLAG, name, word, *args)
+
+    def call(self, kind: Kind, names: tuple[str, ...], function: str, *args: Arg) -> tuple[Var, ...]:
+        return self._pure((kind,) * len(names), names, function, args, call=True)
+
+    def declare(self, kind: Kind, name: str, word: str, *args: Arg) -> Var:
+        """A variable that later statements assign."""
+        var = Var(self.names.fresh(name), kind)
+        self.stmts.append(Stmt((var,), word, args))
+        return var
+
+    def assign(self, var: Var, word: str, *args: Arg) -> None:
+        self.stmts.append(Stmt((var,), word, args, assign=True))
+        stale = [key for key, made in self._known.items() if var in made or var in key]
+        for key in stale:
+            del self._known[key]
+
+    def do(self, word: str, *args: Arg) -> None:
+        self.stmts.append(Stmt((), word, args))
+
+    def _pure(
+        self, kinds: tuple[Kind, ...], names: tuple[str, ...], word: str, args: tuple[Arg, ...], call: bool
+    ) -> tuple[Var, ...]:
+        key = (kinds, word, call, *((type(a), repr(a)) if isinstance(a, float) else a for a in args))
+        if key not in self._known:
+            made = tuple(Var(self.names.fresh(n), k) for n, k in zip(names, kinds, strict=True))
+            self._known[key] = made
+            self.stmts.append(Stmt(made, word, args, call=call))
+        return self._known[key]
+
+    def rename(self, stmt: Stmt, var: Var) -> None:
+        """Gives the result of the last statement another name."""
+        assert self.stmts[-1] is stmt
+        self.names.taken.discard(stmt.results[0].name)
+        self.stmts[-1] = replace(stmt, results=(var,))
+        self._known = {key: (var,) if made == stmt.results else made for key, made in self._known.items()}
+
+    def take(self) -> tuple[Stmt, ...]:
+        return tuple(self.stmts)
+
+
+def assigned(steps: tuple[Step, ...]) -> frozenset[str]:
+    """The names of variables that some statement assigns again: those an emitter may not declare constant."""
+    found: set[str] = set()
+    for stmt in statements(steps):
+        if stmt.assign:
+            found.update(v.name for v in stmt.results)
+    return frozenset(found)
+
+
+def statements(steps: tuple[Step, ...]) -> list[Stmt]:
+    """Every statement of the steps, in order of the text."""
+    found: list[Stmt] = []
+    for step in steps:
+        match step:
+            case Sweep():
+                found += step.before
+                for head, phase in step.phases:
+                    found += head + phase.body + phase.tail
+                found += step.block_end + step.after
+            case Scalars():
+                found += step.body
+            case Unless():
+                found += statements(step.steps)
+    return found
+
+
+def with_banner(kernel: Kernel, banner: tuple[str, ...]) -> Kernel:
+    return replace(kernel, banner=banner)
+
+
+def prune(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The same steps without pure statements whose results nobody reads."""
+    while True:
+        stmts = statements(steps)
+        read = {a.name for s in stmts for a in s.args if isinstance(a, Var)}
+        read |= {s.safe.name for s in _nested(steps) if isinstance(s, Unless)}
+        if not any(_dead(s, read) for s in stmts):
+            return steps
+        steps = tuple(_pruned(step, read) for step in steps)
+
+
+def _dead(stmt: Stmt, read: set[str]) -> bool:
+    return bool(stmt.results) and not any(v.name in read for v in stmt.results)
+
+
+def _nested(steps: tuple[Step, ...]) -> list[Step]:
+    return [s for step in steps for s in (step, *(_nested(step.steps) if isinstance(step, Unless) else ()))]
+
+
+def _pruned(step: Step, read: set[str]) -> Step:
+    def live(stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        return tuple(s for s in stmts if not _dead(s, read))
+
+    match step:
+        case Scalars(comment, body):
+            return Scalars(comment, live(body))
+        case Unless(comment, safe, inner):
+            return Unless(comment, safe, tuple(_pruned(s, read) for s in inner))
+        case Sweep():
+            phases = tuple((live(head), Phase(live(p.body), live(p.tail))) for head, p in step.phases)
+            return replace(
+                step, before=live(step.before), phases=phases, block_end=live(step.block_end), after=live(step.after)
+            )

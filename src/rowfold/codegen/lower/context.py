@@ -1,0 +1,289 @@
+"""What lowering knows while it writes a kernel: names, row-constant values so far, and each group's shift."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from ..ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type
+from ..loops import Code, Kind, Names, Port, Var
+from ..plan import Group, Plan
+from .forms import CALLS, COMPARE, NUM_OPS, DisplacedSum, Flag, Number, NumForm, Offset, Plain, Scaled, offset, op, plus, times
+
+LOG2E = math.log2(math.e)
+LOG2E_LO = 2.0355273740931033e-17  # log2 e - LOG2E
+LN2 = math.log(2.0)
+
+# Below 2^-DROP an exponential is nothing beside the largest; above LIMIT the exponent's reduction is no longer exact.
+DROP = {"f32": 190.0, "f64": 1100.0}
+LIMIT = 94548.0  # 2^16 log2 e
+
+
+@dataclass(slots=True)
+class Shift:
+    """A group's shift as variables: e^(factor x) = e * 2^n * e^(factor shift), with every e at most about 1."""
+
+    scale: tuple[Number, Number]  # factor * log2 e as hi + lo doubles
+    factor: Number
+    shift: Var | None = None
+    n: Var | None = None
+    low: Var | None = None  # elements below contribute nothing
+    high: Var | None = None  # only where +inf has to stay apart from NaN
+    maximum: Var | None = None
+
+
+@dataclass(slots=True)
+class Context:
+    """One kernel being lowered. `code` receives row-constant statements; sweeps swap it as they go."""
+
+    plan: Plan
+    names: Names
+    code: Code
+    ports: dict[Ref, Port]
+    known: dict[Ref, NumForm] = field(default_factory=dict)
+    shifts: dict[int, Shift] = field(default_factory=dict)
+    count: Var | None = None
+    counts: dict[Ref, Plain] = field(default_factory=dict)  # selected elements, by predicate
+
+    @property
+    def program(self) -> Program:
+        return self.plan.program
+
+    @property
+    def dtype(self) -> str:
+        return self.plan.dtype
+
+    def name(self, ref: Ref, default: str) -> str:
+        return self.program.names[ref] or default
+
+    def group_of(self, exponent: Ref) -> int | None:
+        """The group whose exponent this is, once its shift is known."""
+        for i, group in enumerate(self.plan.groups):
+            if group.exponent == exponent and i in self.shifts and self.shifts[i].n is not None:
+                return i
+        return None
+
+    # row-constant values
+
+    def num(self, ref: Ref) -> NumForm:
+        """The form of a row-constant value, computing it now if no one has before."""
+        if ref not in self.known:
+            self.known[ref] = self._compute(ref)
+        return self.known[ref]
+
+    def value(self, ref: Ref) -> Number:
+        """The value as one double."""
+        return self.collapse(self.num(ref), self.name(ref, "value"))
+
+    def flag(self, ref: Ref) -> Var:
+        form = self.num(ref)
+        return form.value if isinstance(form, Flag) else self.code.flag("flag", "ne", self.value(ref), 0.0)
+
+    def collapse(self, form: NumForm, name: str) -> Number:
+        match form:
+            case Plain(v):
+                return v
+            case Offset(hi, lo):
+                return self.code.num(name, "join", hi, lo)
+            case Scaled(m, powers):
+                return self.unscale(m, powers, name)
+            case DisplacedSum():
+                whole = self.whole(form)
+                return self.unscale(whole.m, whole.powers, name)
+            case Flag(v):
+                return self.code.num(name, "from_flag", v)
+
+    def unscale(self, m: Number, powers: object, name: str) -> Number:
+        assert isinstance(powers, dict)
+        for group, power in powers.items():
+            s = self.shifts[group]
+            assert s.n is not None and s.shift is not None
+            n = op(self.code, "power", "mul", s.n, float(power))
+            far = op(self.code, "far", "mul", op(self.code, "far", "mul", s.shift, s.factor), float(power))
+            (grown,) = self.code.call(Kind.NUM, ("grown",), "exp", far)
+            m = self.code.num(name, "scale", op(self.code, name, "mul", m, grown), n)
+        return m
+
+    def _compute(self, ref: Ref) -> NumForm:
+        match self.program.nodes[ref]:
+            case Const(value):
+                return Plain(float(value), exact=_fits(float(value), self.dtype))
+            case Param(name):
+                return Plain(self.code.num(name, "scalar", self.ports[ref].name))
+            case Input(name):
+                return Plain(self.code.num(name, "scalar", self.ports[ref].name), exact=True)
+            case Reduce("count", _, None):
+                assert self.count is not None
+                return Plain(self.count)
+            case Reduce(kind):
+                raise AssertionError(f"the {kind} at {ref} is used before the sweep that carries it")
+            case Map("take", (x, y)):
+                return Plain(self.code.num(self.name(ref, "taken"), "element", self.ports[x].name, self.value(y)), True)
+            case Map(operation, args):
+                return self._map(ref, operation, args)
+
+    def _map(self, ref: Ref, operation: str, args: tuple[Ref, ...]) -> NumForm:
+        name = self.name(ref, operation.rstrip("_"))
+        if operation in ("add", "subtract"):
+            sides = [self._additive(a) for a in args]
+            return plus(self.code, name, sides[0], sides[1], NUM_OPS[operation])
+        if operation in ("multiply", "divide"):
+            forms = [self.num(a) for a in args]
+            if any(isinstance(f, Scaled | DisplacedSum) for f in forms) or (operation == "divide" and self._pair(forms[1])):
+                sides = [self._multiplicative(a) for a in args]
+                return times(self.code, name, sides[0], sides[1], NUM_OPS[operation])
+        if operation == "negative":
+            return plus(self.code, name, Plain(0.0), self._additive(args[0]), "sub")
+        if operation == "log":
+            form = self.num(args[0])
+            if isinstance(form, Scaled) and isinstance(form.m, Var):
+                return self._log(form, name)
+            if isinstance(form, DisplacedSum):
+                return self._log_displaced(form, name)
+        return self.plain_map(name, operation, args)
+
+    def _pair(self, form: NumForm) -> bool:
+        return isinstance(form, Plain) and form.lo is not None
+
+    def _additive(self, ref: Ref) -> NumForm:
+        form = self.num(ref)
+        return form if offset(form) is not None else Plain(self.value(ref))
+
+    def _multiplicative(self, ref: Ref) -> NumForm:
+        form = self.num(ref)
+        if isinstance(form, DisplacedSum):
+            return self.whole(form)
+        return form if isinstance(form, Plain | Scaled) else Plain(self.value(ref))
+
+    def _log(self, form: NumForm, name: str) -> NumForm:
+        """log(m 2^n) = n ln 2 + log m, kept apart."""
+        assert isinstance(form, Scaled)
+        assert isinstance(form.m, Var)
+        (lo,) = self.code.call(Kind.NUM, (name + "_lo",), "log", form.m)
+        hi: Number = 0.0
+        rest: Number = lo
+        for group, power in form.powers.items():
+            s = self.shifts[group]
+            assert s.n is not None and s.shift is not None
+            n = op(self.code, "power", "mul", s.n, float(power))
+            hi = op(self.code, name + "_hi", "add", hi, self.code.num(name + "_hi", "mul", n, LN2))
+            far = op(self.code, "far", "mul", op(self.code, "far", "mul", s.shift, s.factor), float(power))
+            hi = op(self.code, name + "_hi", "add", hi, far)
+        return Offset(hi, rest)
+
+    def largest(self, form: DisplacedSum) -> Var:
+        """The largest term over the group's shift, in double precision."""
+        s = self.shifts[form.group]
+        assert s.n is not None and s.shift is not None
+        near = self.code.num("near", "finite_or_0", self.code.num("near", "sub", form.maximum, s.shift))
+        p, k = self.code.call(Kind.NUM, ("p", "k"), "exp_split", near, s.scale[0], s.scale[1])
+        return self.code.num("largest_term", "scale", p, self.code.num("k", "sub", k, s.n))
+
+    def whole(self, form: DisplacedSum) -> Scaled:
+        return Scaled(self.code.num("sum", "add", self.largest(form), form.rest), {form.group: 1})
+
+    def _log_displaced(self, form: DisplacedSum, name: str) -> NumForm:
+        """log(e^m + rest) = m + log1p(rest / e^m), kept apart."""
+        s = self.shifts[form.group]
+        ratio = self.code.num("ratio", "div", form.rest, self.largest(form))
+        (small,) = self.code.call(Kind.NUM, (name + "_small",), "log1p", ratio)
+        lo: Number = self.code.num(name + "_lo", "log_rest", small, form.rest, form.maximum)
+        hi = op(self.code, name + "_hi", "mul", form.maximum, s.factor)
+        if hi is not form.maximum:
+            lost = self.code.num("lost", "mul_rest", form.maximum, s.factor, hi)
+            lo = self.code.num(name + "_lo", "add", lo, lost)
+        return Offset(hi, lo, exact=hi is form.maximum)
+
+    def plain_map(self, name: str, operation: str, args: tuple[Ref, ...]) -> NumForm:
+        """An operation on collapsed doubles."""
+        c = self.code
+        if operation in COMPARE:
+            return Flag(c.flag(name, COMPARE[operation], self.value(args[0]), self.value(args[1])))
+        if operation in ("logical_and", "logical_or", "logical_xor", "logical_not"):
+            return Flag(c.flag(name, operation.removeprefix("logical_"), *(self.flag(a) for a in args)))
+        if operation == "where":
+            return Plain(c.num(name, "choose", self.flag(args[0]), self.value(args[1]), self.value(args[2])))
+        values = [self.value(a) for a in args]
+        if operation in ("isnan", "isfinite"):
+            return Flag(c.flag(name, operation, values[0]))
+        if operation in CALLS:
+            return Plain(c.call(Kind.NUM, (name,), operation, *values)[0])
+        if operation in NUM_OPS:
+            return Plain(op(c, name, NUM_OPS[operation], values[0], values[1]))
+        words = {"square": "square", "reciprocal": "reciprocal", "absolute": "abs", "minimum": "minimum"}
+        return Plain(c.num(name, words.get(operation, operation), *values))
+
+    def element(self, ref: Ref, index: float) -> Number:
+        """A row-shaped value at one position, in double precision."""
+        if not self.program.is_row(ref):
+            return self.value(ref)
+        match self.program.nodes[ref]:
+            case Input(_, Role.POSITIONS):
+                return index
+            case Input(name, _):
+                return self.code.num(f"first_{name}", "element", self.ports[ref].name, index)
+            case Map("broadcast", (_, c)):
+                return self.value(c)
+            case Map("where", (cond, a, b)):
+                at = self.code.flag("chosen", "ne", self.element(cond, index), 0.0)
+                return self.code.num("first", "choose", at, self.element(a, index), self.element(b, index))
+            case Map(operation, args):
+                return self._element_map(operation, [self.element(a, index) for a in args])
+            case Const() | Param() | Reduce():
+                raise AssertionError("row-constant")
+
+    def _element_map(self, operation: str, values: list[Number]) -> Number:
+        c = self.code
+        if operation in COMPARE:
+            return c.num("first", "from_flag", c.flag("first", COMPARE[operation], values[0], values[1]))
+        if operation.startswith("logical_"):
+            flags = [c.flag("first", "ne", v, 0.0) for v in values]
+            return c.num("first", "from_flag", c.flag("first", operation.removeprefix("logical_"), *flags))
+        if operation in ("isnan", "isfinite"):
+            return c.num("first", "from_flag", c.flag("first", operation, values[0]))
+        if operation in CALLS:
+            return c.call(Kind.NUM, ("first",), operation, *values)[0]
+        if operation in NUM_OPS:
+            return op(c, "first", NUM_OPS[operation], values[0], values[1])
+        return c.num("first", {"absolute": "abs"}.get(operation, operation), *values)
+
+    # shifts
+
+    def scale_of(self, index: int) -> Shift:
+        """The group's factor times log2 e as a pair of doubles; the shift itself is still open."""
+        if index not in self.shifts:
+            self.shifts[index] = self._scale(self.plan.groups[index])
+        return self.shifts[index]
+
+    def _scale(self, group: Group) -> Shift:
+        if group.factor is None:
+            return Shift((LOG2E, LOG2E_LO), 1.0)
+        factor = self.value(group.factor)
+        lo = self._factor_lo(group.factor, factor)
+        hi, rest = self.code.call(Kind.NUM, ("scale", "scale_lo"), "scale_log2e", factor, lo)
+        return Shift((hi, rest), factor)
+
+    def _factor_lo(self, ref: Ref, factor: Number) -> Number:
+        """What the rounding of a quotient or product lost: an exponent of 1000 would magnify it."""
+        match self.program.nodes[ref]:
+            case Map("divide", (a, b)):
+                return self.code.num("factor_lo", "div_rest", self.value(a), self.value(b), factor)
+            case Map("multiply", (a, b)):
+                return self.code.num("factor_lo", "mul_rest", self.value(a), self.value(b), factor)
+            case Input() | Param() | Const() | Map() | Reduce():
+                return 0.0
+
+
+def _fits(value: float, dtype: str) -> bool:
+    import struct
+
+    if dtype == "f64" or math.isnan(value):
+        return True
+    try:
+        return bool(struct.unpack("<f", struct.pack("<f", value))[0] == value)
+    except OverflowError:
+        return False
+
+
+def is_bool(program: Program, ref: Ref) -> bool:
+    return program.types[ref] is Type.BOOL

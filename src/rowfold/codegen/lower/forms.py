@@ -1,0 +1,133 @@
+"""Row-constant arithmetic: NumForms and how each operation acts on them.
+
+A row-constant value is a double, and comes in three forms so that nothing overflows and nothing cancels:
+`Plain` v; `Offset` hi + lo, left unadded so that a later difference cancels exactly (a log of a sum is its maximum plus
+a small rest); `Scaled` m * 2^(powers of the groups' shifts), never multiplied out while a ratio can cancel it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..loops import Code, Kind, Var
+
+Number = Var | float
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A double. `exact` says that it is a number of the computing dtype; `lo` holds what its rounding lost, if kept."""
+
+    value: Number
+    exact: bool = False
+    lo: Var | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """hi + lo; `exact` when hi is a number of the computing dtype."""
+
+    hi: Number
+    lo: Number
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """m (+ m_lo) times each group's shift to its power."""
+
+    m: Number
+    powers: Mapping[int, int] = field(default_factory=dict)
+    lo: Var | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    value: Var
+
+
+@dataclass(frozen=True, slots=True)
+class DisplacedSum:
+    """An exponential sum whose largest term stands apart: e^(factor maximum) + rest, both over the group's shift."""
+
+    rest: Var
+    maximum: Var
+    group: int
+
+
+NumForm = DisplacedSum | Plain | Offset | Scaled | Flag
+
+NUM_OPS = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div"}
+COMPARE = {"less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge", "equal": "eq", "not_equal": "ne"}
+CALLS = frozenset(
+    "exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos arcsin arccos arctan power".split()
+)
+
+
+def is_one(n: Number) -> bool:
+    return isinstance(n, float) and n == 1.0
+
+
+def op(c: Code, name: str, word: str, a: Number, b: Number) -> Number:
+    """a word b, with the identities that keep emitted code free of x + 0 and 1 * x."""
+    match word, a, b:
+        case ("add" | "sub"), _, 0.0:
+            return a
+        case "add", 0.0, _:
+            return b
+        case "sub", 0.0, Var():
+            return c.num(name, "neg", b)
+        case ("mul" | "div"), _, 1.0:
+            return a
+        case "mul", 1.0, _:
+            return b
+    return c.num(name, word, a, b)
+
+
+def plus(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
+    """Sum or difference; parts that are kept apart stay apart."""
+    left, right = offset(a), offset(b)
+    if left is None or right is None:
+        raise TypeError("a scaled number has to be collapsed before it is added")
+    if isinstance(a, Plain) and isinstance(b, Plain) and a.lo is None and b.lo is None:
+        return Plain(op(c, name, word, a.value, b.value))
+    hi = op(c, name, word, left[0], right[0]) if left[0] != right[0] or word == "add" else 0.0
+    lo = op(c, name + "_lo", word, left[1], right[1])
+    return Plain(lo) if hi == 0.0 and isinstance(hi, float) else Offset(hi, lo)
+
+
+def offset(a: NumForm) -> tuple[Number, Number] | None:
+    match a:
+        case Plain(v, _, lo):
+            return v, 0.0 if lo is None else lo
+        case Offset(hi, lo):
+            return hi, lo
+        case Scaled() | Flag() | DisplacedSum():
+            return None
+
+
+def times(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
+    """Product or quotient of numbers of which at least one is Scaled; the shifts' powers add or cancel."""
+    left, right = scaled(a), scaled(b)
+    sign = 1 if word == "mul" else -1
+    powers = dict(left.powers)
+    for group, power in right.powers.items():
+        powers[group] = powers.get(group, 0) + sign * power
+    powers = {g: p for g, p in powers.items() if p}
+    lo: Var | None = None
+    if word == "div" and is_one(left.m) and right.lo is not None:
+        hi, lo = c.call(Kind.NUM, (name, name + "_lo"), "reciprocal2", right.m, right.lo)
+        return Scaled(hi, powers, lo)
+    m = op(c, name, word, left.m, right.m)
+    return Scaled(m, powers, left.lo if is_one(right.m) else lo) if powers else Plain(m)
+
+
+def scaled(a: NumForm) -> Scaled:
+    match a:
+        case Scaled():
+            return a
+        case Plain(v, _, lo):
+            return Scaled(v, {}, lo)
+        case Offset() | Flag() | DisplacedSum():
+            raise TypeError("an offset, a flag or a displaced sum has to be collapsed before it is multiplied")

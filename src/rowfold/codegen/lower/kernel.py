@@ -1,0 +1,196 @@
+"""Plan -> Kernel: the sweeps of a plan written out as loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..ir import Param, Reduce, Ref, Role
+from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Var, prune
+from ..plan import Lowering, Plan, SweepPlan
+from .carries import Carry, Count, Dot, ExpSums, Extremum, Maximum, Mean, Moments, Product, Sum
+from .context import Context
+from .rows import Rows
+
+ELEMENTS = {Role.ROW: "T", Role.MASK: "mask", Role.INT_ROW: "int", Role.SCALAR: "double", Role.INDEX: "index"}
+LIVE = Var("live", Kind.MASK)
+
+
+def lower(plan: Plan) -> Kernel:
+    """The loops of a plan for one row."""
+    names = Names()
+    ports, outputs = _ports(plan, names)
+    ctx = Context(plan, names, Code(names), ports, count=Var("row_length", Kind.NUM))
+    steps: list[Step] = []
+    for sweep in plan.sweeps:
+        steps += _sweep(ctx, sweep, outputs)
+    steps += _results(ctx, outputs)
+    every = (*ports.values(), *outputs)
+    return Kernel(plan.name, plan.dtype, tuple(dict.fromkeys(every)), prune(tuple(steps)))
+
+
+def _ports(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
+    """The arrays of the call, in the order of the loop's arguments: inputs, settings, outputs."""
+    program = plan.program
+    ports = {
+        ref: Port(names.fresh(node.name), ELEMENTS[node.role], node.role in (Role.ROW, Role.MASK, Role.INT_ROW))
+        for ref, node in program.inputs
+    }
+    for ref, param in program.params:
+        assert isinstance(param, Param)
+        ports[ref] = Port(names.fresh(param.name), "double", False)
+    outputs = [
+        Port(names.fresh("out"), "T", program.is_row(o.ref), output=True)
+        for o in program.outputs
+    ]
+    return ports, outputs
+
+
+def _carries(ctx: Context, sweep: SweepPlan) -> list[Carry]:
+    made: list[Carry] = [Count(ctx, where) for where in _counted(ctx, sweep)]
+    made += [Maximum(ctx, g) for g in sweep.maxima]
+    grouped: set[int] = set()
+    moments: set[Ref] = set()
+    for ref in sweep.carries:
+        node = ctx.program.nodes[ref]
+        assert isinstance(node, Reduce)
+        carry = _carry(ctx, ref, node, sweep, grouped, moments)
+        if carry is not None:
+            made.append(carry)
+    return made
+
+
+def _carry(
+    ctx: Context, ref: Ref, node: Reduce, sweep: SweepPlan, grouped: set[int], moments: set[Ref]
+) -> Carry | None:
+    match node:
+        case Reduce("expsum"):
+            index = next(i for i, g in enumerate(ctx.plan.groups) if ref in g.sums)
+            if index in grouped:
+                return None
+            grouped.add(index)
+            return ExpSums(ctx, index, ctx.plan.groups[index].lowering)
+        case Reduce("sum", (x,), where):
+            return Sum(ctx, ref, x, where)
+        case Reduce("count"):
+            return None
+        case Reduce("dot", (a, b), where):
+            return Dot(ctx, ref, a, b, where)
+        case Reduce("mean", (x,), where):
+            twin = _find(ctx, sweep, Reduce("m2", (x,), where))
+            return None if twin is not None else Mean(ctx, ref, x, where)
+        case Reduce("m2", (x,), where):
+            mean = _find(ctx, sweep, Reduce("mean", (x,), where))
+            return Moments(ctx, mean, ref, x, where)
+        case Reduce("max" | "min" as op, (x,), where):
+            return Extremum(ctx, ref, x, where, op)
+        case Reduce("prod", (x,), where):
+            return Product(ctx, ref, x, where)
+        case Reduce(op):
+            raise AssertionError(f"the planner let through a reduction that has no carry: {op}")
+
+
+def _counted(ctx: Context, sweep: SweepPlan) -> list[Ref]:
+    """The predicates whose elements this sweep has to count: for a count asked for, and for means under them."""
+    nodes = [ctx.program.nodes[r] for r in sweep.carries]
+    wanted = [n.where for n in nodes if isinstance(n, Reduce) and n.op in ("count", "mean", "m2")]
+    return [w for w in dict.fromkeys(wanted) if w is not None and w not in ctx.counts]
+
+
+def _find(ctx: Context, sweep: SweepPlan, node: Reduce) -> Ref | None:
+    return next((r for r in sweep.carries if ctx.program.nodes[r] == node), None)
+
+
+def _sweep(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port]) -> list[Step]:
+    carries = _carries(ctx, sweep)
+    for carry in carries:
+        if isinstance(carry, ExpSums):
+            carry.keep_in = next((outputs[o].name for g, o in sweep.keeps if g == carry.index), None)
+    steps: list[Step] = [walk(ctx, carries, sweep, outputs)]
+    for carry in carries:
+        if isinstance(carry, ExpSums) and carry.lowering is not Lowering.MAX:
+            steps.append(_fallback(ctx, carry))
+    return steps
+
+
+def _fallback(ctx: Context, carry: ExpSums) -> Step:
+    """The row whose exponents leave the exact range is summed again, under its maximum."""
+    empty = SweepPlan((), (), (), (), (), "the maximum of a row that reaches beyond 2^16")
+    first = walk(ctx, [Maximum(ctx, carry.index)], empty, ())
+    again = ExpSums(ctx, carry.index, Lowering.MAX)
+    second = walk(ctx, [again], SweepPlan((), (), (), (), (), "its sums, shifted by that maximum"), ())
+    comment = ("A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself.",)
+    return Unless(comment, carry.safe, (first, second))
+
+
+def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequence[Port]) -> Sweep:
+    """One walk over the row, with everything that is constant over it before and every finish after."""
+    before = ctx.code = Code(ctx.names)
+    for carry in carries:
+        carry.before(before)
+    reads: list[str] = []
+    writes = [outputs[o].name for o in sweep.writes] + [outputs[o].name for _, o in sweep.keeps]
+    count = max([c.phases for c in carries], default=1)
+    phases = []
+    for phase in range(count):
+        head = Code(ctx.names)
+        for carry in carries:
+            carry.between(head, phase)
+        phases.append((head.take(), _phase(ctx, carries, sweep, outputs, before, (phase, count), reads)))
+    end = Code(ctx.names)
+    for carry in carries:
+        carry.block_end(end)
+    after = ctx.code = Code(ctx.names)
+    for carry in carries:
+        carry.after(after)
+    return Sweep(
+        (sweep.note,), before.take(), tuple(phases), end.take(), after.take(), tuple(reads), tuple(dict.fromkeys(writes))
+    )
+
+
+def _phase(
+    ctx: Context,
+    carries: Sequence[Carry],
+    sweep: SweepPlan,
+    outputs: Sequence[Port],
+    before: Code,
+    phase: tuple[int, int],
+    reads: list[str],
+) -> Phase:
+    """The body for a whole vector, and once more for the masked tail under the same names."""
+    bodies = []
+    outer = set(ctx.names.taken)
+    for live in (None, LIVE):
+        code = Code(ctx.names)
+        rows = Rows(ctx, code, before, live)
+        rows.kept = {g: outputs[o].name for g, o in sweep.reloads}
+        for carry in carries:
+            if carry.phases == phase[1] or phase[0] == phase[1] - 1:
+                carry.body(rows, phase[0] if carry.phases == phase[1] else 0)
+        if phase[0] == phase[1] - 1:
+            _stores(ctx, rows, sweep, outputs)
+        reads += [r for r in rows.reads if r not in reads]
+        bodies.append(code.take())
+        local = {v.name for s in bodies[-1] for v in s.results if not s.assign}
+        ctx.names.taken -= local - outer
+    ctx.names.taken |= {v.name for b in bodies for s in b for v in s.results}
+    return Phase(bodies[0], bodies[1])
+
+
+def _stores(ctx: Context, rows: Rows, sweep: SweepPlan, outputs: Sequence[Port]) -> None:
+    for index in sweep.writes:
+        value = rows.vec(ctx.program.outputs[index].ref)
+        if rows.live is None:
+            rows.code.do("store", outputs[index].name, value)
+        else:
+            rows.code.do("store_tail", outputs[index].name, value, rows.live)
+
+
+def _results(ctx: Context, outputs: Sequence[Port]) -> list[Step]:
+    """The row-constant results, each rounded once."""
+    code = ctx.code = Code(ctx.names)
+    for output, port in zip(ctx.program.outputs, outputs, strict=True):
+        if not ctx.program.is_row(output.ref):
+            number = ctx.value(output.ref)
+            code.do("result", port.name, number)
+    return [Scalars(("The results.",), code.take())] if code.stmts else []
+

@@ -1,0 +1,405 @@
+"""Row-shaped arithmetic: from program nodes to words on vectors, keeping what must not be rounded early unrounded.
+
+`Affine` v*a + b holds row-constant factors and terms back until they can be applied with two-term constants;
+`ScaledRow` e * m * 2^(shifts) is an exponential whose power of two still has a chance to cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
+from ..loops import Code, Kind, Var
+from .context import Context, is_bool
+from .forms import CALLS, COMPARE, Number, NumForm, Offset, Plain, Scaled, offset, op, plus, times
+
+INF = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """v * a + b, or v * a - b."""
+
+    v: Var
+    a: Number = 1.0
+    b: NumForm | None = None
+    minus: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledRow:
+    """e * m (+ e * lo) times each group's shift to its power."""
+
+    e: Var
+    m: Number = 1.0
+    powers: Mapping[int, int] = field(default_factory=dict)
+    lo: Var | None = None
+
+
+RowForm = Affine | ScaledRow
+
+
+class Rows:
+    """Lowers row-shaped values inside one body. `pre` receives what is constant over the sweep."""
+
+    def __init__(self, ctx: Context, code: Code, pre: Code, live: Var | None) -> None:
+        self.ctx = ctx
+        self.code = code
+        self.pre = pre
+        self.live = live
+        self.reads: list[str] = []
+        self.kept: dict[int, str] = {}  # group -> port that holds its exponentials
+        self._forms: dict[Ref, RowForm] = {}
+        self._masks: dict[Ref, Var] = {}
+
+    # values
+
+    def vec(self, ref: Ref) -> Var:
+        """The value as one vector of the computing dtype."""
+        if not self.ctx.program.is_row(ref):
+            return self.set(self.ctx.value(ref), self.ctx.name(ref, "constant"))
+        if is_bool(self.ctx.program, ref):
+            return self.code.vec("number", "select", self.mask(ref), 1.0, 0.0)
+        return self.materialize(self.form(ref), self.ctx.name(ref, "t"))
+
+    def mask(self, ref: Ref) -> Var:
+        """A boolean row, or a number tested against zero."""
+        if ref not in self._masks:
+            self._masks[ref] = self._mask(ref)
+        return self._masks[ref]
+
+    def selected(self, where: Ref | None) -> Var | None:
+        """The lanes that count: those of the row, and of the predicate if there is one."""
+        if where is None:
+            return self.live
+        mask = self.mask(where)
+        return mask if self.live is None else self.code.mask("counts", "mask_and", self.live, mask)
+
+    def keep(self, where: Ref | None, value: Var, identity: float) -> Var:
+        """The value where lanes count, the carry's identity elsewhere."""
+        mask = self.selected(where)
+        return value if mask is None else self.code.vec(value.name, "select", mask, value, identity)
+
+    def set(self, number: Number, name: str) -> Var:
+        return self.pre.vec(name + "_v", "set", number)
+
+    # materialization
+
+    def materialize(self, form: RowForm, name: str) -> Var:
+        match form:
+            case ScaledRow(e, m, powers, lo):
+                return self._materialize_scaled(e, m, powers, lo, name)
+            case Affine(v, a, None):
+                return self.product(v, a, name)
+            case Affine(v, a, b, minus):
+                assert b is not None
+                if isinstance(a, float) and a == 1.0:
+                    return self._sum(v, b, "sub" if minus else "add", name)
+                return self._affine(v, a, b, minus, name)
+
+    def _materialize_scaled(self, e: Var, m: Number, powers: Mapping[int, int], lo: Var | None, name: str) -> Var:
+        if powers:
+            m, lo = self.ctx.unscale(m, powers, name), None
+        if lo is None:
+            return self.product(e, m, name)
+        small = self.code.vec("small", "mul", e, self.set(lo, lo.name))
+        assert isinstance(m, Var)
+        return self.code.vec(name, "fma", e, self.set(m, m.name), small)
+
+    def product(self, v: Var, a: Number, name: str) -> Var:
+        """v * a; a double factor of a float32 row enters as hi + lo, so that only the result is rounded."""
+        if isinstance(a, float):
+            return v if a == 1.0 else self.code.vec(name, "neg", v) if a == -1.0 else self.code.vec(name, "mul", v, a)
+        if self.ctx.dtype == "f64":
+            return self.code.vec(name, "mul", v, self.set(a, a.name))
+        small = self.code.vec("small", "mul", v, self.low(a))
+        return self.code.vec(name, "fma", v, self.set(a, a.name), small)
+
+    def low(self, a: Number) -> Var:
+        name = a.name if isinstance(a, Var) else "constant"
+        return self.pre.vec(name + "_lo", "set_lo", a)
+
+    def _sum(self, v: Var, b: NumForm, word: str, name: str) -> Var:
+        hi, lo = self._parts(b)
+        first = self.code.vec(name, word, v, hi)
+        return first if lo is None else self.code.vec(name, word, first, lo)
+
+    def _parts(self, b: NumForm) -> tuple[Var, Var | None]:
+        """A row-constant term as one or two vectors whose sum is more precise than either."""
+        match b:
+            case Plain(v, exact, None):
+                if exact or self.ctx.dtype == "f64":
+                    return self.set(v, _named(v)), None
+                return self.set(v, _named(v)), self.low(v)
+            case Plain(v, _, lo):
+                assert lo is not None
+                return self.set(v, _named(v)), self.set(lo, lo.name)
+            case Offset(hi, lo, exact):
+                if not exact and self.ctx.dtype == "f32":
+                    lo = self.ctx.code.num("rest", "lost", hi, lo)
+                return self.set(hi, _named(hi)), self.set(lo, _named(lo))
+            case _:
+                number = self.ctx.collapse(b, "value")
+                return self._parts(Plain(number))
+
+    def _affine(self, v: Var, a: Number, b: NumForm, minus: bool, name: str) -> Var:
+        number = self.ctx.collapse(b, name + "_offset")
+        if minus:
+            number = op(self.ctx.code, name + "_offset", "sub", 0.0, number)
+        if self.ctx.dtype == "f64":
+            return self.code.vec(name, "fma", v, self.set(a, _named(a)), self.set(number, _named(number)))
+        large = self.code.vec("large", "fma", v, self.set(a, _named(a)), self.set(number, _named(number)))
+        small = self.code.vec("small", "fma", v, self.low(a), self.low(number))
+        return self.code.vec(name, "add", large, small)
+
+    # forms
+
+    def form(self, ref: Ref) -> RowForm:
+        if ref not in self._forms:
+            self._forms[ref] = self._form(ref)
+        return self._forms[ref]
+
+    def _form(self, ref: Ref) -> RowForm:
+        program = self.ctx.program
+        match program.nodes[ref]:
+            case Input(_, Role.POSITIONS):
+                return Affine(self.code.vec("position", "positions"))
+            case Input(name):
+                return Affine(self._load(name, "load", Kind.VEC))
+            case Map("exp", (a,)) if (group := self.ctx.group_of(a)) is not None:
+                return ScaledRow(self.exponential(group), 1.0, {group: 1})
+            case Map("broadcast", (_, c)):
+                return Affine(self.vec(c))
+            case Map(operation, args):
+                return self._map(ref, operation, args)
+            case Const() | Param() | Reduce():
+                return Affine(self.vec(ref))
+
+    def _load(self, name: str, word: str, kind: Kind) -> Var:
+        port = name
+        if port not in self.reads:
+            self.reads.append(port)
+        if self.live is None:
+            return self.code.let(kind, name + "_i", word, port)
+        return self.code.let(kind, name + "_i", word + "_tail", port, self.live)
+
+    def reload(self, port: str) -> Var:
+        """A row that an earlier sweep of this kernel left in an output's memory."""
+        return self._load(port, "load", Kind.VEC)
+
+    def _map(self, ref: Ref, operation: str, args: tuple[Ref, ...]) -> RowForm:
+        name = self.ctx.name(ref, "t")
+        row = [self.ctx.program.is_row(a) for a in args]
+        if operation in ("add", "subtract") and not all(row):
+            return self._plus_constant(name, operation, args, row)
+        if operation in ("multiply", "divide") and (not all(row)) and not (operation == "divide" and not row[0]):
+            return self._times_constant(name, operation, args, row)
+        if operation == "negative":
+            return self._scale_form(self._number_form(args[0]), Plain(-1.0, exact=True), "mul", name)
+        if operation in ("multiply",) and any(isinstance(self._number_form(a), ScaledRow) for a in args):
+            return self._times_scaled(name, args)
+        if operation == "where":
+            return self._where(name, args)
+        return Affine(self._word(name, operation, args))
+
+    def _number_form(self, ref: Ref) -> RowForm:
+        return Affine(self.vec(ref)) if is_bool(self.ctx.program, ref) else self.form(ref)
+
+    def _plus_constant(self, name: str, operation: str, args: tuple[Ref, ...], row: list[bool]) -> RowForm:
+        """row + c, row - c, c + row, c - row."""
+        if not row[0] and operation == "subtract":
+            negated = self._scale_form(self._number_form(args[1]), Plain(-1.0, exact=True), "mul", name)
+            return self._add_form(negated, self.ctx.num(args[0]), False, name)
+        which = 0 if row[0] else 1
+        return self._add_form(self._number_form(args[which]), self.ctx.num(args[1 - which]), operation == "subtract", name)
+
+    def _add_form(self, form: RowForm, number: NumForm, minus: bool, name: str) -> RowForm:
+        if offset(number) is None:
+            number = Plain(self.ctx.collapse(number, "value"))
+        match form:
+            case Affine(v, a, None):
+                return Affine(v, a, number, minus)
+            case Affine(v, a, b, was_minus) if b is not None and offset(b) is not None:
+                word = "add" if minus == was_minus else "sub"
+                return Affine(v, a, plus(self.ctx.code, name, b, number, word), was_minus)
+            case Affine() | ScaledRow():
+                return Affine(self.materialize(form, name), 1.0, number, minus)
+
+    def _times_constant(self, name: str, operation: str, args: tuple[Ref, ...], row: list[bool]) -> RowForm:
+        which = 0 if row[0] else 1
+        word = "div" if operation == "divide" else "mul"
+        return self._scale_form(self._number_form(args[which]), self.ctx.num(args[1 - which]), word, name)
+
+    def _scale_form(self, form: RowForm, number: NumForm, word: str, name: str) -> RowForm:
+        c = self.ctx.code
+        if not isinstance(number, Plain | Scaled):
+            number = Plain(self.ctx.collapse(number, "value"))
+        match form:
+            case ScaledRow(e, m, powers, lo):
+                if word == "div":
+                    number = times(c, "r", Plain(1.0), number, "div")
+                if isinstance(m, float) and m == 1.0:
+                    total = times(c, name, Scaled(1.0, powers), number, "mul")
+                else:
+                    total = times(c, name, Scaled(m, powers, lo), number, "mul")
+                if isinstance(total, Scaled):
+                    return ScaledRow(e, total.m, total.powers, total.lo)
+                assert isinstance(total, Plain)
+                keep = number.lo if isinstance(number, Scaled) and isinstance(m, float) and m == 1.0 else None
+                return ScaledRow(e, total.value, {}, keep)
+            case Affine():
+                return self._scale_affine(form, number, word, name)
+
+    def _scale_affine(self, form: Affine, number: Plain | Scaled, word: str, name: str) -> RowForm:
+        c = self.ctx.code
+        if isinstance(number, Scaled):
+            value = Scaled(1.0, {})
+            total = times(c, name, value, number, word)
+            assert isinstance(total, Scaled | Plain)
+            v = self.materialize(form, name)
+            if isinstance(total, Scaled):
+                return ScaledRow(v, total.m, total.powers, total.lo)
+            return Affine(v, total.value)
+        exact_unit = isinstance(number.value, float) and abs(number.value) == 1.0
+        if self.ctx.dtype == "f64" and not exact_unit:
+            v = self.materialize(form, name)
+            if word == "div":
+                return Affine(self.code.vec(name, "div", v, self.set(number.value, _named(number.value))))
+            return Affine(v, number.value)
+        a = op(c, name, word, form.a, number.value) if not (exact_unit and isinstance(form.a, float)) else (
+            form.a * number.value if isinstance(number.value, float) else form.a
+        )
+        if form.b is None:
+            return Affine(form.v, a)
+        if exact_unit and isinstance(number.value, float) and number.value == -1.0:
+            return Affine(form.v, a, form.b, not form.minus)
+        b = op(c, name + "_offset", word, self.ctx.collapse(form.b, name + "_offset"), number.value)
+        return Affine(form.v, a, Plain(b), form.minus)
+
+    def _times_scaled(self, name: str, args: tuple[Ref, ...]) -> RowForm:
+        """An exponential times an ordinary row keeps its power of two; of two exponentials one is multiplied out."""
+        forms = [self._number_form(a) for a in args]
+        which = 0 if isinstance(forms[0], ScaledRow) else 1
+        scaled = forms[which]
+        assert isinstance(scaled, ScaledRow)
+        other = self.materialize(forms[1 - which], name)
+        return ScaledRow(self.code.vec(name, "mul", scaled.e, other), scaled.m, scaled.powers, scaled.lo)
+
+    def _where(self, name: str, args: tuple[Ref, ...]) -> RowForm:
+        condition, x, y = args
+        mask = self.mask(condition)
+        if self.ctx.program.nodes[y] == Const(0.0) and self.ctx.program.is_row(x):
+            form = self._number_form(x)
+            if isinstance(form, ScaledRow):
+                return ScaledRow(self.code.vec(name, "select", mask, form.e, 0.0), form.m, form.powers, form.lo)
+        return Affine(self.code.vec(name, "select", mask, self.argument(x), self.argument(y)))
+
+    def argument(self, ref: Ref) -> Var | float:
+        """An operand of a word: a vector, or a number known now."""
+        match self.ctx.program.nodes[ref]:
+            case Const(value):
+                return float(value)
+            case Input() | Param() | Map() | Reduce():
+                return self.vec(ref)
+
+    def _word(self, name: str, operation: str, args: tuple[Ref, ...]) -> Var:
+        c = self.code
+        values = [self.argument(a) for a in args]
+        match operation:
+            case "minimum" | "maximum":
+                return self._extremum(name, operation[:3], values[0], values[1])
+            case "square":
+                return c.vec(name, "mul", values[0], values[0])
+            case "reciprocal":
+                return c.vec(name, "div", 1.0, values[0])
+            case "sign":
+                negative = c.vec(name, "select", c.mask("below", "lt", values[0], 0.0), -1.0, values[0])
+                return c.vec(name, "select", c.mask("above", "gt", values[0], 0.0), 1.0, negative)
+        words = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "absolute": "abs"}
+        if operation in CALLS or operation == "rsqrt":
+            return c.call(Kind.VEC, (name,), operation, *values)[0]
+        return c.vec(name, words.get(operation, operation), *values)
+
+    def _extremum(self, name: str, word: str, a: Var | float, b: Var | float) -> Var:
+        """NumPy's minimum and maximum: a NaN on either side wins. The word itself lets the second operand's pass."""
+        if isinstance(b, float):
+            a, b = b, a
+        result = self.code.vec(name, word, a, b)
+        if isinstance(a, float):
+            return result
+        return self.code.vec(name, "select", self.code.mask("unordered", "ne", a, a), a, result)
+
+    def _mask(self, ref: Ref) -> Var:
+        program, c = self.ctx.program, self.code
+        if not program.is_row(ref):
+            flag = self.ctx.flag(ref) if is_bool(program, ref) else None
+            number = self.ctx.code.num("chosen", "from_flag", flag) if flag else self.ctx.value(ref)
+            return self.pre.mask("chosen", "ne", self.set(number, "chosen"), 0.0)
+        match program.nodes[ref]:
+            case Input(name, Role.MASK):
+                return self._load(name, "load_mask", Kind.MASK)
+            case Map(operation, (a, b)) if operation in COMPARE:
+                return c.mask(self.ctx.name(ref, "mask"), COMPARE[operation], self.vec(a), self.argument(b))
+            case Map("isnan", (a,)):
+                return c.mask("unordered", "ne", self.vec(a), self.vec(a))
+            case Map("isfinite", (a,)):
+                return c.mask("finite", "lt", c.vec("size", "abs", self.vec(a)), INF)
+            case Map("logical_not", (a,)):
+                return c.mask("mask", "mask_not", self.mask(a))
+            case Map(("logical_and" | "logical_or" | "logical_xor") as operation, (a, b)):
+                return c.mask("mask", operation.replace("logical", "mask"), self.mask(a), self.mask(b))
+            case Map("where", (condition, a, b)) if is_bool(program, ref):
+                chosen = c.mask("mask", "mask_and", self.mask(condition), self.mask(a))
+                rest = c.mask("mask", "mask_and", c.mask("mask", "mask_not", self.mask(condition)), self.mask(b))
+                return c.mask("mask", "mask_or", chosen, rest)
+            case Map("broadcast", (_, b)) if is_bool(program, ref):
+                return self.mask(b)
+            case Input() | Param() | Const() | Map() | Reduce():
+                return c.mask("mask", "ne", self.vec(ref), 0.0)
+
+    # exponentials
+
+    def exponential(self, group: int) -> Var:
+        """e of exp(a) = e * 2^n, from memory where an earlier sweep kept it, else computed under the group's shift."""
+        if group in self.kept:
+            return self.reload(self.kept[group])
+        return self.shifted(group, self.vec(self.ctx.plan.groups[group].base))
+
+    def shifted(self, group: int, x: Var, n: Var | None = None, low: Var | None = None) -> Var:
+        """The exponential of base value x under the shift of the group, or under running vectors n and low."""
+        s, c = self.ctx.shifts[group], self.code
+        if n is None:
+            assert s.n is not None and s.low is not None and s.shift is not None
+            x = c.vec(x.name, "sub", x, self.set(s.shift, s.shift.name))
+            n, low = self.set(s.n, s.n.name), self.set(s.low, s.low.name)
+            if s.high is not None:
+                x = c.vec(x.name, "min", self.set(s.high, s.high.name), x)
+        assert low is not None
+        p, k = self.split(group, c.vec(x.name, "max", low, x))
+        return c.vec("e", "scale", p, c.vec("k", "sub", k, n))
+
+    def split(self, group: int, x: Var) -> tuple[Var, Var]:
+        """exp(factor x) = p 2^k."""
+        scale, low = self.scales(group)
+        p, k = self.code.call(Kind.VEC, ("p", "k"), "exp_split", x, scale, low)
+        return p, k
+
+    def scales(self, group: int) -> tuple[Var, Var]:
+        hi, lo = self.ctx.shifts[group].scale
+        if self.ctx.dtype == "f64":
+            return self.set(hi, "scale"), self.set(lo, "scale_lo")
+        both = self.ctx.code.num("scale_rest", "lost", hi, lo) if isinstance(hi, Var) else _lost(hi, lo)
+        return self.set(hi, "scale"), self.set(both, "scale_lo")
+
+
+def _lost(hi: float, lo: Number) -> float:
+    import struct
+
+    assert isinstance(lo, float)
+    single: float = struct.unpack("<f", struct.pack("<f", hi))[0]
+    return hi - single + lo
+
+
+def _named(number: Number) -> str:
+    return number.name if isinstance(number, Var) else "constant"

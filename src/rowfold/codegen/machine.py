@@ -1,0 +1,40 @@
+"""What the planner knows of a machine. Pure data; the runtime fills in what the system reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Sizes in bytes; `copy` is nanoseconds to read and write a byte at L1, L2, L3, memory; `tick` is ns a cycle.
+
+    Defaults: measured on one Zen 4 server core (docs/decisions/0003).
+    """
+
+    l1: int = 32 << 10
+    l2: int = 1 << 20
+    l3: int = 32 << 20
+    read: tuple[float, float, float, float] = (0.0030, 0.0080, 0.0100, 0.0320)
+    write: tuple[float, float, float, float] = (0.0055, 0.0090, 0.0100, 0.0400)
+    tick: float = 0.30
+
+    def level(self, size: int) -> int:
+        """0 to 3: the fastest level that holds `size` bytes beside everything else."""
+        return 0 if size <= self.l1 * 3 // 4 else 1 if size <= self.l2 * 3 // 4 else 2 if size <= self.l3 * 3 // 4 else 3
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Cycles that one logical vector (16 float32 or 8 float64 lanes) costs on an instruction set."""
+
+    simple: float
+    exp: float
+    extexp: float
+
+
+THROUGHPUT = {
+    "avx512": Throughput(0.6, 8.0, 17.0),
+    "avx2": Throughput(1.2, 16.0, 34.0),
+    "portable": Throughput(4.0, 60.0, 140.0),
+}

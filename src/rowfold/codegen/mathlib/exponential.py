@@ -1,0 +1,131 @@
+"""Exponentials. All of them reduce to 2^f on abs(f) <= 1/2 or e^t on abs(t) <= ln2/2, and a power of two."""
+
+from __future__ import annotations
+
+from rowfold.codegen.mathlib.coefficients import EXP, EXP2, EXPM1, LN2, LOG2E
+from rowfold.codegen.mathlib.words import Dtype, Value, Words, fast_two_sum, function, horner, two_sum
+
+MAGIC: dict[Dtype, float] = {"f32": 1.5 * 2**23, "f64": 1.5 * 2**52}  # adding it rounds to an integer
+EXP_RANGE: dict[Dtype, tuple[float, float]] = {"f32": (-104.0, 89.0), "f64": (-746.0, 710.0)}  # beyond: 0 and inf
+EXP2_RANGE: dict[Dtype, tuple[float, float]] = {"f32": (-151.0, 129.0), "f64": (-1076.0, 1025.0)}
+EXPM1_LOW: dict[Dtype, float] = {"f32": -20.0, "f64": -40.0}  # e^low is lost beside -1
+
+
+def clamp(w: Words, low: float, high: float, x: Value) -> Value:
+    """x kept within [low, high]. It comes second each time, so that a NaN stays."""
+    return w.min(w.const(high), w.max(w.const(low), x))
+
+
+def exp2_fraction(w: Words, f: Value) -> Value:
+    """2^f for abs(f) <= 1/2. The constant term is exactly one, so that 2^0 = 1."""
+    return w.fma(horner(w, f, EXP2[w.dtype]), f, w.const(1.0))
+
+
+@function(
+    "exp_split",
+    inputs=("x", "k_hi", "k_lo"),
+    outputs=("p", "n"),
+    error={"f32": 1.06, "f64": 0.98},
+    domain="abs(x k) <= 94548 in float32 (abs(x) <= 2^16 for e^x), 2^50 in float64; NaN gives NaN",
+    source="the (mantissa, exponent) form of Dukhan and Ablavatski 2020",
+)
+def exp_split(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value]:
+    """2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [0.7, 1.42]: nothing overflows, whatever n is."""
+    magic = w.const(MAGIC[w.dtype])
+    n = w.let("n", w.fma(x, k_hi, magic) - magic)
+    f = w.let("f", w.fma(x, k_hi, -n))
+    f = w.let("f", w.fma(x, k_lo, f))
+    p = w.let("p", exp2_fraction(w, f))
+    return p, n
+
+
+@function(
+    "exp_parts",
+    inputs=("x",),
+    outputs=("p", "n"),
+    error={"f32": 0.9, "f64": 0.87},
+    domain="abs(x) <= 2^16 in float32 (1.07 ULP up to 2^21), 2^45 in float64; NaN gives NaN",
+    source="the reduction of Cody and Waite, its first step exact",
+)
+def exp_parts(w: Words, x: Value) -> tuple[Value, Value]:
+    """e^x = p 2^n with an integer n and p in [0.7, 1.42]: exp_split for a fixed scale, with one rounding less."""
+    n, t, _ = natural(w, x)
+    return w.let("p", w.fma(horner(w, t, EXP[w.dtype]), t, w.const(1.0))), n
+
+
+def natural(w: Words, x: Value) -> tuple[Value, Value, Value]:
+    """(n, t, t_hi) with t = x - n ln2 and abs(t) <= ln2/2. t_hi, which is exact, lacks the small end of n ln2."""
+    magic = w.const(MAGIC[w.dtype])
+    ln2_hi, ln2_lo, _ = LN2[w.dtype]
+    n = w.let("n", w.fma(x, w.const(LOG2E[w.dtype][0]), magic) - magic)
+    t_hi = w.let("t_hi", w.fma(n, w.const(-ln2_hi), x))
+    return n, w.let("t", w.fma(n, w.const(-ln2_lo), t_hi)), t_hi
+
+
+def expm1_tail(w: Words, n: Value, t: Value, t_hi: Value) -> Value:
+    """e^t - 1 - t for abs(t) <= 1/2, with the rounding error of t = t_hi - n ln2_lo in it."""
+    t_lo = w.let("t_lo", w.fma(n, w.const(-LN2[w.dtype][1]), t_hi - t))
+    return w.let("tail", w.fma(t * t, horner(w, t, EXPM1[w.dtype]), t_lo))
+
+
+def exp_pair(w: Words, x: Value) -> tuple[Value, Value]:
+    """e^x as a rounded number and a small correction to it."""
+    n, t, t_hi = natural(w, clamp(w, *EXP_RANGE[w.dtype], x))
+    one = w.const(1.0)
+    high = w.let("high", one + t)
+    low = w.let("low", ((one - high) + t) + expm1_tail(w, n, t, t_hi))
+    high, low = fast_two_sum(w, high, low)
+    return w.scale(high, n), w.scale(low, n)
+
+
+@function(
+    "exp",
+    inputs=("x",),
+    outputs=("y",),
+    error={"f32": 0.9, "f64": 0.87},
+    domain="all x; subnormal results within 1.5 ULP",
+    source="as exp_parts",
+)
+def exp(w: Words, x: Value) -> Value:
+    """e^x."""
+    return w.scale(*w.call("exp_parts", w.let("x_in", clamp(w, *EXP_RANGE[w.dtype], x))))
+
+
+@function(
+    "exp2",
+    inputs=("x",),
+    outputs=("y",),
+    error={"f32": 0.8, "f64": 0.78},
+    domain="all x; subnormal results within 1.5 ULP",
+    source="as exp_split, with an exact reduction",
+)
+def exp2(w: Words, x: Value) -> Value:
+    """2^x."""
+    x = w.let("x_in", clamp(w, *EXP2_RANGE[w.dtype], x))
+    n = w.let("n", w.rint(x))
+    return w.scale(exp2_fraction(w, w.let("f", x - n)), n)
+
+
+@function(
+    "expm1",
+    inputs=("x",),
+    outputs=("y",),
+    error={"f32": 0.96, "f64": 0.86},
+    domain="all x; the relative error is as small near 0",
+    source="e^x - 1 = 2^n ((1 - 2^-n) + (e^t - 1)) with a compensated sum",
+)
+def expm1(w: Words, x: Value) -> Value:
+    """e^x - 1."""
+    one, zero = w.const(1.0), w.const(0.0)
+    x_in = w.let("x_in", clamp(w, EXPM1_LOW[w.dtype], EXP_RANGE[w.dtype][1], x))
+    n, t, t_hi = natural(w, x_in)
+    near = w.lt(w.abs(x), w.const(0.5))
+    n, t, t_hi = (w.select(near, a, b) for a, b in ((zero, n), (x_in, t), (x_in, t_hi)))
+    step = w.let("step", -w.scale(one, -n))
+    whole, lost = two_sum(w, one, step)
+    high = w.let("high", whole + t)
+    low = w.let("low", ((whole - high) + t) + lost)
+    return w.copysign(w.scale(high + (low + expm1_tail(w, n, t, t_hi)), n), x)
+
+
+FAMILY = (exp_split, exp_parts, exp, exp2, expm1)

@@ -1,0 +1,120 @@
+"""The vocabulary in which the mathematical functions are written, and what a function of the library is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+Dtype: TypeAlias = Literal["f32", "f64"]
+Value: TypeAlias = Any  # a name in C, a value of LLVM, an array: whatever the words work on; it has + - * / and unary -
+Mask: TypeAlias = Any
+
+
+class Words(Protocol):
+    """The operations of one instruction set on one number format. Each rounds once unless it says that it is exact."""
+
+    @property
+    def dtype(self) -> Dtype: ...
+    def const(self, value: float) -> Value: ...
+    def let(self, name: str, value: Value) -> Value:
+        """The same value, under a name that the emitted code shows."""
+        ...
+
+    def call(self, function: str, *args: Value) -> Any:
+        """Another function of the library: its value, or the tuple of its values."""
+        ...
+
+    def fma(self, a: Value, b: Value, c: Value) -> Value:
+        """a * b + c, rounded once."""
+        ...
+
+    def min(self, a: Value, b: Value) -> Value:
+        """The smaller; b when either is NaN."""
+        ...
+
+    def max(self, a: Value, b: Value) -> Value:
+        """The larger; b when either is NaN."""
+        ...
+
+    def sqrt(self, a: Value) -> Value: ...
+    def rint(self, a: Value) -> Value: ...
+    def floor(self, a: Value) -> Value: ...
+    def abs(self, a: Value) -> Value: ...
+    def copysign(self, magnitude: Value, sign: Value) -> Value: ...
+    def scale(self, p: Value, n: Value) -> Value:
+        """p 2^n for an integer-valued n of any size: rounded once below the normal numbers, else exact, 0 or inf."""
+        ...
+
+    def exponent(self, x: Value) -> Value:
+        """floor(log2 abs(x)), right for subnormals too; unspecified for 0, inf and NaN."""
+        ...
+
+    def mantissa(self, x: Value) -> Value:
+        """x / 2^exponent(x), in [1, 2) for a positive finite x; unspecified for 0, inf and NaN."""
+        ...
+
+    def lt(self, a: Value, b: Value) -> Mask: ...
+    def le(self, a: Value, b: Value) -> Mask: ...
+    def gt(self, a: Value, b: Value) -> Mask: ...
+    def ge(self, a: Value, b: Value) -> Mask: ...
+    def eq(self, a: Value, b: Value) -> Mask: ...
+    def ne(self, a: Value, b: Value) -> Mask: ...
+    def mask_and(self, a: Mask, b: Mask) -> Mask: ...
+    def mask_or(self, a: Mask, b: Mask) -> Mask: ...
+    def mask_not(self, a: Mask) -> Mask: ...
+    def select(self, mask: Mask, a: Value, b: Value) -> Value:
+        """a where the mask is true, else b."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the library. `error` is the largest error that was measured, in ULP; `doc` becomes a comment."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    body: Callable[..., Any]
+    error: Mapping[Dtype, float]
+    doc: str
+    domain: str
+    source: str
+
+
+def function(
+    name: str,
+    *,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    error: Mapping[Dtype, float],
+    domain: str,
+    source: str,
+) -> Callable[[Callable[..., Any]], Function]:
+    """Make a `Function` of a body that takes the words and then the inputs."""
+
+    def made(body: Callable[..., Any]) -> Function:
+        return Function(name, inputs, outputs, body, error, " ".join((body.__doc__ or "").split()), domain, source)
+
+    return made
+
+
+def horner(w: Words, x: Value, coefficients: Sequence[float]) -> Value:
+    """The polynomial with these coefficients, lowest degree first."""
+    total = w.const(coefficients[-1])
+    for c in reversed(coefficients[:-1]):
+        total = w.fma(total, x, w.const(c))
+    return total
+
+
+def two_sum(w: Words, a: Value, b: Value) -> tuple[Value, Value]:
+    """a + b as a rounded sum and its error (Knuth)."""
+    total = w.let("total", a + b)
+    back = w.let("back", total - a)
+    return total, w.let("error", (a - (total - back)) + (b - back))
+
+
+def fast_two_sum(w: Words, a: Value, b: Value) -> tuple[Value, Value]:
+    """The same in three operations, for abs(a) >= abs(b) or a = 0 (Dekker)."""
+    total = w.let("total", a + b)
+    return total, w.let("error", (a - total) + b)

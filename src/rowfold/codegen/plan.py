@@ -1,0 +1,86 @@
+"""A plan: which sweeps walk the row, what each carries and writes, and why not otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .ir import Program, Ref
+
+
+class Lowering(Enum):
+    """How the sum of exponentials of one base is kept from overflowing."""
+
+    MAX = "max"  # a sweep for the maximum before the sum
+    ONLINE = "online"  # a running maximum, taken block by block (1805.02867)
+    EXTEXP = "extexp"  # pairs of mantissa and exponent, no maximum (2001.04438)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The exponentials of one exponent: they share a shift, and with it a power of two that cancels.
+
+    `exponent` is the node a of exp(a); a = base * factor with a row-constant factor > 0 (None: 1).
+    `displaced` sums leave the row's largest element out, so that log1p sees it exactly (3-numerics, section 4).
+    """
+
+    exponent: Ref
+    base: Ref
+    factor: Ref | None
+    where: Ref | None
+    sums: tuple[Ref, ...]
+    displaced: bool
+    lowering: Lowering
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """One walk: the reductions it carries, the groups whose maximum it takes, the outputs it writes."""
+
+    carries: tuple[Ref, ...]
+    maxima: tuple[int, ...]  # groups (positions in Plan.groups) whose maximum this sweep takes
+    writes: tuple[int, ...]  # outputs, by position
+    keeps: tuple[tuple[int, int], ...]  # (group, output): exponentials kept in that output's memory
+    reloads: tuple[tuple[int, int], ...]  # (group, output): exponentials read back from it
+    note: str
+
+    def __str__(self) -> str:
+        return self.note
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The chosen plan. `walks` is the fewest sweeps that fusion allows; `sweeps` are those chosen.
+
+    `memory_passes` counts the sweeps that go to memory: those over a row that is still in cache do not.
+    `rejected` holds (candidate, reason) for every other candidate; `ns` the predicted nanoseconds an element.
+    """
+
+    name: str
+    program: Program
+    dtype: str
+    isa: str
+    n: int
+    strategy: str
+    walks: int
+    sweeps: tuple[SweepPlan, ...]
+    groups: tuple[Group, ...]
+    memory_passes: int
+    bytes_per_element: float
+    ns: float
+    rejected: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return "\n".join(describe(self))
+
+
+def describe(plan: Plan, *, brief: bool = False) -> list[str]:
+    """The plan as lines of text. `brief` leaves out what depends on the row's length: the banner of emitted C."""
+    head = f"{plan.name}: {plan.strategy}, {_plural(len(plan.sweeps), 'sweep')} (fewest by fusion: {plan.walks})"
+    if not brief:
+        head += f", {_plural(plan.memory_passes, 'memory pass')}, {plan.bytes_per_element:g} bytes an element"
+    return [head] + [f"  sweep {i}: {sweep.note}" for i, sweep in enumerate(plan.sweeps, 1)]
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"

@@ -1,0 +1,268 @@
+"""Program -> Plan: the candidates, their refusals in words, their prices, and the cheapest.
+
+Pure: the same program, shape, constraint and machine give the same plan. Nothing chosen here changes a bit of the
+result: sweeps, recomputing or reloading, and the lowering of an exponential sum differ in exact powers of two only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import PlanError
+from .cost import price
+from .ir import Const, Input, Map, Param, Program, Reduce, Ref, operands
+from .machine import Machine
+from .plan import Group, Lowering, Plan, SweepPlan
+
+STRATEGIES = ("auto", "three_pass_recompute", "three_pass_reload", "two_pass", "online", "one_pass")
+FORMS = {
+    "three_pass_recompute": (Lowering.MAX, False),
+    "three_pass_reload": (Lowering.MAX, True),
+    "online": (Lowering.ONLINE, False),
+    "two_pass": (Lowering.EXTEXP, False),
+}
+CARRIED = frozenset("sum dot mean m2 count max min prod expsum".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    name: str
+    plan: Plan | None
+    reason: str
+
+
+def make_plan(
+    program: Program, *, dtype: str, isa: str, n: int, rows: int, strategy: str, machine: Machine
+) -> Plan:
+    """The cheapest plan that meets the constraint. Raises PlanError with every refusal when none does."""
+    if strategy not in STRATEGIES:
+        raise PlanError(f"strategy={strategy!r} is not known; choose one of {', '.join(STRATEGIES)}")
+    _check(program)
+    shape = (dtype, isa, n, rows, machine)
+    candidates = [_candidate(program, name, strategy, *shape) for name in FORMS]
+    possible = [c.plan for c in candidates if c.plan is not None]
+    if not possible:
+        reasons = "; ".join(f"{c.name}: {c.reason}" for c in candidates)
+        raise PlanError(f"no plan of {program.name} meets strategy={strategy!r} at n={n}: {reasons}")
+    best = min(possible, key=lambda p: p.ns)
+    rejected = tuple((c.name, _why(c, best)) for c in candidates if c.plan is not best)
+    return replace(best, strategy=_met(best, strategy), rejected=rejected)
+
+
+def _why(candidate: Candidate, best: Plan) -> str:
+    if candidate.plan is None:
+        return candidate.reason
+    return f"{candidate.plan.ns:.3f} ns an element, against {best.ns:.3f}"
+
+
+def _met(plan: Plan, strategy: str) -> str:
+    if strategy != "auto":
+        return strategy
+    return "one_pass" if not plan.groups and plan.memory_passes == 1 else plan.strategy
+
+
+def _check(program: Program) -> None:
+    for i, node in enumerate(program.nodes):
+        if isinstance(node, Reduce) and node.op not in CARRIED:
+            raise PlanError(f"{program.name}: {node.op} (value {program.names[i] or i}) has no carry yet")
+
+
+def _candidate(
+    program: Program, name: str, strategy: str, dtype: str, isa: str, n: int, rows: int, machine: Machine
+) -> Candidate:
+    lowering, reload = FORMS[name]
+    groups = find_groups(program, lowering)
+    if strategy in FORMS and name != strategy:
+        return Candidate(name, None, f"strategy={strategy!r} was asked for")
+    if not groups and (strategy in ("online", "two_pass") or name != "three_pass_recompute"):
+        if not (strategy == name == "three_pass_reload"):
+            return Candidate(name, None, "the program has no shifted exponential sum")
+    sweeps = schedule(program, groups, reload)
+    if reload and groups and not any(s.reloads for s in sweeps):
+        if strategy != "three_pass_reload":
+            return Candidate(name, None, "no output row can hold the exponentials")
+    cost = price(program, sweeps, groups, dtype, isa, n, rows, machine)
+    if strategy == "one_pass" and cost.memory_passes != 1:
+        return Candidate(name, None, f"the row of {n} elements does not stay in cache: {cost.memory_passes} passes")
+    walks = len(schedule(program, find_groups(program, Lowering.ONLINE), False))
+    plan = Plan(
+        program.name, program, dtype, isa, n, name, walks, sweeps, groups, cost.memory_passes,
+        cost.bytes_per_element, cost.ns, (),
+    )
+    return Candidate(name, plan, "")
+
+
+# exponentials that share a shift
+
+
+def find_groups(program: Program, lowering: Lowering) -> tuple[Group, ...]:
+    """One group for each exponent that is summed."""
+    sums: dict[Ref, list[Ref]] = {}
+    for i, node in enumerate(program.nodes):
+        match node:
+            case Reduce("expsum", (_, exponent)):
+                sums.setdefault(exponent, []).append(Ref(i))
+            case Input() | Param() | Const() | Map() | Reduce():
+                pass
+    return tuple(_group(program, a, refs, lowering) for a, refs in sums.items())
+
+
+def _group(program: Program, exponent: Ref, refs: list[Ref], lowering: Lowering) -> Group:
+    nodes = [program.nodes[r] for r in refs]
+    predicates = {n.where for n in nodes if isinstance(n, Reduce)}
+    where = predicates.pop() if len(predicates) == 1 else None
+    base, factor = exponent, None
+    match program.nodes[exponent]:
+        case Map("multiply", (b, f)) if program.is_row(b) and not program.is_row(f):
+            base, factor = b, f
+        case Input() | Param() | Const() | Map() | Reduce():
+            pass
+    displaced = len(refs) == 1 and _weight_one(program, refs[0]) and _logged(program, refs[0])
+    return Group(exponent, base, factor, where, tuple(refs), displaced, lowering)
+
+
+def _weight_one(program: Program, ref: Ref) -> bool:
+    return program.nodes[operands(program.nodes[ref])[0]] == Const(1.0)
+
+
+def _logged(program: Program, ref: Ref) -> bool:
+    return Map("log", (ref,)) in program.nodes
+
+
+# which sweep carries what
+
+
+class Schedule:
+    """The sweep after which each row-constant value is known; a row-shaped value waits for its constants."""
+
+    def __init__(self, program: Program, groups: Sequence[Group]) -> None:
+        self.known: list[int] = []
+        self.maxima: dict[int, int] = {}
+        of = {r: i for i, g in enumerate(groups) for r in g.sums}
+        for i, node in enumerate(program.nodes):
+            below = max((self.known[a] for a in operands(node)), default=0)
+            self.known.append(below + self._own(Ref(i), node, groups, of))
+
+    def _own(self, ref: Ref, node: object, groups: Sequence[Group], of: dict[Ref, int]) -> int:
+        if not isinstance(node, Reduce) or node == Reduce("count", ()):
+            return 0
+        if ref in of and groups[of[ref]].lowering is Lowering.MAX:
+            group = groups[of[ref]]
+            reads = [group.base] + ([group.where] if group.where is not None else [])
+            first = 1 + max(self.known[r] for r in reads)
+            self.maxima[of[ref]] = first
+            below = max(self.known[a] for a in operands(node))
+            return max(first + 1, below + 1) - below
+        return 1
+
+
+def schedule(program: Program, groups: tuple[Group, ...], reload: bool) -> tuple[SweepPlan, ...]:
+    """The sweeps, each as early as its operands are known."""
+    s = Schedule(program, groups)
+    carried = {Ref(i): s.known[i] for i, n in enumerate(program.nodes) if _is_carry(n)}
+    _align(groups, carried)
+    written = {
+        i: s.known[o.ref] + 1 for i, o in enumerate(program.outputs) if program.is_row(o.ref)
+    }
+    count = max([*carried.values(), *written.values(), *s.maxima.values()], default=0)
+    keeps = _keeps(program, groups, carried, written) if reload else {}
+    return tuple(_sweep_plan(program, groups, k, s, carried, written, keeps) for k in range(1, count + 1))
+
+
+def _is_carry(node: object) -> bool:
+    return isinstance(node, Reduce) and node != Reduce("count", ())
+
+
+def _align(groups: tuple[Group, ...], carried: dict[Ref, int]) -> None:
+    """The sums of one group travel together: all wait for the last."""
+    for group in groups:
+        last = max(carried[r] for r in group.sums)
+        for ref in group.sums:
+            carried[ref] = last
+
+
+def _keeps(
+    program: Program, groups: tuple[Group, ...], carried: dict[Ref, int], written: dict[int, int]
+) -> dict[int, int]:
+    """group -> output whose memory can hold the group's exponentials from their sum until the output is written."""
+    kept: dict[int, int] = {}
+    for g, group in enumerate(groups):
+        exp = Map("exp", (group.exponent,))
+        if group.displaced or exp not in program.nodes:
+            continue
+        node = Ref(program.nodes.index(exp))
+        for output, sweep in written.items():
+            later = sweep > carried[group.sums[0]]
+            if later and output not in kept.values() and _reaches(program, program.outputs[output].ref, node):
+                kept[g] = output
+                break
+    return kept
+
+
+def _reaches(program: Program, root: Ref, target: Ref) -> bool:
+    stack, seen = [root], set[Ref]()
+    while stack:
+        ref = stack.pop()
+        if ref == target:
+            return True
+        if ref not in seen and program.is_row(ref):
+            seen.add(ref)
+            stack += operands(program.nodes[ref])
+    return False
+
+
+def _sweep_plan(
+    program: Program, groups: tuple[Group, ...], k: int, s: Schedule, carried: dict[Ref, int],
+    written: dict[int, int], keeps: dict[int, int],
+) -> SweepPlan:
+    carries = tuple(r for r, sweep in carried.items() if sweep == k)
+    maxima = tuple(g for g, sweep in s.maxima.items() if sweep == k)
+    writes = tuple(o for o, sweep in written.items() if sweep == k)
+    summed = {g for g, group in enumerate(groups) if group.sums[0] in carries}
+    kept = tuple((g, o) for g, o in keeps.items() if g in summed)
+    back = tuple((g, o) for g, o in keeps.items() if written[o] == k)
+    return SweepPlan(carries, maxima, writes, kept, back, _note(program, groups, carries, maxima, writes, kept, back))
+
+
+def _note(
+    program: Program, groups: tuple[Group, ...], carries: tuple[Ref, ...], maxima: tuple[int, ...],
+    writes: tuple[int, ...], keeps: tuple[tuple[int, int], ...], reloads: tuple[tuple[int, int], ...],
+) -> str:
+    """What the sweep does, in words."""
+    parts = [f"the maximum of {_label(program, groups[g].base)}" for g in maxima]
+    for ref in carries:
+        node = program.nodes[ref]
+        assert isinstance(node, Reduce)
+        parts.append(_carry_words(program, groups, ref, node))
+    parts += ["keep the exponentials in the output" for _ in keeps]
+    parts += [f"write {_label(program, program.outputs[o].ref)}" for o in writes]
+    if reloads:
+        parts.append("from the exponentials kept there")
+    return ", ".join(parts)
+
+
+def _carry_words(program: Program, groups: tuple[Group, ...], ref: Ref, node: Reduce) -> str:
+    what = ", ".join(_label(program, a) for a in node.args if program.nodes[a] != Const(1.0))
+    tail = "" if node.where is None else f" where {_label(program, node.where)}"
+    if node.op != "expsum":
+        return f"{node.op}({what}){tail}"
+    group = next(g for g in groups if ref in g.sums)
+    how = {
+        Lowering.MAX: "shifted by its maximum",
+        Lowering.ONLINE: "under a running maximum",
+        Lowering.EXTEXP: "as (mantissa, exponent) pairs",
+    }
+    rest = " without its largest term" if group.displaced else ""
+    return f"the exponential sum of {what}{tail} {how[group.lowering]}{rest}"
+
+
+def _label(program: Program, ref: Ref) -> str:
+    node = program.nodes[ref]
+    if program.names[ref]:
+        return program.names[ref]
+    if isinstance(node, Const):
+        return f"{node.value:g}"
+    if isinstance(node, Map | Reduce):
+        return f"{node.op}({', '.join(_label(program, a) for a in operands(node))})"
+    return "row"

@@ -1,0 +1,24 @@
+"""What the emitters hand to the runtime: text, how to compile it, and how to call what comes out. Nothing of the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One translation unit with one kernel in it.
+
+    `symbol` has the ABI of a NumPy gufunc inner loop, `void symbol(char **args, const intptr_t *dims,
+    const intptr_t *steps, void *data)`; `signature` and `types` say what it takes (NumPy type characters, inputs then
+    outputs). The loop accepts strides of any sign and misaligned rows, and n = 0.
+    """
+
+    symbol: str
+    text: str
+    header: str  # the C declarations of everything visible, as cffi's cdef accepts them
+    isa: str
+    flags: tuple[str, ...]  # the compiler flags of the instruction set, e.g. ("-mavx2", "-mfma")
+    features: tuple[str, ...]  # the CPU features that the code needs, in /proc/cpuinfo's words
+    signature: str  # e.g. "(n),()->(n)"
+    types: str  # e.g. "fdf"

@@ -1,0 +1,39 @@
+"""Every error that rowfold raises by name, so that a caller can catch one family or one case."""
+
+from __future__ import annotations
+
+
+class RowfoldError(Exception):
+    """Base of all errors that rowfold raises itself."""
+
+
+class TraceError(RowfoldError):
+    """A row function steps outside the row language; the message shows the line and what to write instead."""
+
+
+class PlanError(RowfoldError):
+    """No plan meets the constraint that was asked for; the message lists why each candidate was refused."""
+
+
+class CompileError(RowfoldError):
+    """The C compiler failed, hung or is missing; the message holds the command and its last lines."""
+
+
+class LoadError(RowfoldError):
+    """A compiled library could not be loaded or failed its self-test."""
+
+
+class DTypeError(RowfoldError, TypeError):
+    """An argument has a dtype that the kernel does not take."""
+
+
+class OutputError(RowfoldError, ValueError):
+    """`out` cannot take the result: wrong shape or dtype, read-only, big-endian. Nothing was written."""
+
+
+class IsaError(RowfoldError):
+    """The instruction set asked for is unknown, or this CPU lacks it."""
+
+
+class NotDifferentiableError(RowfoldError):
+    """A derivative was asked of an output that has none."""

@@ -1,0 +1,30 @@
+"""Normalization layers over a row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import rowfold as rf
+
+
+@rf.kernel
+def layer_norm(x: rf.Row, weight: rf.Row | None = None, bias: rf.Row | None = None, *, eps: rf.NonNegative = 1e-5):  # type: ignore[no-untyped-def]
+    """(x - mean x) / sqrt(var x + eps) * weight + bias (Layer Normalization, arXiv 1607.06450).
+
+    Shapes: x (..., n), weight and bias (n) or (..., n), result (..., n). Without weight and bias within 1 ULP of 1 in
+    float32, also for rows far from zero; no finite row overflows. An infinity makes the row NaN.
+    """
+    y = (x - np.mean(x)) / np.sqrt(np.var(x) + eps)
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
+@rf.kernel
+def rms_norm(x: rf.Row, weight: rf.Row | None = None, *, eps: rf.NonNegative = 1e-6):  # type: ignore[no-untyped-def]
+    """x / sqrt(mean x^2 + eps) * weight (Root Mean Square Layer Normalization, arXiv 1910.07467).
+
+    Shapes: x (..., n), weight (n) or (..., n), result (..., n). Within 1 ULP in float32; rows of 1e19 do not overflow.
+    """
+    y = x / np.sqrt(np.mean(np.square(x)) + eps)
+    return y if weight is None else y * weight

@@ -1,0 +1,80 @@
+"""What the row language has beyond NumPy.
+
+On arrays these are plain NumPy functions along the last axis; on traced rows they become operations of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray  # a millisecond of import time
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def _traceable(plain: Callable[P, R]) -> Callable[P, R]:
+    """Hands a call on a traced row to the row's `__row_function__`, as NumPy does with `__array_function__`."""
+
+    @wraps(plain)
+    def function(*args: P.args, **kwargs: P.kwargs) -> R:
+        hook = getattr(args[0], "__row_function__", None) if args else None
+        if hook is not None:
+            result: R = hook(plain.__name__, args, kwargs)
+            return result
+        with np.errstate(all="ignore"):
+            return plain(*args, **kwargs)
+
+    return function
+
+
+@_traceable
+def logsumexp(x: ArrayLike, /, axis: int | None = -1, *, keepdims: bool = False, where: Any = True) -> Any:
+    """log(sum(exp(x))) without overflow; -inf for nothing."""
+    a = np.asarray(x)
+    top = np.max(a, axis=axis, keepdims=True, initial=-np.inf, where=where)
+    shift = np.where(np.isfinite(top), top, 0.0)
+    total = np.sum(np.exp(a - shift), axis=axis, keepdims=True, where=where)
+    result = np.log(total) + shift
+    return result if keepdims else np.squeeze(result, axis)[()]
+
+
+@_traceable
+def sigmoid(x: ArrayLike, /) -> Any:
+    """1 / (1 + exp(-x)), accurate at both ends."""
+    a = np.asarray(x)
+    e = np.exp(-np.abs(a))
+    return (np.where(a < 0, e, 1.0) / (1.0 + e))[()]
+
+
+@_traceable
+def softplus(x: ArrayLike, /) -> Any:
+    """log(1 + exp(x)), accurate at both ends."""
+    a = np.asarray(x)
+    return (np.maximum(a, 0.0) + np.log1p(np.exp(-np.abs(a))))[()]
+
+
+@_traceable
+def rsqrt(x: ArrayLike, /) -> Any:
+    """1 / sqrt(x)."""
+    return 1.0 / np.sqrt(x)
+
+
+@_traceable
+def positions(x: ArrayLike, /) -> NDArray[Any]:
+    """0 .. n-1 along the row, as floats."""
+    a = np.asarray(x)
+    kind = a.dtype if np.issubdtype(a.dtype, np.floating) else np.dtype(np.float64)
+    return np.broadcast_to(np.arange(a.shape[-1]).astype(kind), a.shape)
+
+
+@_traceable
+def stop_gradient(x: T, /) -> T:
+    """The value itself; derivatives take it for a constant."""
+    return x

@@ -1,0 +1,226 @@
+"""From a source, or from the key of its plan, to a loaded kernel; compiled at most once on this machine.
+
+Two levels. A library is kept under the hash of all that decides its bytes: text, flags, compiler, features, schema.
+A plan key leads straight to a library, so that a second process neither emits nor compiles nor starts a program.
+A fault of the cache costs one warning and some time, never the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from ..config import Config
+from ..errors import CompileError, IsaError, LoadError
+from . import compiler as compilers
+from . import cpu, load_c
+from . import ufunc as ufuncs
+from .compiler import Compiler
+from .store import SCHEMA, Fault, Store, digest, open_store
+
+if TYPE_CHECKING:
+    from ..codegen.source import Source  # 2 ms that a warm call need not pay
+
+T = TypeVar("T")
+_LOCK_SECONDS = 2 * compilers.SECONDS
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Loaded:
+    """A kernel in memory. `ufunc` is a np.ufunc, or a plain loop where NumPy has no way to make one."""
+
+    symbol: str
+    header: str
+    signature: str
+    types: str
+    isa: str
+    pointer: int
+    path: str | None  # the library's file in the cache, if it is there
+    from_cache: bool
+    compiler: str  # what the compiler that made it says it is
+    library: load_c.Library
+
+    @cached_property
+    def ufunc(self) -> Any:
+        return ufuncs.make(self.pointer, self.symbol, self.signature, self.types)
+
+    @cached_property
+    def plain(self) -> ufuncs.PlainLoop:
+        """The same loop called through cffi alone; same bits, slower."""
+        return ufuncs.PlainLoop(self.pointer, self.symbol, self.signature, self.types)
+
+    def cffi(self) -> tuple[Any, Any]:
+        """`(ffi, lib)` with the emitted header's declarations."""
+        return load_c.declared(self.header, self.library)
+
+
+class Entry(NamedTuple):
+    """What a plan's record says: how to call the kernel and which library it is in."""
+
+    symbol: str
+    header: str
+    signature: str
+    types: str
+    isa: str
+    features: list[str]
+    compiler: str
+    library: str
+
+
+_libraries: dict[str, load_c.Library] = {}
+_warned: set[str] = set()
+
+
+def find(plan_key: str, config: Config) -> Loaded | None:
+    """The kernel of this plan if it was compiled before, by the compiler that would be used now. Starts no process."""
+    return _guarded(lambda: _find(plan_key, config)) if config.cache else None
+
+
+def load(source: Source, plan_key: str, config: Config) -> Loaded:
+    """The kernel of this source: from the cache, or compiled and then kept there under the source and the plan."""
+    _check_cpu(source.symbol, source.isa, source.features)
+    compiler = _compiler(config)
+    identity = compilers.identity(compiler)
+    key = library_key(source, identity)
+    store = _guarded(lambda: open_store(config.cache_dir, create=True)) if config.cache else None
+    library, from_cache = _library(source, key, compiler, identity, store, config)
+    entry = _entry(source, identity, key)
+    loaded = _loaded(entry, library, from_cache)
+    if store and plan_key:
+        _guarded(lambda: _remember(store, plan_key, entry, compiler))
+    return loaded
+
+
+def library_key(source: Source, identity: str) -> str:
+    """The hash of everything that decides the bytes of the library."""
+    flags = [*compilers.FLAGS, *source.flags]
+    parts = [SCHEMA, source.text, flags, identity, sorted(source.features), sys.platform, os.uname().machine]
+    return _digest(parts)
+
+
+def _find(plan_key: str, config: Config) -> Loaded | None:
+    store = open_store(config.cache_dir, create=False)
+    compiler = compilers.find(config.cc)
+    if store is None or (config.cc and compiler is None):
+        return None
+    body = store.read_plan(_plan_name(plan_key, compiler))
+    if body is None:
+        return None
+    entry = _entry_of(body)
+    if cpu.missing(entry.features):
+        return None
+    library = _kept(entry.library, store)
+    return None if library is None else _loaded(entry, library, from_cache=True)
+
+
+def _kept(key: str, store: Store) -> load_c.Library | None:
+    """The library of this key, verified and loaded, unless this process has loaded it already."""
+    if key not in _libraries:
+        data = store.read_library(key)
+        if data is None:
+            return None
+        _libraries.setdefault(key, load_c.load(data, store.library_path(key)))
+    return _libraries[key]
+
+
+def _library(
+    source: Source, key: str, compiler: Compiler, identity: str, store: Store | None, config: Config
+) -> tuple[load_c.Library, bool]:
+    if store is None:
+        return load_c.load(_compiled(source, compiler, config)), False
+    kept = _guarded(lambda: _kept(key, store))
+    return (kept, True) if kept else _build_once(source, key, compiler, identity, store, config)
+
+
+def _build_once(
+    source: Source, key: str, compiler: Compiler, identity: str, store: Store, config: Config
+) -> tuple[load_c.Library, bool]:
+    """Compile under the key's lock, unless another process did while we waited."""
+    with contextlib.ExitStack() as stack:
+        _guarded(lambda: stack.enter_context(store.lock(key, _LOCK_SECONDS)))
+        kept = _guarded(lambda: _kept(key, store))
+        if kept:
+            return kept, True
+        data = _compiled(source, compiler, config)
+        about = {"symbol": source.symbol, "compiler": identity, "flags": list(source.flags), "schema": SCHEMA}
+        written = _guarded(lambda: store.write_library(key, data, source.text, about))
+        library = load_c.load(data, written)
+    return _libraries.setdefault(key, library), False
+
+
+def _compiled(source: Source, compiler: Compiler, config: Config) -> bytes:
+    start = time.perf_counter()
+    data = compilers.build(source.text, source.flags, compiler)
+    if config.debug:
+        took = 1e3 * (time.perf_counter() - start)
+        sys.stderr.write(f"rowfold: compiled {source.symbol} with {compiler} in {took:.0f} ms\n")
+    return data
+
+
+def _loaded(entry: Entry, library: load_c.Library, from_cache: bool) -> Loaded:
+    pointer = load_c.address(library, entry.symbol)
+    same = {name: getattr(entry, name) for name in ("symbol", "header", "signature", "types", "isa", "compiler")}
+    return Loaded(**same, pointer=pointer, path=library.path, from_cache=from_cache, library=library)
+
+
+def _remember(store: Store, plan_key: str, entry: Entry, compiler: Compiler) -> None:
+    """Record the plan twice: for this compiler, and for a machine that has no compiler at all."""
+    for which in (compiler, None):
+        store.write_plan(_plan_name(plan_key, which), entry._asdict())
+
+
+def _plan_name(plan_key: str, compiler: Compiler | None) -> str:
+    signs = [*compiler.command, *compiler.stamp] if compiler else []
+    return _digest([SCHEMA, plan_key, signs, sys.platform, os.uname().machine])
+
+
+def _entry(source: Source, identity: str, key: str) -> Entry:
+    features = sorted(source.features)
+    return Entry(source.symbol, source.header, source.signature, source.types, source.isa, features, identity, key)
+
+
+def _entry_of(body: dict[str, Any]) -> Entry:
+    try:
+        return Entry(**body)
+    except TypeError as error:
+        raise Fault(f"a record of the cache has other fields than it should: {error}") from error
+
+
+def _compiler(config: Config) -> Compiler:
+    found = compilers.find(config.cc)
+    if found is None:
+        places = [config.cc] if config.cc else []
+        tried = "; ".join(f"{p.found_by}: {p.reason}" for p in compilers.survey(config.cc)[: len(places) or None])
+        raise CompileError(f"there is no C compiler ({tried}); install gcc or clang, or set ROWFOLD_CC")
+    return found
+
+
+def _check_cpu(symbol: str, isa: str, features: tuple[str, ...]) -> None:
+    lacking = cpu.missing(features)
+    if lacking:
+        here = ", ".join(cpu.host_isas())
+        raise IsaError(f"{symbol} is for {isa}, but this CPU lacks {', '.join(lacking)}; here run {here}")
+
+
+def _digest(parts: list[Any]) -> str:
+    return digest(json.dumps(parts).encode())
+
+
+def _guarded(action: Callable[[], T]) -> T | None:
+    """Do something with the cache; a fault becomes one warning and None."""
+    try:
+        return action()
+    except (Fault, OSError, LoadError) as error:
+        message = f"rowfold goes on without its cache: {error}"
+        if message not in _warned:
+            _warned.add(message)
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return None

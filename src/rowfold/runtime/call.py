@@ -1,0 +1,146 @@
+"""Calling a kernel: a fast path for what was seen before, and a careful one that checks and says what is wrong.
+
+The loop itself takes any strides and the ufunc broadcasts and resolves overlap. What a ufunc does not do is here:
+axes in tuples, lower-rank rows beside any axis, `where`, 0-d, `keepdims`, narrow dtypes, and errors that help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+from ..config import active
+from ..errors import RowfoldError
+from . import operands, outputs
+from .operands import How, Operands
+from .outputs import Target
+from .spec import Argument, CallSpec, Compiled, FloatSetting, HasLoop, Result
+
+__all__ = ["Argument", "CallSpec", "Caller", "Compiled", "FloatSetting", "HasLoop", "Remembering", "Result"]
+
+_MOST_READY = 512
+_ndarray = np.ndarray
+
+Ready = tuple[Any, tuple[Any, ...], tuple[int, ...], Any]
+"""A call that needs the ufunc alone: it, the settings to append, and the shape and dtype that `out` must have."""
+
+
+class Remembering:
+    """A callable that remembers which calls need no checks: same types, dtypes, shapes and options as one that passed.
+
+    Subclasses say in `careful` how a call is done that is not known, and whether it may be remembered.
+    """
+
+    def __init__(self) -> None:
+        self._ready: dict[Any, Ready] = {}
+
+    def __call__(self, *arrays: Any, out: Any = None, **options: Any) -> Any:
+        """Run the kernel; `axis where dtype keepdims threads`, settings and arguments by name are options."""
+        try:
+            if options or len(arrays) != 1:
+                key: Any = _key(arrays, options)
+            else:
+                x = arrays[0]
+                key = (active(), type(x), x.dtype, x.shape)
+            loop, settings, shape, dtype = self._ready[key]
+            if out is None:
+                return loop(*arrays, *settings)
+            if type(out) is _ndarray and out.dtype is dtype and out.shape == shape:
+                return loop(*arrays, *settings, out)
+        except (AttributeError, KeyError, RowfoldError, TypeError, ValueError):
+            pass  # not seen before, or refused before anything was written: the careful path knows what to say
+        value, ready = self.careful(arrays, out, dict(options))  # a copy: what is remembered is what the user wrote
+        if ready is not None:
+            self._keep(arrays, options, ready)
+        return value
+
+    def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Ready | None]:
+        """The value of a call, after all checks, and what is needed to repeat it without them, if that is possible."""
+        raise NotImplementedError
+
+    def _keep(self, arrays: tuple[Any, ...], options: dict[str, Any], ready: Ready) -> None:
+        if len(self._ready) >= _MOST_READY:
+            self._ready.clear()
+        with contextlib.suppress(TypeError):  # an option that cannot be a key, such as an array
+            self._ready[_key(arrays, options)] = ready
+
+
+def _key(arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+    """All that decides whether a call is like another one. For one array and no option `__call__` writes it out."""
+    key: list[Any] = [active()]
+    for a in arrays:
+        key += (type(a), a.dtype, a.shape)
+    for name, value in options.items():
+        key += (name, type(value), value)
+    return tuple(key)
+
+
+class Caller(Remembering):
+    """Calls one kernel. `compiled` gives the loop for a dtype, a row length and the arguments that are present."""
+
+    def __init__(self, spec: CallSpec, compiled: Compiled) -> None:
+        super().__init__()
+        self.spec = spec
+        self._compiled = compiled
+        self._settings = frozenset(s.name for s in spec.settings)
+        self._names = tuple(a.name for a in spec.arguments)
+        self._lasting = all(a.role in ("row", "mask", "scalar") for a in spec.arguments)  # no values to check
+
+    def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Ready | None]:
+        """Check everything, then run. Nothing is written to `out` when something is refused."""
+        values, settings, how = self._bind(arrays, options)
+        with np.errstate(all="ignore"):
+            call = operands.prepare(self.spec, values, settings, how)
+            results = self.spec.results_for(call.given, call.booleans)
+            targets = outputs.prepare(self.spec.name, results, call, out, bool(how.keepdims))
+            loop = self._compiled(
+                call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans
+            ).ufunc
+            loop(*call.cast(), *(t.loop for t in targets))
+            finished = tuple(t.finished(call.layout) for t in targets)
+        return finished if len(finished) > 1 else finished[0], self._repeatable(arrays, call, targets, loop)
+
+    def _bind(self, arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], How]:
+        """Sort what was given into arguments, settings and options, as Python would for a written signature."""
+        spec, names = self.spec, self._names
+        if len(arrays) > len(names):
+            raise TypeError(f"{spec.name} takes {len(names)} arrays ({', '.join(names)}), but {len(arrays)} were given")
+        values = dict(zip(names, arrays, strict=False))
+        rest = dict(options)
+        for name in names:
+            if name in rest and name in values:
+                raise TypeError(f"{spec.name}: {name!r} was given twice, by position and by name")
+            if name in rest:
+                values[name] = rest.pop(name)
+        lacking = [a.name for a in spec.arguments if not a.optional and values.get(a.name) is None]
+        if lacking:
+            raise TypeError(f"{spec.name}: {lacking[0]!r} is missing; expected an array")
+        settings = {name: rest.pop(name) for name in self._settings & rest.keys()}
+        unknown = rest.keys() - _OPTIONS
+        if unknown:
+            known = ", ".join((*names, *(s.name for s in spec.settings), "out", *How._fields))
+            raise TypeError(f"{spec.name}: there is no {min(unknown)!r}; the arguments are {known}")
+        return values, settings, How(**rest)
+
+    def _repeatable(
+        self, arrays: tuple[Any, ...], call: Operands, targets: tuple[Target, ...], loop: Any
+    ) -> Ready | None:
+        """What repeats this call, if the loop took the user's arrays and wrote its result just as they are."""
+        if not (self._lasting and call.layout.plain and not call.has_where and len(targets) == 1):
+            return None
+        (target,) = targets
+        settings = call.arrays[len(arrays) :]
+        as_given = all(
+            type(a) is _ndarray and a is used and a.dtype == dtype
+            for a, used, dtype in zip(arrays, call.arrays, call.dtypes, strict=False)
+        )
+        if not as_given or not target.shared or target.array.shape != target.loop.shape:
+            return None
+        if len(settings) != len(self._settings) or not all(settings):  # 0.0 and -0.0 would be one key
+            return None
+        return loop, settings, target.array.shape, np.dtype(target.array.dtype.char)
+
+
+_OPTIONS = frozenset(How._fields)

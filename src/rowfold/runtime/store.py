@@ -1,0 +1,256 @@
+"""Files of the cache: whole entries that appear by rename, are checked when read, and belong to this user alone.
+
+    <directory>/1/library/<key>/{kernel.so, kernel.c, manifest.json}   what was compiled
+    <directory>/1/plan/<key>.json                                      which library answers which plan
+    <directory>/1/lock/<key>   one compilation at a time        <directory>/1/aside/   entries being written
+
+A `Fault` says why the files cannot be used; the callers turn it into one warning and go on without them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+try:  # Python's own SHA-256: hashlib loads OpenSSL, which takes 4 ms of a warm first call
+    from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
+except ImportError:
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        from hashlib import sha256
+
+SCHEMA = 1
+_LARGEST = 64 << 20
+_STALE_SECONDS = 3600.0
+_FOLDERS = ("library", "plan", "lock", "aside")
+
+
+class Fault(Exception):  # noqa: N818 - a signal between these two modules, never an error that a user sees
+    """The cache cannot be used, or an entry of it is not what it should be."""
+
+
+class Store(NamedTuple):
+    """A cache directory whose owner and modes were checked."""
+
+    root: str
+
+    def library_path(self, key: str) -> str:
+        return os.path.join(self.root, "library", key, "kernel.so")
+
+    def read_library(self, key: str) -> bytes | None:
+        """The verified bytes of a library, None if there is none; Fault if what is there is damaged."""
+        folder = os.path.dirname(self.library_path(key))
+        if not os.path.isdir(folder):
+            return None
+        manifest = _unsealed(_read(os.path.join(folder, "manifest.json")), folder)
+        data = _read(self.library_path(key))
+        if len(data) != manifest.get("size") or digest(data) != manifest.get("sha256"):
+            raise Fault(f"the cache entry {folder} is damaged: its library is not the one that its manifest describes")
+        return data
+
+    def write_library(self, key: str, data: bytes, text: str, about: dict[str, Any]) -> str:
+        """Publish a whole entry at once; its path. A sound one of another process stays; a damaged one is replaced."""
+        final = os.path.dirname(self.library_path(key))
+        manifest = {**about, "size": len(data), "sha256": digest(data)}
+        with self._aside() as aside:
+            for name, content in (
+                ("kernel.so", data),
+                ("kernel.c", text.encode()),
+                ("manifest.json", _sealed(manifest)),
+            ):
+                _write(os.path.join(aside, name), content)
+            _sync(aside)
+            self._publish(aside, final, key)
+        return self.library_path(key)
+
+    def read_plan(self, key: str) -> dict[str, Any] | None:
+        path = os.path.join(self.root, "plan", f"{key}.json")
+        return _unsealed(_read(path), path) if os.path.lexists(path) else None
+
+    def write_plan(self, key: str, body: dict[str, Any]) -> None:
+        with self._aside() as aside:
+            _write(os.path.join(aside, "plan.json"), _sealed(body))
+            os.replace(os.path.join(aside, "plan.json"), os.path.join(self.root, "plan", f"{key}.json"))
+
+    @contextlib.contextmanager
+    def lock(self, key: str, seconds: float) -> Iterator[None]:
+        """Hold the key's lock; after `seconds`, or where files cannot be locked, go on without: only work is lost."""
+        import fcntl
+
+        fd = os.open(os.path.join(self.root, "lock", key), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            end = time.monotonic() + seconds
+            with contextlib.suppress(OSError):
+                while not _locked(fd) and time.monotonic() < end:
+                    time.sleep(0.005)
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.flock(fd, fcntl.LOCK_UN)  # by name: a child forked meanwhile shares this lock
+            os.close(fd)
+
+    def _publish(self, aside: str, final: str, key: str) -> None:
+        if os.path.lexists(final) and not self._sound(key):
+            os.rename(final, f"{aside}-damaged")
+            shutil.rmtree(f"{aside}-damaged", ignore_errors=True)
+        try:
+            os.rename(aside, final)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # else another process was first
+                raise
+        _sync(os.path.dirname(final))
+
+    def _sound(self, key: str) -> bool:
+        try:
+            return self.read_library(key) is not None
+        except (Fault, OSError):
+            return False
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[str]:
+        """A private folder for what is being written. Those that a killed process left are removed."""
+        parent = os.path.join(self.root, "aside")
+        for name in os.listdir(parent):
+            _remove_if_stale(os.path.join(parent, name))
+        folder = os.path.join(parent, f"{os.getpid()}-{os.urandom(8).hex()}")
+        os.mkdir(folder, 0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_store(directory: str | None, create: bool) -> Store | None:
+    """The store below this directory or the default one; None if it is not there and shall not be made."""
+    base = directory or default_directory()
+    root = os.path.join(os.path.abspath(base), str(SCHEMA))
+    if not create and not os.path.lexists(root):
+        return None
+    if create:
+        os.makedirs(os.path.dirname(root), 0o700, exist_ok=True)
+        for path in (root, *(os.path.join(root, name) for name in _FOLDERS)):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+    check(root)
+    return Store(root)
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of these bytes, in hexadecimal."""
+    return str(sha256(data).hexdigest())
+
+
+def default_directory() -> str:
+    """$XDG_CACHE_HOME/rowfold, or where this platform keeps caches."""
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(xdg):
+        return os.path.join(xdg, "rowfold")
+    home = os.path.expanduser("~")
+    if not os.path.isabs(home):
+        raise Fault("there is no home directory to keep compiled kernels in; set ROWFOLD_CACHE_DIR")
+    return os.path.join(home, *(("Library", "Caches") if sys.platform == "darwin" else (".cache",)), "rowfold")
+
+
+def check(root: str) -> None:
+    """Refuse a directory in which somebody else could place a library that we would load."""
+    for path in (root, *(os.path.join(root, name) for name in _FOLDERS)):
+        _check_private(path)
+    base = os.path.dirname(root)
+    if stat.S_ISLNK(os.lstat(base).st_mode):
+        raise Fault(f"the cache directory {base} is a symbolic link; name the directory itself")
+    parent = os.path.realpath(base)
+    while parent != os.path.dirname(parent):
+        _check_parent(parent)
+        parent = os.path.dirname(parent)
+
+
+def _check_private(path: str) -> None:
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise Fault(f"{path} is not a directory (links are not followed); remove it")
+    if status.st_uid != os.geteuid():
+        raise Fault(f"{path} belongs to user {status.st_uid}, not to you ({os.geteuid()}); set ROWFOLD_CACHE_DIR")
+    if status.st_mode & 0o077:
+        raise Fault(f"{path} is open to others (mode {stat.S_IMODE(status.st_mode):04o}); run chmod 700 on it")
+
+
+def _check_parent(path: str) -> None:
+    """A parent may be read by others, but only we and root may rename what is in it."""
+    status = os.stat(path)
+    if status.st_uid not in (0, os.geteuid()):
+        raise Fault(f"{path}, which holds the cache directory, belongs to user {status.st_uid}; set ROWFOLD_CACHE_DIR")
+    ours = status.st_gid == os.getegid()
+    open_to_others = status.st_mode & 0o002 or (status.st_mode & 0o020 and not ours)
+    if open_to_others and not status.st_mode & stat.S_ISVTX:
+        mode = stat.S_IMODE(status.st_mode)
+        raise Fault(
+            f"{path}, which holds the cache directory, can be changed by others (mode {mode:04o}); "
+            "set ROWFOLD_CACHE_DIR"
+        )
+
+
+def _sealed(body: dict[str, Any]) -> bytes:
+    text = json.dumps(body, sort_keys=True)
+    return json.dumps({"body": body, "sha256": digest(text.encode())}, sort_keys=True).encode()
+
+
+def _unsealed(data: bytes, path: str) -> dict[str, Any]:
+    try:
+        whole = json.loads(data)
+        text = json.dumps(whole["body"], sort_keys=True)
+        if isinstance(whole["body"], dict) and digest(text.encode()) == whole["sha256"]:
+            return dict(whole["body"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise Fault(f"the cache entry {path} is damaged")
+
+
+def _read(path: str) -> bytes:
+    """The content of a plain file of ours."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size > _LARGEST:
+            raise Fault(f"the cache entry {path} is not a file of yours of a sensible size")
+        return file.read()
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some file systems cannot sync a directory
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove_if_stale(path: str) -> None:
+    with contextlib.suppress(OSError):
+        if time.time() - os.lstat(path).st_mtime > _STALE_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,50 @@
+"""What every test shares: a cache of its own, golden files, and skipping by instruction set."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+_CACHE = pytest.StashKey[tempfile.TemporaryDirectory]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+
+
+def pytest_configure(config):
+    """Give the session an empty kernel cache, and hide the settings of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("ROWFOLD_")]:
+        del os.environ[name]
+    config.stash[_CACHE] = tempfile.TemporaryDirectory(prefix="rowfold-tests-")
+    os.environ["ROWFOLD_CACHE_DIR"] = config.stash[_CACHE].name
+
+
+def pytest_unconfigure(config):
+    config.stash[_CACHE].cleanup()
+
+
+def pytest_runtest_setup(item):
+    """Skip a test marked `isa(name)` where this CPU cannot run that instruction set."""
+    from rowfold.runtime.cpu import host_isas
+
+    for mark in item.iter_markers("isa"):
+        if mark.args[0] not in host_isas():
+            pytest.skip(f"this CPU lacks {mark.args[0]}")
+
+
+@pytest.fixture
+def golden(request):
+    """A function that compares a text with tests/golden/<name>, or writes that file under --update-golden."""
+
+    def compare(name, text):
+        path = GOLDEN / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"no golden file {name}: run pytest --update-golden, and read what it wrote"
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare

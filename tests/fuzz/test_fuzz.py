@@ -1,0 +1,85 @@
+"""Random programs on random arrays against the oracle: the quick run, the long runs, and everything found so far."""
+
+import runpy
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+import rowfold as rf
+from rowfold import library
+from rowfold.runtime.cpu import host_isas
+from rowfold.testing import Random, check, fuzz, load, random_case, random_source, reproducer
+
+CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.py"))
+CASES_A_PROGRAM = 6
+KERNELS = ("softmax", "log_softmax", "logsumexp", "softmin", "cross_entropy", "entropy", "layer_norm", "rms_norm")
+
+
+class Drawn:
+    """The generator's choices, drawn by hypothesis: it then finds a smaller program that fails."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def pick(self, options):
+        return self.data.draw(st.sampled_from(options))
+
+
+def run(draws, source, count):
+    """Runs `count` cases of one program; the worst error as a part of its bound."""
+    kernel = rf.kernel(load(source))
+    worst = 0.0
+    for _ in range(count):
+        case = random_case(draws, kernel.__wrapped__, host_isas())
+        try:
+            verdicts = check(kernel, case)
+        except Exception as error:
+            text = reproducer(source, case)
+            note(text)
+            raise AssertionError(f"{type(error).__name__}: {error}\n\n{text}") from error
+        worst = max([worst, *(v.worst for v in verdicts)])
+    return worst
+
+
+@settings(max_examples=60, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_random_programs_keep_their_bounds(data):
+    """Any program of the row language is within the bound that the oracle derives for it."""
+    draws = Drawn(data)
+    assert run(draws, random_source(draws), CASES_A_PROGRAM) <= 1
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_library_kernels_keep_their_bounds(name):
+    """A library kernel is within its bound on rows of every kind, shape and layout."""
+    assert fuzz(getattr(library, name), seconds=2).worst <= 1
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda p: p.stem)
+def test_what_was_found_once_stays_found(path):
+    """A case that failed once passes."""
+    assert runpy.run_path(str(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("round_", range(6))
+def test_a_long_run_meets_no_error_and_uses_its_bounds(round_):
+    """Ten minutes of random programs: nothing beyond its bound, and the bounds are not loose."""
+    seed = int(np.random.default_rng().integers(2**31))
+    print(f"first seed {seed}")  # noqa: T201 - a failing run shows it
+    worst, deadline = 0.0, time.monotonic() + 600
+    while time.monotonic() < deadline:
+        draws = Random(seed := seed + 1)
+        worst = max(worst, run(draws, random_source(draws), CASES_A_PROGRAM))
+    assert 0.3 <= worst <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_bounds_of_library_kernels_are_used(name):
+    """A minute of a library kernel comes within 0.3 of its bound, or the bound is too loose."""
+    assert 0.3 <= fuzz(getattr(library, name), seconds=60).worst <= 1

@@ -1,0 +1,124 @@
+"""What decides the bits: program, settings, dtype, row length and ISA, and nothing else."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from rowfold import library
+from rowfold.errors import PlanError
+from rowfold.runtime.cpu import host_isas
+from rowfold.testing import LAYOUTS, STRATEGIES, laid_out
+from rowfold.testing.values import FINITE, row
+
+KERNELS = ("softmax", "log_softmax", "logsumexp", "entropy", "layer_norm")
+WIDTHS = (1, 2, 3, 15, 16, 17, 100, 255, 256, 257, 1000, 4097)
+MODERATE = sorted(set(FINITE) - {"huge", "outlier_far_up", "random_bits", "subnormal_outputs", "tiny", "uniform_wide"})
+every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+every_isa = pytest.mark.parametrize("isa", host_isas())
+every_kernel = pytest.mark.parametrize("name", KERNELS)
+
+
+@cache
+def rows(dtype, n, kinds=tuple(FINITE)):
+    rng = np.random.default_rng(n)
+    return np.array([row(kind, dtype, n, rng) for kind in kinds])
+
+
+def bits(array):
+    return np.ascontiguousarray(array).tobytes()
+
+
+def kernel(name, isa="auto", strategy="auto"):
+    return getattr(library, name).using(strategy=strategy, isa=isa)
+
+
+@every_dtype
+@every_isa
+@pytest.mark.parametrize("strategy", STRATEGIES[:-1])
+@pytest.mark.parametrize("kind", sorted(FINITE))
+def test_one_element_has_probability_one(kind, strategy, isa, dtype):
+    """A row of one finite element gives exactly 1.0."""
+    x = np.array([row(kind, dtype, 1, np.random.default_rng(seed)) for seed in range(50)])
+    assert np.all(kernel("softmax", isa, strategy)(x) == 1.0)
+
+
+@every_dtype
+@every_isa
+@pytest.mark.parametrize("strategy", STRATEGIES[:-1])
+@pytest.mark.parametrize("value", [0.0, -3.7, 88.2, 1e4, -2.5e5, 3e38])
+def test_equal_elements_share_exactly(value, strategy, isa, dtype):
+    """2^k equal entries give exactly 2^-k."""
+    run = kernel("softmax", isa, strategy)
+    assert [k for k in range(13) if not np.all(run(np.full((2, 2**k), value, dtype=dtype)) == 2.0**-k)] == []
+
+
+@every_kernel
+@every_dtype
+@every_isa
+def test_every_strategy_gives_the_same_bits(name, dtype, isa):
+    """The strategies that have a plan agree bitwise, but for rows beyond 2^16 and subnormal intermediates."""
+    different = []
+    for n in WIDTHS:
+        x = rows(dtype, n, tuple(MODERATE))
+        want = bits(kernel(name, isa)(x))
+        for strategy in STRATEGIES[1:]:
+            try:
+                got = kernel(name, isa, strategy)(x)
+            except PlanError:
+                continue
+            if bits(got) != want:
+                different.append((strategy, n))
+    assert different == []
+
+
+@every_kernel
+@every_dtype
+@every_isa
+def test_a_row_alone_has_the_bits_it_has_in_a_batch(name, dtype, isa):
+    """Neither the batch nor the place in it changes a bit."""
+    run, x = kernel(name, isa), {n: rows(dtype, n) for n in WIDTHS}
+    different = [n for n in WIDTHS if bits(run(x[n])) != b"".join(bits(run(one)) for one in x[n])]
+    assert different == []
+
+
+@every_kernel
+@every_dtype
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_no_layout_changes_a_bit(name, dtype, layout):
+    """Strides of any sign, gaps and misalignment change no bit."""
+    run, x = kernel(name), {n: rows(dtype, n) for n in WIDTHS}
+    different = [n for n in WIDTHS if bits(run(laid_out(x[n], layout))) != bits(run(x[n]))]
+    assert different == []
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "layer_norm"])
+@every_dtype
+@every_isa
+@pytest.mark.parametrize("strategy", STRATEGIES[:-1])
+def test_in_place_changes_no_bit(name, dtype, isa, strategy):
+    """A kernel may write over its input."""
+    run, different = kernel(name, isa, strategy), []
+    for n in WIDTHS:
+        try:
+            want = bits(run(rows(dtype, n)))
+        except PlanError:
+            continue
+        x = rows(dtype, n).copy()
+        if bits(run(x, out=x)) != want:
+            different.append(n)
+    assert different == []
+
+
+@every_kernel
+@every_dtype
+@pytest.mark.parametrize("axis", [0, 1])
+def test_no_axis_changes_a_bit(name, dtype, axis):
+    """A row along another axis gives the bits that it gives along the last."""
+    run, x = kernel(name), {n: rows(dtype, n).reshape(2, -1, n) for n in WIDTHS}
+    different = []
+    for n in WIDTHS:
+        got = run(np.ascontiguousarray(np.moveaxis(x[n], -1, axis)), axis=axis)
+        if bits(np.moveaxis(got, axis, -1) if got.ndim == 3 else got) != bits(run(x[n])):
+            different.append(n)
+    assert different == []
