@@ -3,11 +3,13 @@
     python examples/real_logits.py --small     digits, scored by a logistic regression; needs rowfold[examples]
     python examples/real_logits.py             also MiniLM's attention and token logits; needs rowfold[model]
 
-Every result is compared with float64 NumPy. A line gives the largest error in units of the last place of float32, the
-plan, and milliseconds a call: with the mask, and without it beside float32 NumPy, SciPy and torch, which have none.
+Every result is compared with float64 NumPy. A line gives the largest error, in units of the last place of float32 and as
+a number (which says more where a result is close to zero), the plan, and milliseconds a call on one thread: with the mask,
+and without it beside float32 NumPy, SciPy and torch, whose functions take none.
 """
 
 import argparse
+import contextlib
 import importlib
 import timeit
 
@@ -55,35 +57,38 @@ def plain(name, x, target):
 
 def peers(name, x):
     """The same function in SciPy and torch, where they are installed and have it."""
-    for library, module, keyword in (("SciPy", "scipy.special", "axis"), ("torch", "torch", "dim")):
-        try:
-            function = getattr(importlib.import_module(module), name, None)
-        except ImportError:
-            continue
-        data = importlib.import_module("torch").from_numpy(x) if library == "torch" else x
-        if function:
-            yield library, lambda f=function, d=data, k=keyword: f(d, **{k: -1})
+    with contextlib.suppress(ImportError):
+        special = importlib.import_module("scipy.special")
+        if hasattr(special, name):
+            yield "SciPy", lambda: getattr(special, name)(x, axis=-1)
+    with contextlib.suppress(ImportError):
+        torch = importlib.import_module("torch")
+        torch.set_num_threads(1)
+        if hasattr(torch, name):
+            yield "torch", lambda: getattr(torch, name)(torch.from_numpy(x), dim=-1)
 
 
-def ulps(got, want):
-    """The largest error, in units of the last place of the exact result; masked elements have no finite log."""
+def errors(got, want):
+    """The largest error in units of the last place of the exact result, and as it is; a masked log is not finite."""
     finite = np.isfinite(want)
-    spacing = np.spacing(np.abs(want[finite]).astype(np.float32)).astype(np.float64)
-    return float(np.max(np.abs(got[finite] - want[finite]) / spacing, initial=0.0))
+    error = np.abs(got[finite] - want[finite])
+    return np.max(error / np.spacing(np.abs(want[finite]).astype(np.float32))), np.max(error)
 
 
 def milliseconds(call):
+    call()
     return min(timeit.repeat(call, number=1, repeat=7)) * 1e3
 
 
 def line(name, arrays, mask, want):
     """One kernel: its error, its plan and its times."""
     k, x = getattr(rf.library, name), arrays[0]
-    got, plan = k(*arrays, where=mask), k.plan(shape=x.shape, dtype="float32")
+    plan = k.plan(shape=x.shape, dtype="float32")
+    units, error = errors(k(*arrays, where=mask), want)
     calls = {"masked": lambda: k(*arrays, where=mask)} if mask is not None else {}
     calls |= {"rowfold": lambda: k(*arrays), "NumPy": lambda: plain(name, x, arrays[-1]), **dict(peers(name, x))}
     times = "  ".join(f"{who} {milliseconds(call):.3f}" for who, call in calls.items())
-    return f"  {name:14}{ulps(got, want):5.2f} ULP  {plan.strategy} in {len(plan.sweeps)} sweeps  ms: {times}"
+    return f"  {name:14}{units:6.2f} ULP {error:8.1e}  {plan.strategy}, sweeps: {len(plan.sweeps)}  ms: {times}"
 
 
 def main():

@@ -56,9 +56,10 @@ class Kernel(Remembering, Generic[P, R]):
         self.masked = masked
         self._fn = fn
         self._chosen = dict(chosen or {})
-        self._parameters = parameters(fn)
-        self._settings = settings_of(fn)
-        self._static = {s.name: s for s in self._settings if s.static}
+        self.parameters = parameters(fn)
+        self.settings = settings_of(fn)
+        self.static = {s.name: s for s in self.settings if s.static}
+        self._programs: dict[tuple[object, ...], Program] = {}
         self._callers: dict[tuple[object, ...], Caller] = {}
         self._plans: dict[tuple[object, ...], HasLoop] = {}
         self._loops: dict[tuple[str, Config], HasLoop] = {}
@@ -75,7 +76,7 @@ class Kernel(Remembering, Generic[P, R]):
         """A call that is not known yet: traced rows are inlined, arrays go to the caller of these settings."""
         if any(map(is_traced, arrays)) or any(map(is_traced, options.values())):
             return inline(self._fn, arrays, options), None
-        static = {name: s.check(options.pop(name)) for name, s in self._static.items() if name in options}
+        static = {name: s.check(options.pop(name)) for name, s in self.static.items() if name in options}
         threads = self._chosen.get("threads")
         if threads is not None:
             options.setdefault("threads", threads)
@@ -90,22 +91,22 @@ class Kernel(Remembering, Generic[P, R]):
 
     def _static_values(self, given: Mapping[str, object]) -> dict[str, object]:
         for name in given:
-            if name not in self._static:
+            if name not in self.static:
                 raise TypeError(f"{self.name}: there is no setting {name!r} that specializes")
-        missing = [n for n, s in self._static.items() if n not in given and s.default is MISSING]
+        missing = [n for n, s in self.static.items() if n not in given and s.default is MISSING]
         if missing:
             raise TypeError(f"{self.name} needs the setting {missing[0]!r}: it has no default")
-        return {name: given.get(name, s.default) for name, s in self._static.items()}
+        return {name: given.get(name, s.default) for name, s in self.static.items()}
 
     def _spec(self, values: Mapping[str, object]) -> CallSpec:
         def results(given: frozenset[str], booleans: frozenset[str]) -> tuple[Result, ...]:
             program = self._program(values, given, booleans, has_where=False)
             return tuple(Result(program.is_row(o.ref), o.dtype or _kind(program.types[o.ref])) for o in program.outputs)
 
-        floats = (s for s in self._settings if not s.static)
+        floats = (s for s in self.settings if not s.static)
         return CallSpec(
             self.name,
-            tuple(Argument(p.name, p.role.value, p.ignore, p.optional) for p in self._parameters),  # type: ignore[arg-type]
+            tuple(Argument(p.name, p.role.value, p.ignore, p.optional) for p in self.parameters),  # type: ignore[arg-type]
             tuple(FloatSetting(s.name, _default(s.default), s.low, s.high, s.open) for s in floats),
             results,
             self.masked,
@@ -113,9 +114,9 @@ class Kernel(Remembering, Generic[P, R]):
 
     # the stages
 
-    @functools.cached_property
-    def _programs(self) -> dict[tuple[object, ...], Program]:
-        return {}
+    def program(self, static: Mapping[str, object], given: frozenset[str], booleans: frozenset[str]) -> Program:
+        """The canonical program for these specializing settings, present parameters and boolean rows."""
+        return self._program(self._static_values(static), given, booleans, has_where=False)
 
     def _program(
         self, values: Mapping[str, object], given: frozenset[str], booleans: frozenset[str], *, has_where: bool
@@ -123,7 +124,7 @@ class Kernel(Remembering, Generic[P, R]):
         """The canonical program for these settings and present parameters."""
         key = (tuple((type(v), v) for v in values.values()), given, booleans, has_where)
         if key not in self._programs:
-            optional = given & {p.name for p in self._parameters if p.optional}
+            optional = given & {p.name for p in self.parameters if p.optional}
             traced = trace(
                 self._fn, name=self.name, settings=values, given=frozenset(optional), kinds=dict.fromkeys(booleans, "bool")
             )
@@ -159,7 +160,7 @@ class Kernel(Remembering, Generic[P, R]):
     ) -> Plan:
         """The plan for the first row argument's shape. Raises PlanError when the strategy asked for has none."""
         rows, n = _rows_and_length(shape, axis)
-        static = {k: v for k, v in settings.items() if k in self._static}
+        static = {k: v for k, v in settings.items() if k in self.static}
         program = self._program(self._static_values(static), frozenset(given), frozenset(), has_where=False)
         name = _NAMES[np.result_type(np.dtype(dtype), np.float32).char]
         return plan_for(program, name, n, rows, configuration.resolve(self._chosen))

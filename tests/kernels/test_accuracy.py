@@ -14,6 +14,7 @@ from rowfold.testing import (
     exact_logsumexp,
     exact_softmax,
     published_bound,
+    ulp_error,
 )
 from rowfold.testing.values import FINITE, row
 
@@ -22,6 +23,10 @@ WIDTHS = (1, 2, 3, 15, 16, 17, 100, 255, 256, 257, 1000, 4096)
 every_kernel = pytest.mark.parametrize("name", sorted(EXACT))
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 every_isa = pytest.mark.parametrize("isa", host_isas())
+# every strategy on the best instruction set, and on the others those that differ most; the long run takes them all
+COMBINATIONS = [
+    (isa, strategy) for isa in host_isas() for strategy in STRATEGIES if isa == host_isas()[0] or strategy == "two_pass"
+]
 
 
 @cache
@@ -40,9 +45,11 @@ def exact(name, dtype, n, seed=0):
 def part_of_bound(name, got, want, dtype):
     """The worst error as a part of the published bound."""
     assert got.dtype == dtype
-    error = np.abs(got.astype(np.longdouble) - want)
-    error[got == want] = 0
-    return float(np.max(error / published_bound(name, want, dtype)))
+    with np.errstate(all="ignore"):
+        error = np.abs(got.astype(np.longdouble) - want)
+        right = (got == want) | (ulp_error(got, want) == 0)  # infinity, where no float is large enough
+        parts = np.where(right, 0, error / published_bound(name, want, dtype))
+    return float(np.max(np.where(np.isnan(parts), np.inf, parts)))
 
 
 def worst(name, dtype, strategy, isa, widths, seed=0):
@@ -62,8 +69,7 @@ def worst(name, dtype, strategy, isa, widths, seed=0):
 
 @every_kernel
 @every_dtype
-@every_isa
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("isa", "strategy"), COMBINATIONS)
 def test_every_strategy_keeps_the_published_bound(name, dtype, strategy, isa):
     """Rows of every kind and many widths are within the published bound."""
     assert worst(name, dtype, strategy, isa, WIDTHS) <= 1
@@ -88,10 +94,9 @@ def test_a_million_elements_keep_the_published_bound(name):
 @every_dtype
 @every_isa
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("seed", range(1, 20))
-def test_many_rows_keep_the_published_bound(name, dtype, strategy, isa, seed):
+def test_many_rows_keep_the_published_bound(name, dtype, strategy, isa):
     """More rows of every kind, the long ones too, are within the published bound."""
-    assert worst(name, dtype, strategy, isa, (*WIDTHS, 32_000), seed) <= 1
+    assert max(worst(name, dtype, strategy, isa, (*WIDTHS, 32_000), seed) for seed in range(1, 20)) <= 1
 
 
 @every_dtype

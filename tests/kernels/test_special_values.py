@@ -33,6 +33,10 @@ TABLE = {
     ("cross_entropy", INF): NAN,
     ("cross_entropy", -INF): None,
 }
+# every strategy on the best instruction set, and on the others those that differ most
+COMBINATIONS = [
+    (isa, strategy) for isa in host_isas() for strategy in STRATEGIES if isa == host_isas()[0] or strategy == "two_pass"
+]
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -62,8 +66,7 @@ def agrees(got, want):
 
 
 @every_dtype
-@pytest.mark.parametrize("isa", host_isas())
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("isa", "strategy"), COMBINATIONS)
 @pytest.mark.parametrize("special", [NAN, INF, -INF])
 @pytest.mark.parametrize("name", ROW_KERNELS)
 def test_a_special_at_any_lane_gives_the_row_of_the_table(name, special, strategy, isa, dtype):
@@ -78,8 +81,7 @@ def test_a_special_at_any_lane_gives_the_row_of_the_table(name, special, strateg
 
 
 @every_dtype
-@pytest.mark.parametrize("isa", host_isas())
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("isa", "strategy"), COMBINATIONS)
 @pytest.mark.parametrize("special", [NAN, INF, -INF])
 @pytest.mark.parametrize("name", NUMBER_KERNELS)
 def test_a_special_at_any_lane_gives_the_number_of_the_table(name, special, strategy, isa, dtype):

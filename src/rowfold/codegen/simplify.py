@@ -244,10 +244,13 @@ class _Rewriter:
                 return self.b.map("power", x, exponent)
 
     def where(self, condition: Ref, x: Ref, y: Ref) -> Ref:
-        """where(c, K f, 0) is K where(c, f, 0) for an unbounded row-constant K, so that K can cancel outside."""
+        """where(c, exp(k) f, 0) is exp(k) where(c, f, 0) for a row-constant k, so that exp(k) can cancel outside.
+
+        Only exponentials: a sum of them can be 0, and what the predicate hides must not become 0 / 0.
+        """
         if self.b.nodes[y] == Const(0.0):
             whole = product(self.b, x)
-            outside = whole.only(lambda a: self.scale_atom(a) and not self.b.is_row(a))
+            outside = whole.only(lambda a: self.is_exp(a) and not self.b.is_row(a))
             if outside.powers:
                 inside = write_product(self.b, whole.times(outside, -1))
                 kept = Product(1.0, {self.b.map("where", condition, inside, y): 1})

@@ -99,8 +99,8 @@ class Caller(Remembering):
                 call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans
             ).ufunc
             loop(*call.cast(), *(t.loop for t in targets))
-            finished = tuple(t.finished(call.layout) for t in targets)
-        return finished if len(finished) > 1 else finished[0], self._repeatable(arrays, call, targets, loop)
+            finished = [t.finished(call.layout) for t in targets]
+        return tuple(finished) if len(finished) > 1 else finished[0], self._repeatable(arrays, call, targets, loop)
 
     def _bind(self, arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], How]:
         """Sort what was given into arguments, settings and options, as Python would for a written signature."""

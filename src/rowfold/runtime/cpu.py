@@ -127,4 +127,4 @@ def _from_llvmlite() -> frozenset[str]:
         found = {name for name, has in binding.get_host_cpu_features().items() if has}
     except (ImportError, RuntimeError):
         return frozenset()
-    return frozenset(_LLVM_WORDS.get(name, name) for name in found)
+    return frozenset(_LLVM_WORDS.get(str(name), str(name)) for name in found)

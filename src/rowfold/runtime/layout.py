@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.exceptions import AxisError
@@ -27,7 +27,7 @@ def row_axes(axis: object, ndim: int, name: str) -> Shape:
     return tuple(sorted(found))
 
 
-def _one_axis(part: object, ndim: int, name: str) -> int:
+def _one_axis(part: Any, ndim: int, name: str) -> int:
     if isinstance(part, bool | np.bool_) or not hasattr(part, "__index__"):
         raise TypeError(f"axis of {name!r} is {part!r}; expected an int, a tuple of ints, or None for all axes")
     position = operator.index(part)

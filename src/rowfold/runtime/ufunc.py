@@ -75,8 +75,8 @@ class PlainLoop:
         safe = [a.copy() if any(np.may_share_memory(a, r) for r in results) else a for a in arrays]
         self._run([*safe, *results], sizes, batch)
         given = len(operands) > nin
-        values = tuple(r if given else r[()] for r in results)
-        return values if len(values) > 1 else values[0]
+        values = [r if given else r[()] for r in results]
+        return tuple(values) if len(values) > 1 else values[0]
 
     def _sizes(self, arrays: list[Array]) -> tuple[dict[str, int], tuple[int, ...]]:
         sizes: dict[str, int] = {}

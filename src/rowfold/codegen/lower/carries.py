@@ -171,9 +171,8 @@ class Moments:
                 self.ctx.known[self.mean] = Offset(mean, op(code, name + "_lo", "add", rest, lo))
             else:
                 self.ctx.known[self.mean] = Plain(op(code, name, "add", self.pivot, hi))
-        total, square = s.value, q.value
-        rest = code.num("explained", "mul", total, hi)
-        m2 = code.num(self.ctx.name(self.m2, "m2"), "sub_above", square, rest)
+        s_lo, q_lo = s.lo or 0.0, q.lo or 0.0
+        m2 = code.num(self.ctx.name(self.m2, "m2"), "second_moment", q.value, q_lo, s.value, s_lo, hi, lo)
         self.ctx.known[self.m2] = Plain(m2)
 
 

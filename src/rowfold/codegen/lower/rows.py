@@ -291,7 +291,7 @@ class Rows:
         mask = self.mask(condition)
         if self.ctx.program.nodes[y] == Const(0.0) and self.ctx.program.is_row(x):
             form = self._number_form(x)
-            if isinstance(form, ScaledRow):
+            if isinstance(form, ScaledRow) and isinstance(form.m, float):
                 return ScaledRow(self.code.vec(name, "select", mask, form.e, 0.0), form.m, form.powers, form.lo)
         return Affine(self.code.vec(name, "select", mask, self.argument(x), self.argument(y)))
 

@@ -25,7 +25,7 @@ def exp2_fraction(w: Words, f: Value) -> Value:
     "exp_split",
     inputs=("x", "k_hi", "k_lo"),
     outputs=("p", "n"),
-    error={"f32": 1.06, "f64": 0.98},
+    error={"f32": 1.07, "f64": 1.0},
     domain="abs(x k) <= 94548 in float32 (abs(x) <= 2^16 for e^x), 2^50 in float64; NaN gives NaN",
     source="the (mantissa, exponent) form of Dukhan and Ablavatski 2020",
 )
@@ -43,7 +43,7 @@ def exp_split(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Valu
     "exp_parts",
     inputs=("x",),
     outputs=("p", "n"),
-    error={"f32": 0.9, "f64": 0.87},
+    error={"f32": 0.9, "f64": 0.89},
     domain="abs(x) <= 2^16 in float32 (1.07 ULP up to 2^21), 2^45 in float64; NaN gives NaN",
     source="the reduction of Cody and Waite, its first step exact",
 )
@@ -82,7 +82,7 @@ def exp_pair(w: Words, x: Value) -> tuple[Value, Value]:
     "exp",
     inputs=("x",),
     outputs=("y",),
-    error={"f32": 0.9, "f64": 0.87},
+    error={"f32": 0.9, "f64": 0.89},
     domain="all x; subnormal results within 1.5 ULP",
     source="as exp_parts",
 )
@@ -95,7 +95,7 @@ def exp(w: Words, x: Value) -> Value:
     "exp2",
     inputs=("x",),
     outputs=("y",),
-    error={"f32": 0.8, "f64": 0.78},
+    error={"f32": 0.8, "f64": 0.79},
     domain="all x; subnormal results within 1.5 ULP",
     source="as exp_split, with an exact reduction",
 )
@@ -110,7 +110,7 @@ def exp2(w: Words, x: Value) -> Value:
     "expm1",
     inputs=("x",),
     outputs=("y",),
-    error={"f32": 0.96, "f64": 0.86},
+    error={"f32": 0.97, "f64": 0.93},
     domain="all x; the relative error is as small near 0",
     source="e^x - 1 = 2^n ((1 - 2^-n) + (e^t - 1)) with a compensated sum",
 )

@@ -70,7 +70,11 @@ class Words(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the library. `error` is the largest error that was measured, in ULP; `doc` becomes a comment."""
+    """A function of the library. `error` is the largest that was measured, in ULP, rounded up.
+
+    Float32 was measured on all numbers (exp, softplus) or every 5th to 13th, float64 on millions against 80-bit numbers.
+    `doc`, `domain` and `source` become the comment in emitted code.
+    """
 
     name: str
     inputs: tuple[str, ...]

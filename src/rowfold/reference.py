@@ -1,0 +1,171 @@
+"""The row function itself as the reference, and the oracle as the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .codegen.ir import Role
+from .codegen.trace import Parameter
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
+
+
+def reference(
+    kernel: Any, arrays: tuple[Any, ...], axis: Any, where: Any, keepdims: bool, settings: Mapping[str, Any]
+) -> Any:
+    """The row function on float64 copies, row by row and without warnings. Results have the row on its old axis."""
+    rows = _Rows(kernel, arrays, axis, where)
+    with np.errstate(all="ignore"):
+        results = [rows.one(at, settings) for at in np.ndindex(rows.batch)]
+    return rows.gather(results, keepdims)
+
+
+class _Rows:
+    """The arrays of a call, broadcast, with the row last."""
+
+    def __init__(self, kernel: Any, arrays: tuple[Any, ...], axis: Any, where: Any) -> None:
+        self.kernel, self.fn, self.masked = kernel, kernel.__wrapped__, kernel.masked
+        found: tuple[Parameter, ...] = kernel.parameters
+        given = dict(zip((p.name for p in found), arrays, strict=False))
+        first = next(p.name for p in found if p.role in _WIDE)
+        self.ndim = np.ndim(given[first])
+        self.axes = _axes(axis, self.ndim)
+        self.found = found
+        self.values = {p.name: self._row_last(p, given[p.name]) for p in found if given.get(p.name) is not None}
+        batches = [self._batch(p, self.values[p.name]) for p in found if p.name in self.values]
+        self.batch = np.broadcast_shapes(*batches)
+        self.where = None if where is None else self._selected(where, np.shape(given[first]))
+        self.kept = tuple(1 if i in self.axes else n for i, n in enumerate(np.shape(given[first])))
+        self.shape = np.shape(given[first])
+
+    def _row_last(self, parameter: Parameter, value: Any) -> Array:
+        a = np.asarray(value)
+        if parameter.role not in _WIDE:
+            return a
+        a = a if a.dtype == bool or parameter.role is Role.INT_ROW else a.astype(np.float64)
+        return self._flat(a) if a.ndim == self.ndim else a
+
+    def _flat(self, a: Array) -> Array:
+        """The axes of the row moved last and made one."""
+        moved = np.moveaxis(a, self.axes, range(-len(self.axes), 0)) if self.axes else a
+        return moved.reshape(*moved.shape[: a.ndim - len(self.axes)], -1)
+
+    def _selected(self, where: Any, shape: tuple[int, ...]) -> Array:
+        return self._flat(np.broadcast_to(np.asarray(where, dtype=bool), shape))
+
+    def _batch(self, parameter: Parameter, a: Array) -> tuple[int, ...]:
+        return a.shape[:-1] if parameter.role in _WIDE else a.shape
+
+    def one(self, at: tuple[int, ...], settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The results of one row."""
+        chosen = None if self.where is None else np.broadcast_to(self.where, (*self.batch, self.where.shape[-1]))[at]
+        args = [self._argument(p, at, chosen) for p in self.found]
+        if any(p.ignore is not None and args[i] == p.ignore for i, p in enumerate(self.found)):
+            return self._ignored(args, settings)
+        if any(p.role in _WIDE and np.size(a) == 0 for p, a in zip(self.found, args, strict=True) if a is not None):
+            result = self._empty(args, settings)
+        else:
+            result = self.fn(*args, **settings)
+        parts = result if isinstance(result, tuple) else (result,)
+        return tuple(self._scattered(np.asarray(r), chosen) for r in parts)
+
+    def _empty(self, args: list[Any], settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        """A row of nothing: NumPy refuses some reductions, the program is read on the identities."""
+        from .codegen.interpret import interpret
+
+        static = {k: v for k, v in settings.items() if k in self.kernel.static}
+        floats = {s.name: settings.get(s.name, s.default) for s in self.kernel.settings if not s.static}
+        given = {p.name: a for p, a in zip(self.found, args, strict=True) if a is not None}
+        return interpret(self.kernel.program(static, frozenset(given), frozenset()), given, floats)
+
+    def _argument(self, p: Parameter, at: tuple[int, ...], chosen: Array | None) -> Any:
+        if p.name not in self.values:
+            return None
+        a = self.values[p.name]
+        wide = np.broadcast_to(a, (*self.batch, *(a.shape[-1:] if p.role in _WIDE else ())))[at]
+        if p.role in _WIDE:
+            return np.array(wide if chosen is None else wide[chosen])
+        if p.role is Role.INDEX and chosen is not None and p.ignore != wide:
+            return int(np.count_nonzero(chosen[: int(wide)]))
+        return int(wide) if p.role is Role.INDEX else float(wide)
+
+    def _ignored(self, args: list[Any], settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        """A row that an index marks to be ignored: zeros of the results' shapes."""
+        args = [0 if p.role is Role.INDEX else a for p, a in zip(self.found, args, strict=True)]
+        result = self.fn(*args, **settings)
+        return tuple(np.zeros_like(np.asarray(r)) for r in (result if isinstance(result, tuple) else (result,)))
+
+    def _scattered(self, part: Array, chosen: Array | None) -> Array:
+        if chosen is None or part.ndim == 0:
+            return part
+        whole = np.full(chosen.shape, self.masked, dtype=part.dtype)
+        whole[chosen] = part
+        return whole
+
+    def gather(self, results: list[tuple[Any, ...]], keepdims: bool) -> Any:
+        """One array for each result, the row back on its axis."""
+        if not results:
+            raise ValueError("the reference needs at least one row")
+        made = []
+        for parts in zip(*results, strict=True):
+            stacked = np.stack(parts).reshape((*self.batch, *parts[0].shape))
+            if parts[0].ndim:
+                stacked = self._back(stacked)
+            elif keepdims:
+                stacked = stacked.reshape(self.kept)
+            made.append(stacked)
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def _back(self, a: Array) -> Array:
+        if not self.axes:
+            return a.reshape(self.shape)
+        lengths = [self.shape[i] for i in self.axes]
+        whole = a.reshape(*a.shape[:-1], *lengths)
+        return np.moveaxis(whole, range(-len(self.axes), 0), self.axes)
+
+
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    parts = axis if isinstance(axis, tuple) else (axis,)
+    return tuple(sorted(int(np.lib.array_utils.normalize_axis_index(a, ndim)) for a in parts)) if ndim else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How a kernel's results compare with the oracle's. `worst` is the largest error as a part of its bound."""
+
+    worst: float
+    place: tuple[int, ...] | None
+    output: int
+
+    @property
+    def ok(self) -> bool:
+        return self.worst <= 1.0
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+def check(kernel: Any, arrays: tuple[Any, ...], settings: Mapping[str, Any]) -> Check:
+    """The worst error of a call on these arrays (rows last) against the bound that the oracle derives."""
+    from .codegen.oracle import judge, oracle
+
+    static = {k: v for k, v in settings.items() if k in kernel.static}
+    given = dict(zip((p.name for p in kernel.parameters), map(np.asarray, arrays), strict=False))
+    booleans = frozenset(p.name for p in kernel.parameters if p.role is Role.ROW and p.name in given
+                         and given[p.name].dtype == bool)  # fmt: skip
+    program = kernel.program(static, frozenset(given), booleans)
+    floats = {s.name: float(settings.get(s.name, s.default)) for s in kernel.settings if not s.static}
+    result = kernel(*arrays, **settings)
+    results = result if isinstance(result, tuple) else (result,)
+    dtype = np.result_type(*(a.dtype for n, a in given.items() if a.dtype.kind == "f"), np.float32)
+    expected = oracle(program, given, floats, dtype)
+    verdicts = [judge(got, want) for got, want in zip(results, expected, strict=True)]
+    output = max(range(len(verdicts)), key=lambda i: verdicts[i].worst)
+    return Check(verdicts[output].worst, verdicts[output].place, output)
