@@ -3,9 +3,9 @@
     python examples/real_logits.py --small     digits, scored by a logistic regression; needs rowfold[examples]
     python examples/real_logits.py             also MiniLM's attention and token logits; needs rowfold[model]
 
-Every result is compared with float64 NumPy. A line gives the largest error, in units of the last place of float32 and as
-a number (which says more where a result is close to zero), the plan, and milliseconds a call on one thread: with the mask,
-and without it beside float32 NumPy, SciPy and torch, whose functions take none.
+Every result is compared with float64 NumPy. A line gives the largest error, in units of the last place of float32 and
+as a number (which says more where a result is close to zero), the plan, and milliseconds a call on one thread: with the
+mask, and without it beside float32 NumPy, SciPy and torch, whose functions take none.
 """
 
 import argparse

@@ -107,7 +107,6 @@ CONSTANTS: tuple[tuple[str, str, Real], ...] = (
     ("LOG2E", "log2 e", 1 / mp.log(2)),
     ("LN2", "ln 2", mp.log(2)),
     ("HALF_PI", "pi / 2", mp.pi / 2),
-    ("TWO_THIRDS", "2 / 3", mpf(2) / 3),
 )
 
 

@@ -177,6 +177,12 @@ class Kernel(Remembering, Generic[P, R]):
 
         return Stages(self.plan(shape, dtype, axis, **more), configuration.resolve(self._chosen))
 
+    def trace_row(self, *rows: Any, **settings: Any) -> Any:
+        """Every named value of one row as a table, in float64, beside the kernel's own results."""
+        from .trace_row import trace_row
+
+        return trace_row(self, rows, settings)
+
     def using(self, **chosen: Any) -> Kernel[P, R]:
         """The same kernel under other options (strategy, isa, backend, threads); errors come from the call."""
         merged = {**self._chosen, **{k: v for k, v in chosen.items() if v is not None}}

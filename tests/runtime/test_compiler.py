@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from rowfold.runtime import compiler, process
 from rowfold.runtime.compiler import Compiler
 
 GOOD = '__attribute__((visibility("default"))) int three(void) { return 3; }\n'
+
+
+@pytest.fixture(autouse=True)
+def temporary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a failing compilation leaves behind goes where pytest cleans up."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
@@ -121,10 +128,7 @@ def test_output_is_bounded(tmp_path: Path) -> None:
     assert (done.code, len(done.output)) == (0, 1 << 20)
 
 
-def test_nothing_is_left(cc: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_nothing_is_left(cc: Compiler, tmp_path: Path) -> None:
     """A compilation that succeeds leaves no temporary file."""
-    import tempfile
-
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     compiler.build(GOOD, (), cc)
     assert os.listdir(tmp_path) == []

@@ -248,6 +248,7 @@ class _Page:
         for name in sweep.writes:
             if name not in sweep.reads:
                 yield f"{self.ctype} *{name}_b = rf_open({name}, {name}_step, i, {name}_buffer);"
+        yield f"const intptr_t whole = count & ~(intptr_t){self.kernel.lanes - 1};"
         if any("vectors" in self.stmt(s) for s in sweep.block_end):
             yield f"const intptr_t vectors = (count + {self.kernel.lanes - 1}) / {self.kernel.lanes};"
         if len(sweep.phases) == 1:
@@ -276,7 +277,7 @@ class _Page:
 
     def phase(self, phase: Phase) -> Iterable[str]:
         lanes = self.kernel.lanes
-        yield f"for (; j + {lanes} <= count; j += {lanes}) {{"
+        yield f"for (; j < whole; j += {lanes}) {{"
         yield from indented(map(self.stmt, phase.body))
         yield "}"
         yield "if (j < count) {"
@@ -292,7 +293,7 @@ class _Page:
         if s.call and len(s.results) > 1:
             return self._call_many(s)
         if s.word == "parts":
-            return f"rf_vec {s.results[0].name}[16];"
+            return f"RF_ALIGNED {self.ctype} {s.results[0].name}[{16 * self.kernel.lanes}];"
         if not s.results:
             return f"{self.effect(s)};"
         var = s.results[0]
@@ -314,7 +315,7 @@ class _Page:
         match s.word:
             case "put":
                 assert isinstance(port, Var)
-                return f"{port.name}[j / {self.kernel.lanes}] = {self.arg(s.args[1], Kind.VEC)}"
+                return f"rf_store({port.name} + j, {self.arg(s.args[1], Kind.VEC)})"
             case "result":
                 return f"num_result({port}, {self.arg(s.args[1], Kind.NUM)})"
             case _:

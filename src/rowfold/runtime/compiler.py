@@ -105,9 +105,22 @@ def command_line(compiler: Compiler, flags: tuple[str, ...]) -> tuple[str, ...]:
 
 def build(text: str, flags: tuple[str, ...], compiler: Compiler, seconds: float = SECONDS) -> bytes:
     """The shared library of this C text. On failure the source is kept, and CompileError says where."""
+    return _made(text, command_line(compiler, flags), "kernel.so", seconds)[0]
+
+
+def assembly(text: str, flags: tuple[str, ...], compiler: Compiler, seconds: float = SECONDS) -> tuple[str, str]:
+    """The assembly that `build` would assemble, and what the compiler had to say about the C. Fails as `build` does."""
+    check_flags(flags)
+    kept = (flag for flag in FLAGS if flag != "-shared")
+    command = (*compiler.command, *kept, *flags, "-S", "-o", "kernel.s", "kernel.c")
+    data, said = _made(text, command, "kernel.s", seconds)
+    return data.decode("utf-8", "replace"), said
+
+
+def _made(text: str, command: tuple[str, ...], result: str, seconds: float) -> tuple[bytes, str]:
+    """The file that this command makes of the C text in a folder of its own, and what the command printed."""
     from . import process
 
-    command = command_line(compiler, flags)
     folder = _folder()
     with open(os.path.join(folder, "kernel.c"), "w", encoding="utf-8") as file:
         file.write(text)
@@ -115,12 +128,12 @@ def build(text: str, flags: tuple[str, ...], compiler: Compiler, seconds: float 
         done = process.run(command, folder, seconds)
         if done.code != 0:
             raise CompileError(_failure(command, done, folder, seconds))
-        with open(os.path.join(folder, "kernel.so"), "rb") as library:
-            data = library.read()
+        with open(os.path.join(folder, result), "rb") as made:
+            data = made.read()
     except OSError as error:
         raise CompileError(f"{_joined(command)}: {error}; the source is {folder}/kernel.c") from error
     shutil.rmtree(folder, ignore_errors=True)
-    return data
+    return data, done.output
 
 
 def _folder() -> str:

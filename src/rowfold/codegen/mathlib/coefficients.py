@@ -46,20 +46,6 @@ HALF_PI: Final = {
     ),
 }
 
-# 2 / 3 as a sum of three numbers of the format.
-TWO_THIRDS: Final = {
-    "f32": (
-        0.6666666865348816,
-        -1.9868215517249155e-08,
-        5.921189641132699e-16,
-    ),
-    "f64": (
-        0.6666666666666666,
-        3.700743415417188e-17,
-        2.0543252778395306e-33,
-    ),
-}
-
 # ln 2 in two parts, the first so short that its product with any exponent is exact.
 LN2_SHORT: Final = {
     "f32": (

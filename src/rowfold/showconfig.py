@@ -1,0 +1,108 @@
+"""What rowfold found on this machine and is set to do: the first thing to look at when something is slow or missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+
+from . import __version__
+from . import config as configuration
+from .config import Config
+from .errors import CompileError, RowfoldError
+
+
+def show_config() -> None:
+    """Prints version, CPU, caches, compilers found and refused, the kernel cache and the configuration in force."""
+    sys.stdout.write("\n".join(config_lines()) + "\n")
+
+
+def config_lines() -> list[str]:
+    """The lines of `show_config`. A value that is not valid is a line here, not an error."""
+    config, fault = _in_force()
+    return [*_machine(), *_compilers(config), f"kernel cache  {_cache(config)}", *_settings(config, fault)]
+
+
+def _in_force() -> tuple[Config, str]:
+    try:
+        return configuration.resolve(), ""
+    except RowfoldError as error:
+        return Config(), str(error)
+
+
+def _machine() -> Iterator[str]:
+    import numpy as np
+
+    from .runtime import cpu
+
+    sizes, features = cpu.caches(), ", ".join(cpu.host_isas())
+    yield f"rowfold {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {sys.platform}"
+    yield f"instructions  {features} (the first is used unless isa= says otherwise); {cpu.cores()} cores"
+    levels = ", ".join(f"{name} {_size(n)}" for name, n in zip(("L1", "L2", "L3"), sizes, strict=False))
+    yield f"CPU caches    {levels}, lines of {sizes.line} bytes"
+
+
+def _compilers(config: Config) -> Iterator[str]:
+    from .runtime import compiler as compilers
+
+    used = compilers.find(config.cc)
+    yield "compilers"
+    for place in compilers.survey(config.cc):
+        found = place.compiler
+        if found is None:
+            text = f"none: {place.reason}"
+        elif found == used:
+            text, used = f"{found}, used: {_identity(found)}", None
+        else:
+            text = f"{found}, not used: " + (f"{config.cc} was asked for" if config.cc else "an earlier one is")
+        yield f"  {place.found_by:11} {text}"
+
+
+def _identity(compiler: object) -> str:
+    from .runtime import compiler as compilers
+
+    assert isinstance(compiler, compilers.Compiler)
+    try:
+        return compilers.identity(compiler)
+    except CompileError as error:
+        return str(error).splitlines()[0]
+
+
+def _cache(config: Config) -> str:
+    from .runtime.store import Fault, default_directory, open_store
+
+    try:
+        where = config.cache_dir or default_directory()
+        store = open_store(where, create=False)
+        if not config.cache:
+            return f"off; it would be {where}"
+        return f"{where}, {_content(store.root)}" if store else f"{where}, not made yet"
+    except (Fault, OSError) as error:
+        return f"not used: {error}"
+
+
+def _content(root: str) -> str:
+    folder = os.path.join(root, "library")
+    files = [os.path.join(folder, name, "kernel.so") for name in os.listdir(folder)]
+    sizes = [os.stat(path).st_size for path in files if os.path.isfile(path)]
+    return f"{len(sizes)} kernels in {_size(sum(sizes))}"
+
+
+def _settings(config: Config, fault: str) -> Iterator[str]:
+    yield f"configuration that would be in force, were it not for: {fault}" if fault else "configuration in force"
+    default = Config()
+    outside = default if fault else Config.from_environment()
+    for name in configuration.NAMES:
+        value = getattr(config, name)
+        origin = ""
+        if value != getattr(default, name):
+            origin = configuration.variable(name) if value == getattr(outside, name) else "rf.options"
+        yield f"  {name:11} {value!r}{f'  from {origin}' if origin else ''}"
+
+
+def _size(count: int) -> str:
+    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{count} bytes"

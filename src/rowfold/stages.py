@@ -1,0 +1,82 @@
+"""Every stage of a kernel as text, made when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from .codegen.plan import Plan, describe
+from .codegen.source import Source
+from .config import Config
+from .errors import CompileError
+from .runtime import compiler as compilers
+
+KEYS = ("program", "plan", "c", "llvm", "mlir", "asm")
+
+
+class Stages(Mapping[str, str]):
+    """program, plan, c, llvm, mlir and asm of one plan. Access never raises: a stage that is not there says why."""
+
+    def __init__(self, plan: Plan, config: Config) -> None:
+        self._plan = plan
+        self._config = config
+        self._made: dict[str, str] = {}
+        self._makers: dict[str, Callable[[], str]] = {
+            "program": lambda: str(plan.program),
+            "plan": lambda: plan_text(plan),
+            "c": lambda: self._source().text,
+            "llvm": lambda: "There is no LLVM text: this version of rowfold emits C only.",
+            "mlir": lambda: "There is no MLIR text: this version of rowfold emits C only.",
+            "asm": self._assembly,
+        }
+
+    def __getitem__(self, key: str) -> str:
+        if key not in self._made:
+            self._made[key] = _said(key, self._makers[key])
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(KEYS)
+
+    def __len__(self) -> int:
+        return len(KEYS)
+
+    def __repr__(self) -> str:
+        return f"<stages of {self._plan.name}: {', '.join(KEYS)}>"
+
+    def _source(self) -> Source:
+        from .build import source_of
+
+        return source_of(self._plan)
+
+    def _assembly(self) -> str:
+        return assembly_of(self._source(), self._config)[0]
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan in full: its sweeps, however wide their lines are, its price, and every other candidate."""
+    lines = [*describe(plan), f"  price: {plan.ns:.3f} ns an element", f"  {walks(plan)}"]
+    return "\n".join(lines + [f"  rejected {name}: {reason}" for name, reason in plan.rejected])
+
+
+def walks(plan: Plan) -> str:
+    """How the sweeps of a plan compare with the fewest."""
+    if plan.walks == len(plan.sweeps):
+        return f"walks: {plan.walks}, the fewest that fusion allows"
+    return f"walks: fusion allows {plan.walks}; this plan makes {len(plan.sweeps)}"
+
+
+def assembly_of(source: Source, config: Config) -> tuple[str, str]:
+    """The assembly of a source by the compiler that would compile it, and what that compiler printed."""
+    compiler = compilers.find(config.cc)
+    if compiler is None:
+        tried = "; ".join(f"{place.found_by}: {place.reason}" for place in compilers.survey(config.cc))
+        raise CompileError(f"no C compiler was found ({tried})")
+    return compilers.assembly(source.text, source.flags, compiler)
+
+
+def _said(key: str, make: Callable[[], str]) -> str:
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - somebody who looks around must not be stopped by one stage
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
+        return f"There is no {key} text: {reason}."
