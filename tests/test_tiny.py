@@ -10,7 +10,7 @@ from rowfold.library import cross_entropy, log_softmax, logsumexp, softmax
 
 
 @rf.kernel
-def squash(x, *, sharpness: float = 1.0):
+def squash(x, *, sharpness: rf.Positive = 1.0):
     e = np.exp(sharpness * (x - np.max(x)))
     return e / np.sum(e)
 

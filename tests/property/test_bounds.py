@@ -75,6 +75,9 @@ class Rounded:
     def void(self, value, infinite):
         return self.make(self.plain.void(value.value, infinite.value), value.row)
 
+    def beside_log(self, value, infinite, element):
+        return self.make(self.plain.beside_log(value.value, infinite.value, element), value.row, value.exponent)
+
 
 def simulate(case, fn):
     """What the simulated kernel returns."""

@@ -147,8 +147,9 @@ def test_another_plan_has_a_folder_of_its_own(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["total", "total-2"]
 
 
-def test_a_log_of_a_failure(tmp_path, capsys):
+def test_a_log_of_a_failure(tmp_path, capsys, monkeypatch):
     """When the compiler fails, its words are in the log and on stderr, and the error is raised as ever."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where the compiler keeps a source that failed
     edited(tmp_path / "edits", "rf_leave(env);", "rf_leave(env); undeclared = 1;")
     with pytest.raises(CompileError):
         run(override=str(tmp_path / "edits"), dump=str(tmp_path / "dump"))

@@ -131,6 +131,14 @@ class Errors:
         error = np.where(hit & np.isfinite(infinite.error), 0.0, value.error)
         return Bounded(np.where(hit, np.nan, value.value), error, np.where(hit, 0.0, value.argument), value.const)
 
+    def beside_log(self, value: Bounded, infinite: Bounded, element: bool) -> Bounded:
+        """A kernel may subtract the maximum first, and round once more; beside a number it may find NaN or inf."""
+        if not element:
+            error = np.where(infinite.value == np.inf, np.inf, value.error)
+            return Bounded(value.value, error, value.argument, value.const)
+        more = np.where(np.isfinite(value.value), self._unit(value.const) * np.abs(value.value), 0.0)
+        return self.void(Bounded(value.value, value.error + more, value.argument, value.const), infinite)
+
     def rounded(self, a: Bounded) -> Bounded:
         """The same number as a row meets it: a row-constant is rounded to the kernel's type first."""
         if not a.const or a.value.dtype.kind != "f":

@@ -78,6 +78,7 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
     body = page.body()
     functions = _functions(kernel, statements(kernel.steps))
     loop = page.arguments()
+    words = _words(isa_name, kernel.dtype, [*body, *chain.from_iterable(f.lines for f in functions), loop])
     text = _environment().get_template("kernel.c.j2").render(
         symbol=symbol,
         banner=kernel.banner,
@@ -87,7 +88,8 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
         header=isa.header,
         lanes=kernel.lanes,
         ctype=page.ctype,
-        words=_words(isa_name, kernel.dtype, [*body, *chain.from_iterable(f.lines for f in functions), loop]),
+        words=words,
+        builtins=_builtins(words) if isa.header == "immintrin.h" else [],
         functions=functions,
         row_name=f"{_symbol(kernel.name)}_row",
         row_parameters=page.parameters(),
@@ -109,37 +111,46 @@ def _symbol(name: str) -> str:
 
 def _words(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
-    definitions = _definitions(isa, dtype)
+    used = ["rf_enter", "rf_leave", *_identifiers(lines)]
+    return _needed(_definitions((f"isa/{isa}.c.j2", "common.c.j2"), dtype), used)
+
+
+def _builtins(lines: Iterable[str]) -> list[str]:
+    """GCC's builtins for the intrinsics that the lines use."""
+    return _needed(_definitions(("gcc_builtins.c.j2",), "f32"), _identifiers(lines))
+
+
+def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[str]:
     used: set[str] = set()
-    queue = ["rf_enter", "rf_leave", *_names(lines)]
     by_name = {name: text for name, text in definitions if name}
     while queue:
         name = queue.pop()
         if name not in used and name in by_name:
             used.add(name)
-            queue += _names([by_name[name]])
+            queue += _identifiers([by_name[name]])
     return [line for name, text in definitions if name in used for line in text.splitlines()]
 
 
 @cache
-def _definitions(isa: str, dtype: str) -> tuple[tuple[str, str], ...]:
-    """(name, text) of each typedef and function in a vocabulary and in the words that all share."""
-    environment = _environment()
-    text = "".join(environment.get_template(t).render(dtype=dtype) for t in (f"isa/{isa}.c.j2", "common.c.j2"))
-    parts = re.split(r"^(?=static inline|typedef)", text, flags=re.MULTILINE)
+def _definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
+    """(name, text) of each typedef, macro and function in the templates."""
+    text = "".join(_environment().get_template(t).render(dtype=dtype) for t in templates)
+    parts = re.split(r"^(?=static inline|typedef|#define)", text, flags=re.MULTILINE)
     return tuple((_defined(part), part.rstrip("\n")) for part in parts if part.strip())
 
 
 def _defined(text: str) -> str:
     head = text.split("\n", 1)[0]
     if head.startswith("typedef"):
-        return head.rsplit(" ", 1)[1].rstrip(";")
-    found = re.search(r"\b((?:rf|num)_\w+)\(", head)
+        return re.sub(r" __attribute__.*", "", head).rsplit(" ", 1)[1].rstrip(";")
+    if head.startswith("#define"):
+        return re.split(r"[ (]", head)[1]
+    found = re.search(r"\b(\w+)\(", head)
     return found[1] if found else ""
 
 
-def _names(lines: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(re.findall(r"\b(?:rf|num)_\w+", "\n".join(lines))))
+def _identifiers(lines: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"\b\w+", "\n".join(lines))))
 
 
 # maths functions

@@ -202,6 +202,9 @@ class Plain:
     def void(self, value: Array, infinite: Array) -> Array:
         return self.xp.where(infinite == np.inf, np.nan, value)
 
+    def beside_log(self, value: Array, infinite: Array, element: bool) -> Array:
+        return self.void(value, infinite) if element else value
+
     def select(self, where: Array) -> Array:
         """The elements that a reduction runs over."""
         every = self.xp.ones(self.width, dtype=bool) if self.where is None else self.where

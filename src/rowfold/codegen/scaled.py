@@ -61,6 +61,10 @@ class Arithmetic(Protocol[V]):
         """The value, NaN in rows where `infinite` is +inf."""
         ...
 
+    def beside_log(self, value: V, infinite: V, element: bool) -> V:
+        """A sum with the log of an exponential sum in it: NaN where that is +inf and the other part is an element."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Scaled(Generic[V]):
@@ -196,9 +200,9 @@ class ScaledRules(Generic[V]):
         value = self.plain.map(op, [self.collapse(a), self.collapse(b)])
         for part in (a, b):
             if isinstance(part, LogSum):
+                value = self.plain.beside_log(value, part.infinite, element)
                 if not element:
                     return LogSum(value, part.infinite)
-                value = self.plain.void(value, part.infinite)
         return value
 
     def _parts(self, a: Value[V]) -> tuple[V, V]:

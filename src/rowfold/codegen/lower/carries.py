@@ -257,6 +257,8 @@ def place(code: Code, ctx: Context, index: int, m: Number) -> None:
     shift = code.num("shift", "far_shift", m, code.num("reach", "mul", m, s.scale[0]))
     near = code.num("near", "sub", m, shift)
     n = code.num("shift_exponent", "exponent_of", near, s.scale[0])
+    if not ctx.plan.groups[index].displaced:  # a power of two may take the NaN of inf - inf for 0 or inf
+        n = code.num("shift_exponent", "nan_if", code.flag("endless", "eq", m, INF), n)
     set_shift(code, ctx, index, shift, n, m)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type
@@ -17,6 +18,8 @@ LN2 = math.log(2.0)
 # Below 2^-DROP an exponential is nothing beside the largest; above LIMIT the exponent's reduction is no longer exact.
 DROP = {"f32": 190.0, "f64": 1100.0}
 LIMIT = 94548.0  # 2^16 log2 e
+FAR = 2.0**49  # beyond it e^x is 0 or infinite whatever it meets
+INF = math.inf
 
 
 @dataclass(slots=True)
@@ -85,24 +88,32 @@ class Context:
                 return v
             case Offset(hi, lo):
                 return self.code.num(name, "join", hi, lo)
-            case Scaled(m, powers):
-                return self.unscale(m, powers, name)
+            case Scaled(m, powers, _, log):
+                return self.unscale(m, powers, log, name)
             case DisplacedSum():
                 whole = self.whole(form)
-                return self.unscale(whole.m, whole.powers, name)
+                return self.unscale(whole.m, whole.powers, whole.log, name)
             case Flag(v):
                 return self.code.num(name, "from_flag", v)
 
-    def unscale(self, m: Number, powers: object, name: str) -> Number:
-        assert isinstance(powers, dict)
+    def unscale(self, m: Number, powers: Mapping[int, int], log: Number, name: str) -> Number:
+        """m multiplied out: all exponents meet in one power of two before any of them can overflow."""
+        c, n = self.code, 0.0
         for group, power in powers.items():
-            s = self.shifts[group]
-            assert s.n is not None and s.shift is not None
-            n = op(self.code, "power", "mul", s.n, float(power))
-            far = op(self.code, "far", "mul", op(self.code, "far", "mul", s.shift, s.factor), float(power))
-            (grown,) = self.code.call(Kind.NUM, ("grown",), "exp", far)
-            m = self.code.num(name, "scale", op(self.code, name, "mul", m, grown), n)
-        return m
+            exponent, far = self._shift(group, power)
+            n, log = op(c, "power", "add", n, exponent), op(c, "far", "add", log, far)
+        if isinstance(log, Var):
+            kept = c.num("far", "min", FAR, c.num("far", "max", -FAR, log))
+            p, k = c.call(Kind.NUM, ("p", "k"), "exp_split", kept, LOG2E, LOG2E_LO)
+            m, n = op(c, name, "mul", p, m), op(c, "power", "add", k, n)
+        return c.num(name, "scale", m, n)
+
+    def _shift(self, group: int, power: int) -> tuple[Number, Number]:
+        """A power of the group's shift as exponents of 2 and of e."""
+        s = self.shifts[group]
+        assert s.n is not None and s.shift is not None
+        far = op(self.code, "far", "mul", s.shift, s.factor)
+        return op(self.code, "power", "mul", s.n, float(power)), op(self.code, "far", "mul", far, float(power))
 
     def _compute(self, ref: Ref) -> NumForm:
         match self.program.nodes[ref]:
@@ -134,6 +145,9 @@ class Context:
                 return times(self.code, name, sides[0], sides[1], NUM_OPS[operation])
         if operation == "negative":
             return plus(self.code, name, Plain(0.0), self._additive(args[0]), "sub")
+        if operation == "exp":
+            log = self.value(args[0])
+            return Scaled(1.0, {}, None, log) if isinstance(log, Var) else self.plain_map(name, operation, args)
         if operation == "log":
             form = self.num(args[0])
             if isinstance(form, Scaled) and isinstance(form.m, Var):
@@ -163,13 +177,10 @@ class Context:
         hi: Number = 0.0
         rest: Number = lo
         for group, power in form.powers.items():
-            s = self.shifts[group]
-            assert s.n is not None and s.shift is not None
-            n = op(self.code, "power", "mul", s.n, float(power))
+            n, far = self._shift(group, power)
             hi = op(self.code, name + "_hi", "add", hi, self.code.num(name + "_hi", "mul", n, LN2))
-            far = op(self.code, "far", "mul", op(self.code, "far", "mul", s.shift, s.factor), float(power))
             hi = op(self.code, name + "_hi", "add", hi, far)
-        return Offset(hi, rest)
+        return Offset(op(self.code, name + "_hi", "add", hi, form.log), rest)
 
     def largest(self, form: DisplacedSum) -> Var:
         """The largest term over the group's shift, in double precision."""
@@ -177,7 +188,8 @@ class Context:
         assert s.n is not None and s.shift is not None
         near = self.code.num("near", "finite_or_0", self.code.num("near", "sub", form.maximum, s.shift))
         p, k = self.code.call(Kind.NUM, ("p", "k"), "exp_split", near, s.scale[0], s.scale[1])
-        return self.code.num("largest_term", "scale", p, self.code.num("k", "sub", k, s.n))
+        term = self.code.num("largest_term", "scale", p, self.code.num("k", "sub", k, s.n))
+        return self.code.num("largest_term", "choose", self.code.flag("none", "eq", form.maximum, -INF), 0.0, term)
 
     def whole(self, form: DisplacedSum) -> Scaled:
         return Scaled(self.code.num("sum", "add", self.largest(form), form.rest), {form.group: 1})

@@ -35,11 +35,12 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """m (+ m_lo) times each group's shift to its power."""
+    """m (+ m_lo) times e^log, times each group's shift to its power."""
 
     m: Number
     powers: Mapping[int, int] = field(default_factory=dict)
     lo: Var | None = None
+    log: Number = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +116,14 @@ def times(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
     for group, power in right.powers.items():
         powers[group] = powers.get(group, 0) + sign * power
     powers = {g: p for g, p in powers.items() if p}
+    log = op(c, name + "_log", "add" if word == "mul" else "sub", left.log, right.log)
     lo: Var | None = None
     if word == "div" and is_one(left.m) and right.lo is not None:
         hi, lo = c.call(Kind.NUM, (name, name + "_lo"), "reciprocal2", right.m, right.lo)
-        return Scaled(hi, powers, lo)
+        return Scaled(hi, powers, lo, log)
     m = op(c, name, word, left.m, right.m)
-    return Scaled(m, powers, left.lo if is_one(right.m) else lo) if powers else Plain(m)
+    plain = not powers and isinstance(log, float) and log == 0.0
+    return Plain(m) if plain else Scaled(m, powers, left.lo if is_one(right.m) else lo, log)
 
 
 def scaled(a: NumForm) -> Scaled:

@@ -29,12 +29,13 @@ class Affine:
 
 @dataclass(frozen=True, slots=True)
 class ScaledRow:
-    """e * m (+ e * lo) times each group's shift to its power."""
+    """e * m (+ e * lo) times e^log, times each group's shift to its power."""
 
     e: Var
     m: Number = 1.0
     powers: Mapping[int, int] = field(default_factory=dict)
     lo: Var | None = None
+    log: Number = 0.0
 
 
 RowForm = Affine | ScaledRow
@@ -380,7 +381,10 @@ class Rows:
         return c.vec("e", "scale", p, c.vec("k", "sub", k, n))
 
     def split(self, group: int, x: Var) -> tuple[Var, Var]:
-        """exp(factor x) = p 2^k."""
+        """exp(factor x) = p 2^k. Without a factor the reduction's first step is exact."""
+        if self.ctx.plan.groups[group].factor is None:
+            p, k = self.code.call(Kind.VEC, ("p", "k"), "exp_parts", x)
+            return p, k
         scale, low = self.scales(group)
         p, k = self.code.call(Kind.VEC, ("p", "k"), "exp_split", x, scale, low)
         return p, k
