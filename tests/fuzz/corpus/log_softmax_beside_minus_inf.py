@@ -1,7 +1,5 @@
 """-inf beside a number stays -inf in log_softmax."""
 
-import numpy as np
-
 import rowfold as rf
 from rowfold.testing import Case, check
 

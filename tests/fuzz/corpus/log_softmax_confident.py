@@ -1,7 +1,5 @@
 """The log-probability of a confident class is not rounded to 0."""
 
-import numpy as np
-
 import rowfold as rf
 from rowfold.testing import Case, check
 

@@ -1,0 +1,189 @@
+/*
+ * rowfold_layer_norm_f64_one_pass__portable_u1_a1
+ *
+ * layer_norm: one_pass, 2 sweeps (fewest by fusion: 2)
+ *   sweep 1: mean(x), m2(x)
+ *   sweep 2: write y
+ *
+ * Written by rowfold 0.1.0 for portable; compile with no flags.
+ */
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include <fenv.h>
+
+#if defined(__GNUC__)
+#define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
+#else
+#define RF_ALIGNED
+#endif
+
+/* The vocabulary: 8 lanes of double. */
+typedef struct { double v[8]; } rf_vec;
+typedef struct { uint8_t v[8]; } rf_mask;
+static inline rf_vec rf_set(double a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = (double)a; return r; }
+static inline rf_vec rf_load(const double *p) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = p[l]; return r; }
+static inline rf_vec rf_load_tail(const double *p, rf_mask m) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = m.v[l] ? p[l] : 0; return r; }
+static inline void rf_store(double *p, rf_vec a) { for (int l = 0; l < 8; ++l) p[l] = a.v[l]; }
+static inline void rf_store_tail(double *p, rf_vec a, rf_mask m) { for (int l = 0; l < 8; ++l) if (m.v[l]) p[l] = a.v[l]; }
+static inline rf_vec rf_add(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] + b.v[l]; return r; }
+static inline rf_vec rf_sub(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] - b.v[l]; return r; }
+static inline rf_vec rf_mul(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] * b.v[l]; return r; }
+static inline rf_vec rf_div(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] / b.v[l]; return r; }
+static inline rf_vec rf_fma(rf_vec a, rf_vec b, rf_vec c) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = fma(a.v[l], b.v[l], c.v[l]); return r; }
+static inline rf_vec rf_neg(rf_vec a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = -a.v[l]; return r; }
+static inline rf_vec rf_select(rf_mask m, rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = m.v[l] ? a.v[l] : b.v[l]; return r; }
+static inline rf_mask rf_first_lanes(intptr_t count) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = l < count; return r; }
+typedef fenv_t rf_env;
+static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
+static inline void rf_leave(rf_env env) { fesetenv(&env); }
+static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
+static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer)
+{
+    if (step == (intptr_t)sizeof(double)) return (const double *)(const void *)(p + i * step);
+    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + (i + j) * step, sizeof(double));
+    return buffer;
+}
+static inline double *rf_open(char *p, intptr_t step, intptr_t i, double *buffer)
+{
+    return step == (intptr_t)sizeof(double) ? (double *)(void *)(p + i * step) : buffer;
+}
+static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, const double *buffer)
+{
+    if (step == (intptr_t)sizeof(double)) return;
+    for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(double));
+}
+typedef struct { rf_vec hi, lo; } rf_acc;
+static inline rf_acc rf_acc_zero(void) { const rf_acc s = { rf_set(0), rf_set(0) }; return s; }
+static inline rf_acc rf_acc_add(rf_acc s, rf_vec x)
+{
+    const rf_vec hi = rf_add(s.hi, x), back = rf_sub(hi, s.hi);
+    const rf_vec lost = rf_add(rf_sub(s.hi, rf_sub(hi, back)), rf_sub(x, back));
+    const rf_acc r = { hi, rf_add(s.lo, lost) };
+    return r;
+}
+static inline rf_acc rf_acc_fma(rf_acc s, rf_vec x, rf_vec y)
+{
+    const rf_vec p = rf_mul(x, y);
+    rf_acc r = rf_acc_add(s, p);
+    r.lo = rf_add(r.lo, rf_fma(x, y, rf_neg(p)));
+    return r;
+}
+static inline rf_acc rf_acc_add_from(rf_acc s, rf_vec x, rf_vec pivot) { return rf_acc_add(s, rf_sub(x, pivot)); }
+static inline rf_acc rf_acc_fma_from(rf_acc s, rf_vec x, rf_vec pivot) { const rf_vec d = rf_sub(x, pivot); return rf_acc_fma(s, d, d); }
+static inline double num_two_sum(double a, double b, double *lost) { const double s = a + b, back = s - a; *lost = (a - (s - back)) + (b - back); return s; }
+static inline void rf_fold2(rf_acc s, double *hi, double *lo)
+{
+    double lane[8], rest[8];
+    rf_store(lane, s.hi);
+    rf_store(rest, s.lo);
+    for (int half = 4; half > 0; half /= 2)
+        for (int l = 0; l < half; ++l) {
+            double lost;
+            lane[l] = num_two_sum(lane[l], lane[l + half], &lost);
+            rest[l] = rest[l] + rest[l + half] + lost;
+        }
+    const double total = lane[0] + rest[0], left = (lane[0] - total) + rest[0];
+    *hi = total - total == 0 ? total : lane[0];
+    *lo = left - left == 0 ? left : 0;
+}
+static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
+static inline double num_element(const char *p, intptr_t step, intptr_t n, double at) { double a = 0; if (at >= 0 && at < (double)n) memcpy(&a, p + (intptr_t)at * step, sizeof a); return (double)a; }
+static inline int num_bad(double a) { return !(a - a == 0); }
+static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
+static inline double num_finite_or_0(double a) { return num_bad(a) ? 0 : a; }
+static inline double num_single(double a) { return num_finite_or_0((double)(double)a); }
+static inline double num_second_moment(double squares, double squares_lo, double sum, double sum_lo, double off, double off_lo)
+{
+    const double explained = sum * off, lost = num_finite_or_0(num_fma(sum, off, -explained));
+    const double m2 = (squares - explained) + (squares_lo - (lost + (sum * off_lo + sum_lo * off)));
+    return m2 < 0 ? 0 : m2;
+}
+static inline double num_div_rest2(double hi, double lo, double b, double q) { return num_finite_or_0((num_fma(-q, b, hi) + lo) / b); }
+static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
+static inline double num_sqrt(double a) { return sqrt(a); }
+
+/* One row. */
+static void layer_norm_row(intptr_t n, const char *x, intptr_t x_step, const char *eps, char *out, intptr_t out_step)
+{
+    const double row_length = (double)n;
+    double x_buffer[128];
+    double out_buffer[128];
+    
+    /* Sweep: mean(x), m2(x). */
+    const double first_x = num_element(x, x_step, n, 0.0);
+    const double pivot = num_single(first_x);
+    const rf_vec pivot_v = rf_set(pivot);
+    rf_acc moment_1_lanes = rf_acc_zero();
+    rf_acc moment_2_lanes = rf_acc_zero();
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+        const intptr_t whole = count & ~(intptr_t)7;
+        intptr_t j = 0;
+        for (; j < whole; j += 8) {
+            const rf_vec x_i = rf_load(x_b + j);
+            moment_1_lanes = rf_acc_add_from(moment_1_lanes, x_i, pivot_v);
+            moment_2_lanes = rf_acc_fma_from(moment_2_lanes, x_i, pivot_v);
+        }
+        if (j < count) {
+            const rf_mask live = rf_first_lanes(count - j);
+            const rf_vec x_i = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_2 = rf_select(live, x_i, pivot_v);
+            moment_1_lanes = rf_acc_add_from(moment_1_lanes, x_i_2, pivot_v);
+            moment_2_lanes = rf_acc_fma_from(moment_2_lanes, x_i_2, pivot_v);
+        }
+    }
+    double moment_1, moment_1_lo; rf_fold2(moment_1_lanes, &moment_1, &moment_1_lo);
+    double moment_2, moment_2_lo; rf_fold2(moment_2_lanes, &moment_2, &moment_2_lo);
+    const double off = moment_1 / row_length;
+    const double off_lo = num_div_rest2(moment_1, moment_1_lo, row_length, off);
+    double mean, mean_lo; num_two_sum2(pivot, off, &mean, &mean_lo);
+    const double mean_lo_2 = mean_lo + off_lo;
+    const double m2 = num_second_moment(moment_2, moment_2_lo, moment_1, moment_1_lo, off, off_lo);
+    
+    /* Sweep: write y. */
+    const double divide = m2 / row_length;
+    const double eps_2 = num_scalar(eps);
+    const double add = divide + eps_2;
+    const double sqrt_v = num_sqrt(add);
+    const rf_vec mean_v = rf_set(mean);
+    const rf_vec mean_lo_2_v = rf_set(mean_lo_2);
+    const rf_vec sqrt_v_v = rf_set(sqrt_v);
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+        double *out_b = rf_open(out, out_step, i, out_buffer);
+        const intptr_t whole = count & ~(intptr_t)7;
+        intptr_t j = 0;
+        for (; j < whole; j += 8) {
+            const rf_vec x_i_3 = rf_load(x_b + j);
+            const rf_vec y = rf_sub(x_i_3, mean_v);
+            const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
+            const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
+            rf_store(out_b + j, y_3);
+        }
+        if (j < count) {
+            const rf_mask live = rf_first_lanes(count - j);
+            const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+            const rf_vec y = rf_sub(x_i_3, mean_v);
+            const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
+            const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
+            rf_store_tail(out_b + j, y_3, live);
+        }
+        rf_close(out, out_step, i, count, out_b);
+    }
+}
+
+__attribute__((visibility("default"))) void rowfold_layer_norm_f64_one_pass__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
+
+/* Every row of a batch: the inner loop of a NumPy generalized ufunc. */
+void rowfold_layer_norm_f64_one_pass__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
+{
+    const rf_env env = rf_enter();
+    (void)data;
+    for (intptr_t row = 0; row < dims[0]; ++row)
+        layer_norm_row(dims[1], args[0] + row * steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[4]);
+    rf_leave(env);
+}

@@ -1,0 +1,500 @@
+/*
+ * rowfold_log_softmax_f64_online__portable_u1_a1
+ *
+ * log_softmax: online, 2 sweeps (fewest by fusion: 2)
+ *   sweep 1: the exponential sum of multiply(x, divide(1, temperature)) under a running maximum without its largest term
+ *   sweep 2: write subtract(z, log(expsum(1, multiply(x, divide(1, temperature)))))
+ *
+ * Written by rowfold 0.1.0 for portable; compile with no flags.
+ */
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include <fenv.h>
+
+#if defined(__GNUC__)
+#define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
+#else
+#define RF_ALIGNED
+#endif
+
+/* The vocabulary: 8 lanes of double. */
+typedef struct { double v[8]; } rf_vec;
+typedef struct { uint8_t v[8]; } rf_mask;
+static inline rf_vec rf_set(double a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = (double)a; return r; }
+static inline rf_vec rf_load(const double *p) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = p[l]; return r; }
+static inline rf_vec rf_load_tail(const double *p, rf_mask m) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = m.v[l] ? p[l] : 0; return r; }
+static inline void rf_store(double *p, rf_vec a) { for (int l = 0; l < 8; ++l) p[l] = a.v[l]; }
+static inline void rf_store_tail(double *p, rf_vec a, rf_mask m) { for (int l = 0; l < 8; ++l) if (m.v[l]) p[l] = a.v[l]; }
+static inline rf_vec rf_add(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] + b.v[l]; return r; }
+static inline rf_vec rf_sub(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] - b.v[l]; return r; }
+static inline rf_vec rf_div(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] / b.v[l]; return r; }
+static inline rf_vec rf_min(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] < b.v[l] ? a.v[l] : b.v[l]; return r; }
+static inline rf_vec rf_max(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l]; return r; }
+static inline double rf_power(double n) { double r; const uint64_t bits = (uint64_t)((int)n + 1023) << 52; memcpy(&r, &bits, sizeof r); return r; }
+static inline double rf_scale_1(double p, double n)
+{
+    const double top = 2046, bottom = -2044;
+    const double k = n < top ? (n > bottom ? n : bottom) : top;
+    const double h = (double)(int)(k * (double)0.5);
+    return p * rf_power(h) * rf_power(k - h);
+}
+static inline rf_vec rf_scale(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = rf_scale_1(a.v[l], b.v[l]); return r; }
+static inline rf_vec rf_fma(rf_vec a, rf_vec b, rf_vec c) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = fma(a.v[l], b.v[l], c.v[l]); return r; }
+static inline rf_vec rf_neg(rf_vec a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = -a.v[l]; return r; }
+static inline rf_mask rf_eq(rf_vec a, rf_vec b) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] == b.v[l]; return r; }
+static inline rf_vec rf_select(rf_mask m, rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = m.v[l] ? a.v[l] : b.v[l]; return r; }
+static inline rf_mask rf_mask_none(void) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = 0; return r; }
+static inline rf_mask rf_mask_first(rf_mask a) { rf_mask r = rf_mask_none(); for (int l = 0; l < 8; ++l) if (a.v[l]) { r.v[l] = 1; break; } return r; }
+static inline rf_mask rf_first_lanes(intptr_t count) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = l < count; return r; }
+typedef fenv_t rf_env;
+static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
+static inline void rf_leave(rf_env env) { fesetenv(&env); }
+static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
+static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer)
+{
+    if (step == (intptr_t)sizeof(double)) return (const double *)(const void *)(p + i * step);
+    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + (i + j) * step, sizeof(double));
+    return buffer;
+}
+static inline double *rf_open(char *p, intptr_t step, intptr_t i, double *buffer)
+{
+    return step == (intptr_t)sizeof(double) ? (double *)(void *)(p + i * step) : buffer;
+}
+static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, const double *buffer)
+{
+    if (step == (intptr_t)sizeof(double)) return;
+    for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(double));
+}
+static inline rf_vec rf_exponent_v(rf_vec x, rf_vec scale) { const rf_vec magic = rf_set(0x1.8p52); return rf_sub(rf_fma(x, scale, magic), magic); }
+static inline rf_vec rf_tree(double *parts, intptr_t vectors)
+{
+    for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 8 * k, rf_set(0));
+    for (int half = 8; half > 0; half /= 2)
+        for (int k = 0; k < half; ++k) rf_store(parts + 8 * k, rf_add(rf_load(parts + 8 * k), rf_load(parts + 8 * (k + half))));
+    return rf_load(parts);
+}
+typedef struct { rf_vec hi, lo; } rf_acc;
+static inline rf_acc rf_acc_zero(void) { const rf_acc s = { rf_set(0), rf_set(0) }; return s; }
+static inline rf_acc rf_acc_add(rf_acc s, rf_vec x)
+{
+    const rf_vec hi = rf_add(s.hi, x), back = rf_sub(hi, s.hi);
+    const rf_vec lost = rf_add(rf_sub(s.hi, rf_sub(hi, back)), rf_sub(x, back));
+    const rf_acc r = { hi, rf_add(s.lo, lost) };
+    return r;
+}
+static inline rf_acc rf_acc_scale(rf_acc s, rf_vec n) { const rf_acc r = { rf_scale(s.hi, n), rf_scale(s.lo, n) }; return r; }
+static inline double num_two_sum(double a, double b, double *lost) { const double s = a + b, back = s - a; *lost = (a - (s - back)) + (b - back); return s; }
+static inline void rf_fold2(rf_acc s, double *hi, double *lo)
+{
+    double lane[8], rest[8];
+    rf_store(lane, s.hi);
+    rf_store(rest, s.lo);
+    for (int half = 4; half > 0; half /= 2)
+        for (int l = 0; l < half; ++l) {
+            double lost;
+            lane[l] = num_two_sum(lane[l], lane[l + half], &lost);
+            rest[l] = rest[l] + rest[l + half] + lost;
+        }
+    const double total = lane[0] + rest[0], left = (lane[0] - total) + rest[0];
+    *hi = total - total == 0 ? total : lane[0];
+    *lo = left - left == 0 ? left : 0;
+}
+static inline rf_acc rf_acc_add_tree(rf_acc s, double *parts, intptr_t vectors) { return rf_acc_add(s, rf_tree(parts, vectors)); }
+static inline double rf_fold_max(rf_vec v)
+{
+    double lane[8];
+    rf_store(lane, v);
+    for (int half = 4; half > 0; half /= 2)
+        for (int l = 0; l < half; ++l) lane[l] = lane[l] > lane[l + half] ? lane[l] : lane[l + half];
+    return (double)lane[0];
+}
+static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
+static inline int num_bad(double a) { return !(a - a == 0); }
+static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
+static inline double num_finite_or_0(double a) { return num_bad(a) ? 0 : a; }
+static inline double num_log_rest(double small, double rest, double maximum) { return maximum == INFINITY ? (rest != rest ? rest : -INFINITY) : maximum == -INFINITY && rest == 0 ? 0 : small; }
+static inline double num_far_shift(double m, double reach) { const double most = DBL_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
+static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
+static inline double num_low_end(double n, double scale, double drop) { return (n - drop) / scale; }
+static inline double num_high_end(double n, double scale, double drop) { return (n + drop) / scale; }
+static inline double num_div_rest(double a, double b, double q) { return num_finite_or_0(num_fma(-q, b, a) / b); }
+static inline double num_mul_rest(double a, double b, double p) { return num_finite_or_0(num_fma(a, b, -p)); }
+static inline void num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = num_finite_or_0(num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
+static inline double num_choose(int c, double a, double b) { return c ? a : b; }
+static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
+static inline double num_copysign(double a, double b) { return copysign(a, b); }
+static inline double num_power_of_2(double n) { double r; const uint64_t bits = (uint64_t)((int)n + 1023) << 52; memcpy(&r, &bits, sizeof r); return r; }
+static inline double num_scale(double p, double n) { const double k = n < 2046 ? (n > -2044 ? n : -2044) : 2046, h = (double)(int)(k * 0.5); return p * num_power_of_2(h) * num_power_of_2(k - h); }
+static inline double num_raise(double a) { return a < 0x1p-1022 ? a * 0x1p54 : a; }
+static inline double num_exponent_bits(double a) { uint64_t b; memcpy(&b, &a, sizeof b); return (double)((int)(b >> 52 & 2047) - 1023); }
+static inline double num_exponent(double x) { const double a = num_abs(x); return num_exponent_bits(num_raise(a)) - (a < 0x1p-1022 ? 54 : 0); }
+static inline double num_mantissa(double x) { double r = num_raise(num_abs(x)); uint64_t b; memcpy(&b, &r, sizeof b); b = (b & 0xfffffffffffffu) | 0x3ff0000000000000u; memcpy(&r, &b, sizeof r); return r; }
+
+/* 2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [0.7, 1.42]: nothing overflows, whatever n is. */
+static inline void rf_exp_split(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec *out_0, rf_vec *out_1)
+{
+    const rf_vec t = rf_fma(x, k_hi, rf_set(0x1.8p+52));
+    const rf_vec n_v = rf_sub(t, rf_set(0x1.8p+52));
+    const rf_vec t_2 = rf_neg(n_v);
+    const rf_vec f = rf_fma(x, k_hi, t_2);
+    const rf_vec f_2 = rf_fma(x, k_lo, f);
+    const rf_vec t_3 = rf_fma(rf_set(0x1.e81058e7c2baap-32), f_2, rf_set(0x1.e611a19da383bp-28));
+    const rf_vec t_4 = rf_fma(t_3, f_2, rf_set(0x1.b5260c797c74dp-24));
+    const rf_vec t_5 = rf_fma(t_4, f_2, rf_set(0x1.62bfcdde043efp-20));
+    const rf_vec t_6 = rf_fma(t_5, f_2, rf_set(0x1.ffcbfbf973f55p-17));
+    const rf_vec t_7 = rf_fma(t_6, f_2, rf_set(0x1.4309130c0133p-13));
+    const rf_vec t_8 = rf_fma(t_7, f_2, rf_set(0x1.5d87fe78b38dfp-10));
+    const rf_vec t_9 = rf_fma(t_8, f_2, rf_set(0x1.3b2ab6fba11f5p-7));
+    const rf_vec t_10 = rf_fma(t_9, f_2, rf_set(0x1.c6b08d704a0d5p-5));
+    const rf_vec t_11 = rf_fma(t_10, f_2, rf_set(0x1.ebfbdff82c59cp-3));
+    const rf_vec t_12 = rf_fma(t_11, f_2, rf_set(0x1.62e42fefa39efp-1));
+    const rf_vec p = rf_fma(t_12, f_2, rf_set(1.0));
+    *out_0 = p;
+    *out_1 = n_v;
+}
+
+/* 2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [0.7, 1.42]: nothing overflows, whatever n is. */
+static inline void num_exp_split(double x, double k_hi, double k_lo, double *out_0, double *out_1)
+{
+    const double t = num_fma(x, k_hi, 0x1.8p+52);
+    const double n_v = t - 0x1.8p+52;
+    const double t_2 = -n_v;
+    const double f = num_fma(x, k_hi, t_2);
+    const double f_2 = num_fma(x, k_lo, f);
+    const double t_3 = num_fma(0x1.e81058e7c2baap-32, f_2, 0x1.e611a19da383bp-28);
+    const double t_4 = num_fma(t_3, f_2, 0x1.b5260c797c74dp-24);
+    const double t_5 = num_fma(t_4, f_2, 0x1.62bfcdde043efp-20);
+    const double t_6 = num_fma(t_5, f_2, 0x1.ffcbfbf973f55p-17);
+    const double t_7 = num_fma(t_6, f_2, 0x1.4309130c0133p-13);
+    const double t_8 = num_fma(t_7, f_2, 0x1.5d87fe78b38dfp-10);
+    const double t_9 = num_fma(t_8, f_2, 0x1.3b2ab6fba11f5p-7);
+    const double t_10 = num_fma(t_9, f_2, 0x1.c6b08d704a0d5p-5);
+    const double t_11 = num_fma(t_10, f_2, 0x1.ebfbdff82c59cp-3);
+    const double t_12 = num_fma(t_11, f_2, 0x1.62e42fefa39efp-1);
+    const double p = num_fma(t_12, f_2, 1.0);
+    *out_0 = p;
+    *out_1 = n_v;
+}
+
+/* log(1 + x). */
+static inline double num_log1p(double x)
+{
+    const double total = 1.0 + x;
+    const double back = total - 1.0;
+    const double t = total - back;
+    const double t_2 = 1.0 - t;
+    const double t_3 = x - back;
+    const double error = t_2 + t_3;
+    const double m = num_mantissa(total);
+    const double e = num_exponent(total);
+    const int m_2 = m > 0x1.6a09e667f3bcdp+0;
+    const double t_4 = m * 0x1p-1;
+    const double t_5 = num_choose(m_2, t_4, m);
+    const double r = t_5 - 1.0;
+    const double t_6 = e + 1.0;
+    const double e_2 = num_choose(m_2, t_6, e);
+    const double t_7 = -e_2;
+    const double lost = num_scale(error, t_7);
+    const double t_8 = 1.0 + r;
+    const double share = r / t_8;
+    const double t_9 = lost + 0.0;
+    const double t_10 = -t_9;
+    const double t_11 = 2.0 + r;
+    const double s = r / t_11;
+    const double z = s * s;
+    const double t_12 = 0x1p-1 * r;
+    const double half = t_12 * r;
+    const double t_13 = -half;
+    const double half_lo = num_fma(t_12, r, t_13);
+    const double t_14 = num_fma(0x1.0f0c5c4e51e29p-3, z, 0x1.0f676edf5d496p-3);
+    const double t_15 = num_fma(t_14, z, 0x1.3b20228f5e98bp-3);
+    const double t_16 = num_fma(t_15, z, 0x1.745ce1d4439b1p-3);
+    const double t_17 = num_fma(t_16, z, 0x1.c71c724b43019p-3);
+    const double t_18 = num_fma(t_17, z, 0x1.24924924399b3p-2);
+    const double t_19 = num_fma(t_18, z, 0x1.9999999999d1p-2);
+    const double t_20 = num_fma(t_19, z, 0x1.5555555555555p-1);
+    const double t_21 = num_fma(z, t_20, half);
+    const double t_22 = -half_lo;
+    const double t_23 = num_fma(s, t_21, t_22);
+    const double tail = t_23 - half;
+    const double t_24 = num_fma(t_10, share, tail);
+    const double small = t_24 + 0.0;
+    const double t_25 = small + lost;
+    const double whole_v = e_2 * 0x1.62e42fefa38p-1;
+    const double total_2 = whole_v + r;
+    const double t_26 = whole_v - total_2;
+    const double error_2 = t_26 + r;
+    const double t_27 = num_fma(e_2, 0x1.ef35793c7673p-45, t_25);
+    const double low = error_2 + t_27;
+    const double t_28 = total_2 + low;
+    const int m_3 = total < INFINITY;
+    const double t_29 = num_choose(m_3, t_28, total);
+    const int m_4 = total > 0.0;
+    const double t_30 = num_choose(m_4, t_29, -INFINITY);
+    const int m_5 = total >= 0.0;
+    const double t_31 = num_choose(m_5, t_30, NAN);
+    const double t_32 = num_copysign(t_31, x);
+    return t_32;
+}
+
+/* One row. */
+static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *temperature, char *out, intptr_t out_step)
+{
+    double x_buffer[128];
+    double out_buffer[128];
+    
+    /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) under a running maximum without its largest term. */
+    rf_vec largest = rf_set(-INFINITY);
+    const double temperature_2 = num_scalar(temperature);
+    const double divide = 1.0 / temperature_2;
+    const double factor_lo = num_div_rest(1.0, temperature_2, divide);
+    double scale, scale_lo; num_scale_log2e(divide, factor_lo, &scale, &scale_lo);
+    const double reach = 94548.0 / scale;
+    const double floor_v = 0.0 - reach;
+    const double drop = 1100.0 / scale;
+    const rf_vec drop_v = rf_set(drop);
+    const rf_vec scale_v = rf_set(scale);
+    rf_vec running_max = rf_set(floor_v);
+    rf_vec running_exponent = rf_exponent_v(running_max, scale_v);
+    rf_vec running_low = rf_sub(running_max, drop_v);
+    rf_acc sum_lanes = rf_acc_zero();
+    RF_ALIGNED double sum_parts[128];
+    const rf_vec scale_lo_v = rf_set(scale_lo);
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+        const intptr_t whole = count & ~(intptr_t)7;
+        const intptr_t vectors = (count + 7) / 8;
+        intptr_t j = 0;
+        for (; j < whole; j += 8) {
+            const rf_vec x_i = rf_load(x_b + j);
+            running_max = rf_max(x_i, running_max);
+        }
+        if (j < count) {
+            const rf_mask live = rf_first_lanes(count - j);
+            const rf_vec x_i = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
+            running_max = rf_max(x_i_2, running_max);
+        }
+        j = 0;
+        const rf_vec new_exponent = rf_exponent_v(running_max, scale_v);
+        const rf_vec step = rf_sub(running_exponent, new_exponent);
+        sum_lanes = rf_acc_scale(sum_lanes, step);
+        running_exponent = new_exponent;
+        running_low = rf_sub(running_max, drop_v);
+        for (; j < whole; j += 8) {
+            const rf_vec x_i_3 = rf_load(x_b + j);
+            const rf_vec displaced = rf_min(largest, x_i_3);
+            largest = rf_max(x_i_3, largest);
+            const rf_vec displaced_2 = rf_max(running_low, displaced);
+            rf_vec p, k; rf_exp_split(displaced_2, scale_v, scale_lo_v, &p, &k);
+            const rf_vec k_2 = rf_sub(k, running_exponent);
+            const rf_vec e = rf_scale(p, k_2);
+            rf_store(sum_parts + j, e);
+        }
+        if (j < count) {
+            const rf_mask live = rf_first_lanes(count - j);
+            const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_3_2 = rf_select(live, x_i_3, rf_set(-INFINITY));
+            const rf_vec displaced = rf_min(largest, x_i_3_2);
+            largest = rf_max(x_i_3_2, largest);
+            const rf_vec displaced_2 = rf_max(running_low, displaced);
+            rf_vec p, k; rf_exp_split(displaced_2, scale_v, scale_lo_v, &p, &k);
+            const rf_vec k_2 = rf_sub(k, running_exponent);
+            const rf_vec e = rf_scale(p, k_2);
+            const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
+            rf_store(sum_parts + j, e_2);
+        }
+        sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
+    }
+    const double maximum = rf_fold_max(largest);
+    const rf_vec maximum_v = rf_set(maximum);
+    const rf_mask top = rf_eq(largest, maximum_v);
+    const rf_mask first_top = rf_mask_first(top);
+    const rf_vec others = rf_select(first_top, rf_set(-INFINITY), largest);
+    const double shift_exponent = num_exponent_of(maximum, scale);
+    const rf_vec shift_exponent_v = rf_set(shift_exponent);
+    const rf_vec step_2 = rf_sub(running_exponent, shift_exponent_v);
+    sum_lanes = rf_acc_scale(sum_lanes, step_2);
+    const double no_shift = 0.0;
+    const double low = num_low_end(shift_exponent, scale, 1100.0);
+    const double high = num_high_end(shift_exponent, scale, 1100.0);
+    double shift_ = no_shift;
+    double shift_n_ = shift_exponent;
+    double low_ = low;
+    double high_ = high;
+    double maximum_ = maximum;
+    const double reach_2 = num_abs(shift_exponent);
+    const int safe = reach_2 < 94547.0;
+    const rf_vec shift__v = rf_set(shift_);
+    const rf_vec others_2 = rf_sub(others, shift__v);
+    const rf_vec shift_n__v = rf_set(shift_n_);
+    const rf_vec low__v = rf_set(low_);
+    const rf_vec high__v = rf_set(high_);
+    const rf_vec others_2_2 = rf_min(high__v, others_2);
+    const rf_vec others_2_2_2 = rf_max(low__v, others_2_2);
+    const rf_vec scale_v_2 = rf_set(scale);
+    const rf_vec scale_lo_v_2 = rf_set(scale_lo);
+    rf_vec p_2, k_3; rf_exp_split(others_2_2_2, scale_v_2, scale_lo_v_2, &p_2, &k_3);
+    const rf_vec k_4 = rf_sub(k_3, shift_n__v);
+    const rf_vec e_3 = rf_scale(p_2, k_4);
+    sum_lanes = rf_acc_add(sum_lanes, e_3);
+    double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
+    double rest = sum;
+    
+    /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+    if (!safe) {
+    
+        /* Sweep: the maximum of a row that reaches beyond 2^16. */
+        rf_vec max_lanes = rf_set(-INFINITY);
+        for (intptr_t i = 0; i < n; i += 128) {
+            const intptr_t count = rf_least(n - i, 128);
+            const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+            const intptr_t whole = count & ~(intptr_t)7;
+            intptr_t j = 0;
+            for (; j < whole; j += 8) {
+                const rf_vec x_i_4 = rf_load(x_b + j);
+                max_lanes = rf_max(x_i_4, max_lanes);
+            }
+            if (j < count) {
+                const rf_mask live = rf_first_lanes(count - j);
+                const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
+                max_lanes = rf_max(x_i_4_2, max_lanes);
+            }
+        }
+        const double max = rf_fold_max(max_lanes);
+        const double reach_3 = max * scale;
+        const double shift = num_far_shift(max, reach_3);
+        const double near = max - shift;
+        const double shift_exponent_2 = num_exponent_of(near, scale);
+        const double low_2 = num_low_end(shift_exponent_2, scale, 1100.0);
+        const double high_2 = num_high_end(shift_exponent_2, scale, 1100.0);
+        shift_ = shift;
+        shift_n_ = shift_exponent_2;
+        low_ = low_2;
+        high_ = high_2;
+        maximum_ = max;
+    
+        /* Sweep: its sums, shifted by that maximum. */
+        rf_vec largest_2 = rf_set(-INFINITY);
+        rf_acc sum_lanes_2 = rf_acc_zero();
+        RF_ALIGNED double sum_parts_2[128];
+        const rf_vec shift__v_2 = rf_set(shift_);
+        const rf_vec shift_n__v_2 = rf_set(shift_n_);
+        const rf_vec low__v_2 = rf_set(low_);
+        const rf_vec high__v_2 = rf_set(high_);
+        const rf_vec scale_v_3 = rf_set(scale);
+        const rf_vec scale_lo_v_3 = rf_set(scale_lo);
+        for (intptr_t i = 0; i < n; i += 128) {
+            const intptr_t count = rf_least(n - i, 128);
+            const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+            const intptr_t whole = count & ~(intptr_t)7;
+            const intptr_t vectors = (count + 7) / 8;
+            intptr_t j = 0;
+            for (; j < whole; j += 8) {
+                const rf_vec x_i_5 = rf_load(x_b + j);
+                const rf_vec displaced_3 = rf_min(largest_2, x_i_5);
+                largest_2 = rf_max(x_i_5, largest_2);
+                const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
+                const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
+                const rf_vec displaced_3_2_2_2 = rf_max(low__v_2, displaced_3_2_2);
+                rf_vec p_3, k_5; rf_exp_split(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, &p_3, &k_5);
+                const rf_vec k_6 = rf_sub(k_5, shift_n__v_2);
+                const rf_vec e_4 = rf_scale(p_3, k_6);
+                rf_store(sum_parts_2 + j, e_4);
+            }
+            if (j < count) {
+                const rf_mask live = rf_first_lanes(count - j);
+                const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_5_2 = rf_select(live, x_i_5, rf_set(-INFINITY));
+                const rf_vec displaced_3 = rf_min(largest_2, x_i_5_2);
+                largest_2 = rf_max(x_i_5_2, largest_2);
+                const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
+                const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
+                const rf_vec displaced_3_2_2_2 = rf_max(low__v_2, displaced_3_2_2);
+                rf_vec p_3, k_5; rf_exp_split(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, &p_3, &k_5);
+                const rf_vec k_6 = rf_sub(k_5, shift_n__v_2);
+                const rf_vec e_4 = rf_scale(p_3, k_6);
+                const rf_vec e_4_2 = rf_select(live, e_4, rf_set(0.0));
+                rf_store(sum_parts_2 + j, e_4_2);
+            }
+            sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+        }
+        const double maximum_2 = rf_fold_max(largest_2);
+        const rf_vec maximum_v_2 = rf_set(maximum_2);
+        const rf_mask top_2 = rf_eq(largest_2, maximum_v_2);
+        const rf_mask first_top_2 = rf_mask_first(top_2);
+        const rf_vec others_3 = rf_select(first_top_2, rf_set(-INFINITY), largest_2);
+        const rf_vec shift__v_3 = rf_set(shift_);
+        const rf_vec others_3_2 = rf_sub(others_3, shift__v_3);
+        const rf_vec shift_n__v_3 = rf_set(shift_n_);
+        const rf_vec low__v_3 = rf_set(low_);
+        const rf_vec high__v_3 = rf_set(high_);
+        const rf_vec others_3_2_2 = rf_min(high__v_3, others_3_2);
+        const rf_vec others_3_2_2_2 = rf_max(low__v_3, others_3_2_2);
+        const rf_vec scale_v_4 = rf_set(scale);
+        const rf_vec scale_lo_v_4 = rf_set(scale_lo);
+        rf_vec p_4, k_7; rf_exp_split(others_3_2_2_2, scale_v_4, scale_lo_v_4, &p_4, &k_7);
+        const rf_vec k_8 = rf_sub(k_7, shift_n__v_3);
+        const rf_vec e_5 = rf_scale(p_4, k_8);
+        sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
+        double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
+        rest = sum_2;
+    }
+    
+    /* Sweep: write subtract(z, log(expsum(1, multiply(x, divide(1, temperature))))). */
+    const rf_vec temperature_2_v = rf_set(temperature_2);
+    const double near_2 = maximum_ - shift_;
+    const double near_3 = num_finite_or_0(near_2);
+    double p_5, k_9; num_exp_split(near_3, scale, scale_lo, &p_5, &k_9);
+    const double k_10 = k_9 - shift_n_;
+    const double largest_term = num_scale(p_5, k_10);
+    const int none = maximum_ == -INFINITY;
+    const double largest_term_2 = num_choose(none, 0.0, largest_term);
+    const double ratio = rest / largest_term_2;
+    const double log_small = num_log1p(ratio);
+    const double log_lo = num_log_rest(log_small, rest, maximum_);
+    const double log_hi = maximum_ * divide;
+    const double lost = num_mul_rest(maximum_, divide, log_hi);
+    const double log_lo_2 = log_lo + lost;
+    const rf_vec log_hi_v = rf_set(log_hi);
+    const rf_vec log_lo_2_v = rf_set(log_lo_2);
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+        double *out_b = rf_open(out, out_step, i, out_buffer);
+        const intptr_t whole = count & ~(intptr_t)7;
+        intptr_t j = 0;
+        for (; j < whole; j += 8) {
+            const rf_vec x_i_6 = rf_load(x_b + j);
+            const rf_vec z = rf_div(x_i_6, temperature_2_v);
+            const rf_vec t = rf_sub(z, log_hi_v);
+            const rf_vec t_2 = rf_sub(t, log_lo_2_v);
+            rf_store(out_b + j, t_2);
+        }
+        if (j < count) {
+            const rf_mask live = rf_first_lanes(count - j);
+            const rf_vec x_i_6 = rf_load_tail(x_b + j, live);
+            const rf_vec z = rf_div(x_i_6, temperature_2_v);
+            const rf_vec t = rf_sub(z, log_hi_v);
+            const rf_vec t_2 = rf_sub(t, log_lo_2_v);
+            rf_store_tail(out_b + j, t_2, live);
+        }
+        rf_close(out, out_step, i, count, out_b);
+    }
+}
+
+__attribute__((visibility("default"))) void rowfold_log_softmax_f64_online__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
+
+/* Every row of a batch: the inner loop of a NumPy generalized ufunc. */
+void rowfold_log_softmax_f64_online__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
+{
+    const rf_env env = rf_enter();
+    (void)data;
+    for (intptr_t row = 0; row < dims[0]; ++row)
+        log_softmax_row(dims[1], args[0] + row * steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[4]);
+    rf_leave(env);
+}
