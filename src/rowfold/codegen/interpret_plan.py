@@ -167,7 +167,7 @@ class _Run:
         kind = s.results[0].kind
         if s.call:
             made = functions(self.dtype, kind)[s.word](*(self.arg(a, kind) for a in s.args))
-            return made if isinstance(made, tuple) else (made,)
+            return tuple(self.whole(m, kind) for m in (made if isinstance(made, tuple) else (made,)))
         if (own := getattr(self, f"_{s.word}", None)) is not None:
             return (own(s.args, window),)
         kind_of_args = Kind.NUM if s.word in OF_NUMBERS else kind

@@ -97,16 +97,22 @@ class Context:
                 return self.code.num(name, "from_flag", v)
 
     def unscale(self, m: Number, powers: Mapping[int, int], log: Number, name: str) -> Number:
-        """m multiplied out: all exponents meet in one power of two before any of them can overflow."""
-        c, n = self.code, 0.0
+        """The number multiplied out."""
+        return self.code.num(name, "scale", *self.mantissa(m, powers, log, name))
+
+    def mantissa(self, m: Number, powers: Mapping[int, int], log: Number, name: str) -> tuple[Number, Number]:
+        """The number as m 2^n: all its exponents meet in one power of two before any of them can overflow."""
+        c = self.code
+        n: Number = 0.0
         for group, power in powers.items():
             exponent, far = self._shift(group, power)
             n, log = op(c, "power", "add", n, exponent), op(c, "far", "add", log, far)
         if isinstance(log, Var):
             kept = c.num("far", "min", FAR, c.num("far", "max", -FAR, log))
             p, k = c.call(Kind.NUM, ("p", "k"), "exp_split", kept, LOG2E, LOG2E_LO)
+            p = c.num("p", "choose", c.flag("finite", "isfinite", log), p, c.num("edge", "max", 0.0, log))
             m, n = op(c, name, "mul", p, m), op(c, "power", "add", k, n)
-        return c.num(name, "scale", m, n)
+        return m, n
 
     def _shift(self, group: int, power: int) -> tuple[Number, Number]:
         """A power of the group's shift as exponents of 2 and of e."""
@@ -141,7 +147,7 @@ class Context:
         if operation in ("multiply", "divide"):
             forms = [self.num(a) for a in args]
             if any(isinstance(f, Scaled | DisplacedSum) for f in forms) or (operation == "divide" and self._pair(forms[1])):
-                sides = [self._multiplicative(a) for a in args]
+                sides = [self.multiplicative(f) for f in forms]
                 return times(self.code, name, sides[0], sides[1], NUM_OPS[operation])
         if operation == "negative":
             return plus(self.code, name, Plain(0.0), self._additive(args[0]), "sub")
@@ -163,11 +169,11 @@ class Context:
         form = self.num(ref)
         return form if offset(form) is not None else Plain(self.value(ref))
 
-    def _multiplicative(self, ref: Ref) -> NumForm:
-        form = self.num(ref)
+    def multiplicative(self, form: NumForm) -> Plain | Scaled:
+        """The form as a factor."""
         if isinstance(form, DisplacedSum):
             return self.whole(form)
-        return form if isinstance(form, Plain | Scaled) else Plain(self.value(ref))
+        return form if isinstance(form, Plain | Scaled) else Plain(self.collapse(form, "value"))
 
     def _log(self, form: NumForm, name: str) -> NumForm:
         """log(m 2^n) = n ln 2 + log m, kept apart."""
@@ -257,7 +263,7 @@ class Context:
             return c.call(Kind.NUM, ("first",), operation, *values)[0]
         if operation in NUM_OPS:
             return op(c, "first", NUM_OPS[operation], values[0], values[1])
-        return c.num("first", {"absolute": "abs"}.get(operation, operation), *values)
+        return c.num("first", {"absolute": "abs", "negative": "neg"}.get(operation, operation), *values)
 
     # shifts
 

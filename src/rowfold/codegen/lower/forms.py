@@ -62,7 +62,7 @@ NumForm = DisplacedSum | Plain | Offset | Scaled | Flag
 NUM_OPS = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div"}
 COMPARE = {"less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge", "equal": "eq", "not_equal": "ne"}
 CALLS = frozenset(
-    "exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos arcsin arccos arctan power".split()
+    "exp exp2 expm1 log log2 log1p rsqrt tanh sigmoid softplus sin cos arcsin arccos arctan power".split()
 )
 
 

@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kind, Var
-from .context import Context, is_bool
+from .context import LIMIT, Context, is_bool
 from .forms import CALLS, COMPARE, Number, NumForm, Offset, Plain, Scaled, offset, op, plus, times
 
 INF = float("inf")
+FLT_MAX = float.fromhex("0x1.fffffep127")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Rows:
         self.kept: dict[int, str] = {}  # group -> port that holds its exponentials
         self._forms: dict[Ref, RowForm] = {}
         self._masks: dict[Ref, Var] = {}
+        self._whole: dict[Var, int] = {}  # the exponentials themselves, none of them infinite, and their groups
 
     # values
 
@@ -89,8 +91,8 @@ class Rows:
 
     def materialize(self, form: RowForm, name: str) -> Var:
         match form:
-            case ScaledRow(e, m, powers, lo):
-                return self._materialize_scaled(e, m, powers, lo, name)
+            case ScaledRow():
+                return self._materialize_scaled(form, name)
             case Affine(v, a, None):
                 return self.product(v, a, name)
             case Affine(v, a, b, minus):
@@ -99,9 +101,13 @@ class Rows:
                     return self._sum(v, b, "sub" if minus else "add", name)
                 return self._affine(v, a, b, minus, name)
 
-    def _materialize_scaled(self, e: Var, m: Number, powers: Mapping[int, int], lo: Var | None, name: str) -> Var:
-        if powers:
-            m, lo = self.ctx.unscale(m, powers, name), None
+    def _materialize_scaled(self, form: ScaledRow, name: str) -> Var:
+        e, m, lo = form.e, form.m, form.lo
+        if form.powers or isinstance(form.log, Var):
+            if self._whole.get(e) is not None and form == ScaledRow(e, 1.0, {self._whole[e]: 1}):
+                return self._plain_exponential(self._whole[e], name)
+            m, n = self.ctx.mantissa(m, form.powers, form.log, name)
+            return self.code.vec(name, "scale", self.product(e, m, name), self.set(n, _named(n)))
         if lo is None:
             return self.product(e, m, name)
         small = self.code.vec("small", "mul", e, self.set(lo, lo.name))
@@ -114,8 +120,14 @@ class Rows:
             return v if a == 1.0 else self.code.vec(name, "neg", v) if a == -1.0 else self.code.vec(name, "mul", v, a)
         if self.ctx.dtype == "f64":
             return self.code.vec(name, "mul", v, self.set(a, a.name))
-        small = self.code.vec("small", "mul", v, self.low(a))
+        small = self.code.vec("small", "mul", self.finite(v), self.low(a))
         return self.code.vec(name, "fma", v, self.set(a, a.name), small)
+
+    def finite(self, v: Var) -> Var:
+        """v, infinity replaced by the largest number: times the low part of a factor it must not become NaN."""
+        if v in self._whole:
+            return v
+        return self.code.vec("bounded", "min", FLT_MAX, self.code.vec("bounded", "max", -FLT_MAX, v))
 
     def low(self, a: Number) -> Var:
         name = a.name if isinstance(a, Var) else "constant"
@@ -145,13 +157,13 @@ class Rows:
                 return self._parts(Plain(number))
 
     def _affine(self, v: Var, a: Number, b: NumForm, minus: bool, name: str) -> Var:
-        number = self.ctx.collapse(b, name + "_offset")
-        if minus:
-            number = op(self.ctx.code, name + "_offset", "sub", 0.0, number)
+        """v * a + b with both parts of b: of an infinite one they are two infinities, which make a NaN as they should."""
+        hi, lo = self._parts(plus(self.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)
+        large = self.code.vec("large", "fma", v, self.set(a, _named(a)), hi)
         if self.ctx.dtype == "f64":
-            return self.code.vec(name, "fma", v, self.set(a, _named(a)), self.set(number, _named(number)))
-        large = self.code.vec("large", "fma", v, self.set(a, _named(a)), self.set(number, _named(number)))
-        small = self.code.vec("small", "fma", v, self.low(a), self.low(number))
+            return large if lo is None else self.code.vec(name, "add", large, lo)
+        bounded, low = self.finite(v), self.low(a)
+        small = self.code.vec("small", "mul", bounded, low) if lo is None else self.code.vec("small", "fma", bounded, low, lo)
         return self.code.vec(name, "add", large, small)
 
     # forms
@@ -169,7 +181,9 @@ class Rows:
             case Input(name):
                 return Affine(self._load(name, "load", Kind.VEC))
             case Map("exp", (a,)) if (group := self.ctx.group_of(a)) is not None:
-                return ScaledRow(self.exponential(group), 1.0, {group: 1})
+                e = self.exponential(group)
+                self._whole[e] = group
+                return ScaledRow(e, 1.0, {group: 1})
             case Map("broadcast", (_, c)):
                 return Affine(self.vec(c))
             case Map(operation, args):
@@ -234,20 +248,17 @@ class Rows:
 
     def _scale_form(self, form: RowForm, number: NumForm, word: str, name: str) -> RowForm:
         c = self.ctx.code
-        if not isinstance(number, Plain | Scaled):
-            number = Plain(self.ctx.collapse(number, "value"))
+        number = self.ctx.multiplicative(number)
         match form:
-            case ScaledRow(e, m, powers, lo):
+            case ScaledRow(e, m, powers, lo, log):
                 if word == "div":
                     number = times(c, "r", Plain(1.0), number, "div")
-                if isinstance(m, float) and m == 1.0:
-                    total = times(c, name, Scaled(1.0, powers), number, "mul")
-                else:
-                    total = times(c, name, Scaled(m, powers, lo), number, "mul")
+                one = isinstance(m, float) and m == 1.0
+                total = times(c, name, Scaled(m, powers, None if one else lo, log), number, "mul")
                 if isinstance(total, Scaled):
-                    return ScaledRow(e, total.m, total.powers, total.lo)
+                    return ScaledRow(e, total.m, total.powers, total.lo, total.log)
                 assert isinstance(total, Plain)
-                keep = number.lo if isinstance(number, Scaled) and isinstance(m, float) and m == 1.0 else None
+                keep = number.lo if isinstance(number, Scaled) and one else None
                 return ScaledRow(e, total.value, {}, keep)
             case Affine():
                 return self._scale_affine(form, number, word, name)
@@ -255,12 +266,11 @@ class Rows:
     def _scale_affine(self, form: Affine, number: Plain | Scaled, word: str, name: str) -> RowForm:
         c = self.ctx.code
         if isinstance(number, Scaled):
-            value = Scaled(1.0, {})
-            total = times(c, name, value, number, word)
-            assert isinstance(total, Scaled | Plain)
+            total = times(c, name, Plain(1.0), number, word)
             v = self.materialize(form, name)
             if isinstance(total, Scaled):
-                return ScaledRow(v, total.m, total.powers, total.lo)
+                return ScaledRow(v, total.m, total.powers, total.lo, total.log)
+            assert isinstance(total, Plain)
             return Affine(v, total.value)
         exact_unit = isinstance(number.value, float) and abs(number.value) == 1.0
         if self.ctx.dtype == "f64" and not exact_unit:
@@ -285,7 +295,7 @@ class Rows:
         scaled = forms[which]
         assert isinstance(scaled, ScaledRow)
         other = self.materialize(forms[1 - which], name)
-        return ScaledRow(self.code.vec(name, "mul", scaled.e, other), scaled.m, scaled.powers, scaled.lo)
+        return replace(scaled, e=self.code.vec(name, "mul", scaled.e, other))
 
     def _where(self, name: str, args: tuple[Ref, ...]) -> RowForm:
         condition, x, y = args
@@ -293,7 +303,7 @@ class Rows:
         if self.ctx.program.nodes[y] == Const(0.0) and self.ctx.program.is_row(x):
             form = self._number_form(x)
             if isinstance(form, ScaledRow) and isinstance(form.m, float):
-                return ScaledRow(self.code.vec(name, "select", mask, form.e, 0.0), form.m, form.powers, form.lo)
+                return replace(form, e=self.code.vec(name, "select", mask, form.e, 0.0))
         return Affine(self.code.vec(name, "select", mask, self.argument(x), self.argument(y)))
 
     def argument(self, ref: Ref) -> Var | float:
@@ -318,7 +328,7 @@ class Rows:
                 negative = c.vec(name, "select", c.mask("below", "lt", values[0], 0.0), -1.0, values[0])
                 return c.vec(name, "select", c.mask("above", "gt", values[0], 0.0), 1.0, negative)
         words = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "absolute": "abs"}
-        if operation in CALLS or operation == "rsqrt":
+        if operation in CALLS:
             return c.call(Kind.VEC, (name,), operation, *values)[0]
         return c.vec(name, words.get(operation, operation), *values)
 
@@ -360,6 +370,16 @@ class Rows:
                 return c.mask("mask", "ne", self.vec(ref), 0.0)
 
     # exponentials
+
+    def _plain_exponential(self, group: int, name: str) -> Var:
+        """exp(a) where nothing cancels its shift: with none, so that small ones are not lost beside the largest."""
+        c = self.ctx.code
+        reach = op(c, "reach", "div", LIMIT - 1.0, self.ctx.shifts[group].scale[0])
+        x = self.vec(self.ctx.plan.groups[group].base)
+        x = self.code.vec(x.name, "max", self.set(op(c, "lowest", "sub", 0.0, reach), "lowest"), x)
+        x = self.code.vec(x.name, "min", self.set(reach, "highest"), x)
+        p, k = self.split(group, x)
+        return self.code.vec(name, "scale", p, k)
 
     def exponential(self, group: int) -> Var:
         """e of exp(a) = e * 2^n, from memory where an earlier sweep kept it, else computed under the group's shift."""
