@@ -14,30 +14,41 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
 from . import config as configuration
-from .codegen.ir import Program, Type
-from .codegen.machine import Machine
-from .codegen.plan import Plan
-from .codegen.planner import make_plan
-from .codegen.predicate import under_where, with_ignored
-from .codegen.simplify import simplify
-from .codegen.trace import MISSING, inline, is_traced, parameters, settings_of, trace
+from . import recall
 from .config import Config
 from .errors import CompileError, IsaError, LoadError, PlanError
+from .recall import Call, Known
 from .runtime import cache, cpu
-from .runtime.call import Argument, Caller, CallSpec, FloatSetting, HasLoop, Remembering, Result
+from .runtime.call import Argument, Bound, Caller, CallSpec, FloatSetting, HasLoop, Remembering
+
+if TYPE_CHECKING:  # a call from a warm cache must not pay for what it does not use
+    from .codegen.ir import Program
+    from .codegen.machine import Machine
+    from .codegen.plan import Plan
+    from .codegen.signature import Parameter, Setting
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-from . import __version__ as VERSION
 _NAMES: Mapping[str, str] = {"f": "f32", "d": "f64"}
+_OURS = f"{__package__}.library"
+
+
+class _Signature:
+    """The signature of the row function, read when somebody asks for it."""
+
+    def __get__(self, kernel: Any, owner: type | None = None) -> inspect.Signature:
+        if kernel is None:
+            raise AttributeError("__signature__")  # the class has the signature of its __init__
+        found = vars(kernel)["__signature__"] = inspect.signature(kernel._fn)
+        return found
 
 
 class Kernel(Remembering, Generic[P, R]):
@@ -50,19 +61,40 @@ class Kernel(Remembering, Generic[P, R]):
         self, fn: Callable[P, R], *, name: str | None = None, masked: float = 0.0, chosen: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__()
-        functools.update_wrapper(self, fn)
-        self.__signature__ = inspect.signature(fn)
         self.name = name or fn.__name__
         self.masked = masked
         self._fn = fn
         self._chosen = dict(chosen or {})
-        self.parameters = parameters(fn)
-        self.settings = settings_of(fn)
-        self.static = {s.name: s for s in self.settings if s.static}
-        self._programs: dict[tuple[object, ...], Program] = {}
+        self._programs: dict[tuple[object, ...], tuple[Program, str | None]] = {}
         self._callers: dict[tuple[object, ...], Caller] = {}
-        self._plans: dict[tuple[object, ...], HasLoop] = {}
+        self._bound: dict[tuple[Call, Config], Bound] = {}
         self._loops: dict[tuple[str, Config], HasLoop] = {}
+        self._memories: dict[tuple[str, Config], recall.Memory] = {}
+        self._own = frozenset([*vars(self), "_own"])
+        functools.update_wrapper(self, fn)
+        if not fn.__module__.startswith(_OURS):  # ours are known to be right
+            self.parameters, self.settings  # noqa: B018 - raises TypeError for what no kernel can take
+
+    __signature__ = _Signature()
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The array parameters of the row function."""
+        from .codegen.signature import parameters
+
+        return parameters(self._fn)
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """The keyword-only settings of the row function."""
+        from .codegen.signature import settings_of
+
+        return settings_of(self._fn)
+
+    @cached_property
+    def static(self) -> dict[str, Setting]:
+        """The settings that are compiled into the kernel."""
+        return {s.name: s for s in self.settings if s.static}
 
     def __repr__(self) -> str:
         return f"<rowfold kernel {self.name}{self.__signature__}>"
@@ -74,7 +106,9 @@ class Kernel(Remembering, Generic[P, R]):
 
     def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Any]:
         """A call that is not known yet: traced rows are inlined, arrays go to the caller of these settings."""
-        if any(map(is_traced, arrays)) or any(map(is_traced, options.values())):
+        if any(map(_is_traced, arrays)) or any(map(_is_traced, options.values())):
+            from .codegen.trace import inline
+
             return inline(self._fn, arrays, options), None
         static = {name: s.check(options.pop(name)) for name, s in self.static.items() if name in options}
         threads = self._chosen.get("threads")
@@ -86,29 +120,25 @@ class Kernel(Remembering, Generic[P, R]):
         values = self._static_values(static)
         key = tuple((type(v), v) for v in values.values())
         if key not in self._callers:
-            self._callers[key] = Caller(self._spec(values), functools.partial(self._compiled, values))
+            self._callers[key] = Caller(self._spec(), functools.partial(self._compiled, values))
         return self._callers[key]
 
     def _static_values(self, given: Mapping[str, object]) -> dict[str, object]:
         for name in given:
             if name not in self.static:
                 raise TypeError(f"{self.name}: there is no setting {name!r} that specializes")
-        missing = [n for n, s in self.static.items() if n not in given and s.default is MISSING]
+        missing = [n for n, s in self.static.items() if n not in given and s.required]
         if missing:
             raise TypeError(f"{self.name} needs the setting {missing[0]!r}: it has no default")
         return {name: given.get(name, s.default) for name, s in self.static.items()}
 
-    def _spec(self, values: Mapping[str, object]) -> CallSpec:
-        def results(given: frozenset[str], booleans: frozenset[str]) -> tuple[Result, ...]:
-            program = self._program(values, given, booleans, has_where=False)
-            return tuple(Result(program.is_row(o.ref), o.dtype or _kind(program.types[o.ref])) for o in program.outputs)
-
+    def _spec(self) -> CallSpec:
         floats = (s for s in self.settings if not s.static)
         return CallSpec(
             self.name,
             tuple(Argument(p.name, p.role.value, p.ignore, p.optional) for p in self.parameters),  # type: ignore[arg-type]
-            tuple(FloatSetting(s.name, _default(s.default), s.low, s.high, s.open) for s in floats),
-            results,
+            tuple(FloatSetting(s.name, _default(s), s.low, s.high, s.open) for s in floats),
+            None,
             self.masked,
         )
 
@@ -116,39 +146,90 @@ class Kernel(Remembering, Generic[P, R]):
 
     def program(self, static: Mapping[str, object], given: frozenset[str], booleans: frozenset[str]) -> Program:
         """The canonical program for these specializing settings, present parameters and boolean rows."""
-        return self._program(self._static_values(static), given, booleans, has_where=False)
+        return self._traced(self._static_values(static), given, booleans, has_where=False)[0]
 
-    def _program(
+    def _traced(
         self, values: Mapping[str, object], given: frozenset[str], booleans: frozenset[str], *, has_where: bool
-    ) -> Program:
-        """The canonical program for these settings and present parameters."""
-        key = (tuple((type(v), v) for v in values.values()), given, booleans, has_where)
+    ) -> tuple[Program, str | None]:
+        """The canonical program for these settings and present parameters, and the definition that it was made of."""
+        definition = self._definition()
+        key = (tuple((type(v), v) for v in values.values()), given, booleans, has_where, definition)
         if key not in self._programs:
-            optional = given & {p.name for p in self.parameters if p.optional}
-            traced = trace(
-                self._fn, name=self.name, settings=values, given=frozenset(optional), kinds=dict.fromkeys(booleans, "bool")
-            )
-            whole = under_where(traced, self.masked) if has_where else traced
-            self._programs[key] = simplify(with_ignored(whole))
+            program = self._trace(values, given, booleans, has_where)
+            if self._definition() != definition:  # something that it reads was changing: it stands for this call only
+                return program, None
+            self._programs[key] = program, definition
         return self._programs[key]
+
+    def _trace(
+        self, values: Mapping[str, object], given: frozenset[str], booleans: frozenset[str], has_where: bool
+    ) -> Program:
+        from .codegen.predicate import under_where, with_ignored
+        from .codegen.simplify import simplify
+        from .codegen.trace import trace
+
+        optional = given & {p.name for p in self.parameters if p.optional}
+        kinds = dict.fromkeys(booleans, "bool")
+        traced = trace(self._fn, name=self.name, settings=values, given=frozenset(optional), kinds=kinds)
+        return simplify(with_ignored(under_where(traced, self.masked) if has_where else traced))
+
+    def _definition(self) -> str | None:
+        from .definition import definition
+
+        return definition(self)
 
     def _compiled(
         self, values: Mapping[str, object], dtype: np.dtype[Any], n: int, rows: int, given: frozenset[str],
         has_where: bool, booleans: frozenset[str],
-    ) -> HasLoop:  # fmt: skip
-        """The loop for a call: from memory, from the cache, or planned, emitted and compiled now."""
+    ) -> Bound:  # fmt: skip
+        """The loop for a call: from memory, from the cache, or traced, planned, emitted and compiled now."""
         config = configuration.resolve(self._chosen)
-        key = (tuple((type(v), v) for v in values.values()), dtype.char, n, rows, given, has_where, booleans, config)
-        if key not in self._plans:
-            program = self._program(values, given, booleans, has_where=has_where)
-            plan = plan_for(program, _NAMES[dtype.char], n, rows, config)
-            self._plans[key] = self._loop(plan, config)
-        return self._plans[key]
+        settings = tuple((type(v), v) for v in values.values())
+        call = Call(settings, dtype.char, n, rows, given, has_where, booleans)
+        found = self._bound.get((call, config))
+        if found is None:
+            found = self._bound[call, config] = self._bind(values, call, config)
+        return found
+
+    def _bind(self, values: Mapping[str, object], call: Call, config: Config) -> Bound:
+        memory, place = self._memory(call, config), ""
+        if memory is not None:
+            place = recall.place_of(call, host_isa(config), config)
+            found = self._recalled(memory.find(place), config)
+            if found is not None:
+                return found
+        program, definition = self._traced(values, call.given, call.booleans, has_where=call.has_where)
+        plain, same = self._traced(values, call.given, call.booleans, has_where=False)
+        plan = plan_for(program, _NAMES[call.dtype], call.n, call.rows, config)
+        loop, results = self._loop(plan, config), recall.results_of(plain)
+        if memory is not None and memory.definition == definition == same and isinstance(loop, cache.Loaded):
+            memory.note(place, Known(_plan_key(plan), results))
+        return Bound(loop.ufunc, results)
+
+    def _memory(self, call: Call, config: Config) -> recall.Memory | None:
+        """What earlier processes found out about this definition; None where the kernel cannot be told for certain."""
+        definition = self._definition() if recall.usable(config) else None
+        if definition is None:
+            return None
+        key = recall.key_of(definition, call), config
+        if key not in self._memories:
+            self._memories[key] = recall.Memory(definition, *key)
+        return self._memories[key]
+
+    def _recalled(self, known: Known | None, config: Config) -> Bound | None:
+        if known is None:
+            return None
+        key = known.plan, config
+        found = self._loops.get(key) or cache.find(*key)
+        if found is None:
+            return None
+        self._loops[key] = found
+        return Bound(found.ufunc, known.results)
 
     def _loop(self, plan: Plan, config: Config) -> HasLoop:
-        from .build import loop_of, plan_key
+        from .build import loop_of
 
-        key = (plan_key(plan), config)
+        key = (_plan_key(plan), config)
         if key not in self._loops:
             self._loops[key] = loop_of(plan, key[0], config)
         return self._loops[key]
@@ -161,7 +242,7 @@ class Kernel(Remembering, Generic[P, R]):
         """The plan for the first row argument's shape. Raises PlanError when the strategy asked for has none."""
         rows, n = _rows_and_length(shape, axis)
         static = {k: v for k, v in settings.items() if k in self.static}
-        program = self._program(self._static_values(static), frozenset(given), frozenset(), has_where=False)
+        program = self.program(static, frozenset(given), frozenset())
         name = _NAMES[np.result_type(np.dtype(dtype), np.float32).char]
         return plan_for(program, name, n, rows, configuration.resolve(self._chosen))
 
@@ -215,6 +296,8 @@ class Kernel(Remembering, Generic[P, R]):
 
 def plan_for(program: Program, dtype: str, n: int, rows: int, config: Config) -> Plan:
     """The plan under a configuration, on this machine."""
+    from .codegen.planner import make_plan
+
     isa = host_isa(config)
     return make_plan(program, dtype=dtype, isa=isa, n=n, rows=max(rows, 1), strategy=config.strategy, machine=machine())
 
@@ -232,6 +315,8 @@ def host_isa(config: Config) -> str:
 @functools.cache
 def machine() -> Machine:
     """This machine as the planner sees it: cache sizes from the system, the rest by default."""
+    from .codegen.machine import Machine
+
     found = cpu.caches()
     return Machine(found.l1 or 32 << 10, found.l2 or 1 << 20, found.l3 or 32 << 20)
 
@@ -243,12 +328,19 @@ def _rows_and_length(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
     return int(np.prod(shape)) // max(n, 1), n
 
 
-def _kind(kind: Type) -> str | None:
-    return {Type.BOOL: "bool", Type.INT: "int64", Type.FLOAT: None}[kind]
+def _plan_key(plan: Plan) -> str:
+    from .build import plan_key
+
+    return plan_key(plan)
 
 
-def _default(value: object) -> float | None:
-    return None if value is MISSING else float(value)  # type: ignore[arg-type]
+def _is_traced(value: object) -> bool:
+    """Whether a value stands for a row of a trace that is running; asked without importing what traces."""
+    return hasattr(type(value), "__row_function__")
+
+
+def _default(setting: Setting) -> float | None:
+    return None if setting.required else float(setting.default)  # type: ignore[arg-type]
 
 
 def _restore(module: str, qualname: str, name: str, masked: float, chosen: Mapping[str, Any]) -> Kernel[Any, Any]:
@@ -276,4 +368,4 @@ def kernel(fn: Any = None, /, *, name: str | None = None, masked: float = 0.0) -
     return Kernel(fn, name=name, masked=masked)
 
 
-__all__ = ["CompileError", "Kernel", "PlanError", "kernel", "warnings"]
+__all__ = ["CompileError", "Kernel", "PlanError", "kernel"]

@@ -14,18 +14,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
+from .role import Role as Role
+
 Ref = NewType("Ref", int)
-
-
-class Role(Enum):
-    """What one element of an input is."""
-
-    ROW = "row"  # n floats
-    MASK = "mask"  # n booleans
-    INT_ROW = "int row"  # n integers
-    SCALAR = "scalar"  # one float a row
-    INDEX = "index"  # one integer a row, in [0, n)
-    POSITIONS = "positions"  # 0 .. n-1, made by the kernel itself
+WHERE = "where"  # the input that holds a call's predicate; no parameter can be called so
 
 
 class Shape(Enum):

@@ -26,6 +26,7 @@ Table = Mapping[tuple[Kind, str], Word]
 ROUNDER = 1.5 * 2**52
 LOG2E = float.fromhex("0x1.71547652b82fep+0")
 LOG2E_LO = float.fromhex("0x1.777d0ffda0d24p-56")
+FOUR_THIRDS = float.fromhex("0x1.5555555555555p+0")
 REACH = 94548.0  # 2^16 log2 e: beyond it the exponent of a vector is no longer exact
 COUNTED = frozenset({"acc_add_tree", "acc_add_pairs", "parts_max"})  # words that take the number of vectors last
 OF_NUMBERS = frozenset({"set", "set_lo"})  # words on vectors whose operands are doubles
@@ -261,7 +262,8 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         "finite_or_0": finite_or_0,
         "single": lambda a: finite_or_0(a.astype(number).astype(np.float64)),
         "lost": lambda hi, lo: finite_or_0(hi - hi.astype(number).astype(np.float64)) + lo,
-        "join": lambda hi, lo: np.where((hi == np.inf) & (lo == -np.inf), hi, hi + lo),
+        "join": lambda hi, lo: np.where(np.isinf(hi) & (lo == -hi), hi, hi + lo),
+        "binade": binade,
         "far_shift": far_shift,
         "exponent_of": exponent_of,
         "log_rest": log_rest,
@@ -333,6 +335,12 @@ def second_moment(squares: Array, squares_lo: Array, total: Array, total_lo: Arr
     lost = finite_or_0(fma64(total, off, -explained))
     m2 = (squares - explained) + (squares_lo - (lost + (total * off_lo + total_lo * off)))
     return np.where(m2 < 0, 0.0, m2)
+
+
+def binade(a: Array) -> Array:
+    """The power of two nearest to a, as its exponent; 0 below 1.5 and where there is none."""
+    split = (a >= 1.5) & np.isfinite(a)
+    return np.where(split, NUMBERS.exponent(np.where(split, a, 1.0) * FOUR_THIRDS), 0.0)
 
 
 def two_sum2(a: Array, b: Array) -> tuple[Array, Array]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from .ir import Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role, Shape, renumber
-
-WHERE = "where"
+from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role, Shape, renumber
 
 
 def under_where(program: Program, masked: float) -> Program:

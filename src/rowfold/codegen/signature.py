@@ -9,13 +9,12 @@ import sys
 import types
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin
 
 import rowfold.annotations as rf
 from rowfold.annotations import Between, Ignore, Mark
-from rowfold.codegen.ir import Role
+from rowfold.codegen.role import Role
 
 RESERVED: Final = frozenset("axis out where dtype keepdims threads".split())
 SETTING_TYPES: Final = (float, int, bool, str)
@@ -30,8 +29,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """A positional parameter. `optional` when its default is None: then it may be absent at a call."""
 
     name: str
@@ -40,8 +38,7 @@ class Parameter:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A keyword-only parameter. `static` ones are compiled in; the others are floats passed at run time."""
 
     name: str
@@ -157,7 +154,7 @@ def _parameter(p: inspect.Parameter, annotation: Any) -> Parameter:
         raise TypeError(f"parameter {p.name!r} is annotated {base.__name__}: {advice}")
     found = Parameter(p.name, _role(base, metadata), optional=p.default is None)
     ignore = next((m.value for m in metadata if isinstance(m, Ignore)), None)
-    return replace(found, ignore=ignore)
+    return found._replace(ignore=ignore)
 
 
 def _role(base: Any, metadata: tuple[Any, ...]) -> Role:
@@ -179,7 +176,7 @@ def _setting(p: inspect.Parameter, annotation: Any) -> Setting:
         raise TypeError(f"setting {p.name!r}: None is no run-time float; annotate it rf.Static[float] | None")
     bounds = next((m for m in metadata if isinstance(m, Between)), Between())
     found = Setting(p.name, base, default, static, bounds.low, bounds.high, bounds.open, nullable)
-    return found if default is MISSING else replace(found, default=found.check(default))
+    return found if default is MISSING else found._replace(default=found.check(default))
 
 
 def _parts(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:

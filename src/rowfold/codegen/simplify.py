@@ -8,9 +8,11 @@ before it is known (docs/decisions/0002).
 
 from __future__ import annotations
 
+import math
+
 from .algebra import ONE, Levels, Product, expand, leaves, product, split, total, write_product, write_sum
 from .algebra import Sum as Terms
-from .ir import Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role
+from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role, operands, renumber
 
 
 def simplify(program: Program) -> Program:
@@ -20,7 +22,23 @@ def simplify(program: Program) -> Program:
     rewrite.run(program)  # the first run finds which exponentials are summed ...
     rewrite.summed = frozenset(rewrite.bases)
     outputs = rewrite.run(program)  # ... and only those are worth splitting in the second
-    return b.finish(outputs)
+    return in_order(b.finish(outputs))
+
+
+def in_order(program: Program) -> Program:
+    """The same program, numbered by the maths alone: inputs, settings, then each value after its operands."""
+    b = Builder(program.name)
+    new: dict[Ref, Ref] = {}
+    stack = [o.ref for o in reversed(program.outputs)]
+    stack += [ref for ref, _ in reversed((*program.inputs, *program.params))]
+    while stack:
+        ref = stack[-1]
+        waiting = [a for a in operands(program.nodes[ref]) if a not in new]
+        if waiting:
+            stack += reversed(waiting)
+        else:
+            new[stack.pop()] = b.add(renumber(program.nodes[ref], new), program.names[ref])
+    return b.finish(Output(new[o.ref], o.dtype) for o in program.outputs)
 
 
 class _Rewriter:
@@ -31,11 +49,14 @@ class _Rewriter:
         self.level = Levels(b)
         self.bases: set[Ref] = set()
         self.summed: frozenset[Ref] | None = None
+        self.selected: Ref | None = None
 
     def run(self, program: Program) -> list[Output]:
         new: list[Ref] = []
         for node, name in zip(program.nodes, program.names, strict=True):
             ref = self.node(node, new)
+            if isinstance(node, Input) and node.name == WHERE:
+                self.selected = ref
             self.label(ref, name)
             new.append(ref)
         return [Output(new[o.ref], o.dtype) for o in program.outputs]
@@ -86,6 +107,8 @@ class _Rewriter:
                 return self.take(x, y)
             case "stop_gradient", (x,):
                 return x
+            case "negative", (x,) if not self.b.is_row(x) and leaves(self.b, x) > 1:
+                return write_sum(self.b, Terms(0.0, {}).plus(total(self.b, x), -1.0))
             case "square" | "reciprocal" | "negative", (x,):
                 return self.power_of_product(op, x)
             case "broadcast", (_, c):
@@ -258,7 +281,7 @@ class _Rewriter:
         return self.b.map("where", condition, x, y)
 
     def take(self, x: Ref, y: Ref) -> Ref:
-        """f(x)[y] = f(x[y]): the gather moves to the inputs, where it costs one load."""
+        """f(x)[y] = f(x[y]): the gather moves to the inputs, where it costs one load. What a predicate hides is -inf."""
         if not self.b.is_row(x):
             return x
         match self.b.nodes[x]:
@@ -268,8 +291,13 @@ class _Rewriter:
                 return self.map(op, tuple(self.take(a, y) for a in args))
             case Input(_, Role.POSITIONS):
                 return y
-            case Input() | Param() | Const() | Reduce():
-                return self.b.map("take", x, y)
+            case Input(name):
+                taken = self.b.map("take", x, y)
+                if self.selected is None or name == WHERE:
+                    return taken
+                return self.b.map("where", self.b.map("take", self.selected, y), taken, self.b.const(-math.inf))
+            case Param() | Const() | Reduce():
+                return x
 
     # reductions
 
@@ -313,7 +341,8 @@ class _Rewriter:
         return self.sum_of_product(inside, outside, where)
 
     def times(self, factor: Product, x: Ref) -> Ref:
-        return x if factor == ONE else write_product(self.b, factor.times(product(self.b, x)))
+        whole = factor.times(product(self.b, x))
+        return x if factor == ONE else self.as_mean(whole) or write_product(self.b, whole)
 
     def sum_of_product(self, inside: Product, outside: Product, where: Ref | None) -> Ref:
         """Sum of a product of row-shaped atoms, taken apart into terms where that lowers its level."""

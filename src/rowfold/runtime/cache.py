@@ -8,13 +8,11 @@ A fault of the cache costs one warning and some time, never the answer.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -33,20 +31,17 @@ T = TypeVar("T")
 _LOCK_SECONDS = 2 * compilers.SECONDS
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Loaded:
     """A kernel in memory. `ufunc` is a np.ufunc, or a plain loop where NumPy has no way to make one."""
 
-    symbol: str
-    header: str
-    signature: str
-    types: str
-    isa: str
-    pointer: int
-    path: str | None  # the library's file in the cache, if it is there
-    from_cache: bool
-    compiler: str  # what the compiler that made it says it is
-    library: load_c.Library
+    def __init__(self, entry: Entry, pointer: int, library: load_c.Library, from_cache: bool) -> None:
+        self.symbol, self.header = entry.symbol, entry.header
+        self.signature, self.types, self.isa = entry.signature, entry.types, entry.isa
+        self.compiler = entry.compiler  # what the compiler that made it says it is
+        self.pointer = pointer
+        self.library = library
+        self.path = library.path  # the library's file in the cache, if it is there
+        self.from_cache = from_cache
 
     @cached_property
     def ufunc(self) -> Any:
@@ -97,6 +92,19 @@ def load(source: Source, plan_key: str, config: Config) -> Loaded:
     if store and plan_key:
         _guarded(lambda: _remember(store, plan_key, entry, compiler))
     return loaded
+
+
+def recall(key: str, config: Config) -> dict[str, Any]:
+    """What was noted under this key; nothing, if nothing was. The files are not looked at when the cache is off."""
+    store = _guarded(lambda: open_store(config.cache_dir, create=False)) if config.cache else None
+    return (_guarded(lambda: store.read_plan(key)) if store else None) or {}
+
+
+def note(key: str, body: dict[str, Any], config: Config) -> None:
+    """Keep this under the key, in place of what was there."""
+    store = _guarded(lambda: open_store(config.cache_dir, create=True)) if config.cache else None
+    if store:
+        _guarded(lambda: store.write_plan(key, body))
 
 
 def library_key(source: Source, identity: str) -> str:
@@ -166,9 +174,7 @@ def _compiled(source: Source, compiler: Compiler, config: Config) -> bytes:
 
 
 def _loaded(entry: Entry, library: load_c.Library, from_cache: bool) -> Loaded:
-    pointer = load_c.address(library, entry.symbol)
-    same = {name: getattr(entry, name) for name in ("symbol", "header", "signature", "types", "isa", "compiler")}
-    return Loaded(**same, pointer=pointer, path=library.path, from_cache=from_cache, library=library)
+    return Loaded(entry, load_c.address(library, entry.symbol), library, from_cache)
 
 
 def _remember(store: Store, plan_key: str, entry: Entry, compiler: Compiler) -> None:
@@ -211,7 +217,7 @@ def _check_cpu(symbol: str, isa: str, features: tuple[str, ...]) -> None:
 
 
 def _digest(parts: list[Any]) -> str:
-    return digest(json.dumps(parts).encode())
+    return digest(repr(parts).encode())
 
 
 def _guarded(action: Callable[[], T]) -> T | None:

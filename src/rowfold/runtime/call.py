@@ -16,9 +16,11 @@ from ..errors import RowfoldError
 from . import operands, outputs
 from .operands import How, Operands
 from .outputs import Target
-from .spec import Argument, CallSpec, Compiled, FloatSetting, HasLoop, Result
+from .spec import Argument, Bound, CallSpec, Compiled, FloatSetting, HasLoop, Result, Results
 
-__all__ = ["Argument", "CallSpec", "Caller", "Compiled", "FloatSetting", "HasLoop", "Remembering", "Result"]
+__all__ = [
+    "Argument", "Bound", "CallSpec", "Caller", "Compiled", "FloatSetting", "HasLoop", "Remembering", "Result", "Results",
+]  # fmt: skip
 
 _MOST_READY = 512
 _ndarray = np.ndarray
@@ -93,11 +95,12 @@ class Caller(Remembering):
         values, settings, how = self._bind(arrays, options)
         with np.errstate(all="ignore"):
             call = operands.prepare(self.spec, values, settings, how)
-            results = self.spec.results_for(call.given, call.booleans)
-            targets = outputs.prepare(self.spec.name, results, call, out, bool(how.keepdims))
-            loop = self._compiled(
+            found = self._compiled(
                 call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans
-            ).ufunc
+            )
+            results = found.results if isinstance(found, Bound) else self.spec.results or ()
+            targets = outputs.prepare(self.spec.name, results, call, out, bool(how.keepdims))
+            loop = found.ufunc
             loop(*call.cast(), *(t.loop for t in targets))
             finished = [t.finished(call.layout) for t in targets]
         return tuple(finished) if len(finished) > 1 else finished[0], self._repeatable(arrays, call, targets, loop)

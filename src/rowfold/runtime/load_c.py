@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -109,7 +108,8 @@ def _file(path: str | None) -> Iterator[str | None]:
 
 @contextlib.contextmanager
 def _copy(data: bytes) -> Iterator[str | None]:
-    import tempfile  # 5 ms, and hardly ever wanted
+    import shutil  # these two take 9 ms, and are hardly ever wanted
+    import tempfile
 
     try:
         folder = tempfile.mkdtemp(prefix="rowfold-")

@@ -7,7 +7,6 @@ dataclass takes (0.9 ms), and a first call from a warm cache imports a dozen of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -53,18 +52,15 @@ Results = tuple[Result, ...]
 class CallSpec(NamedTuple):
     """All that a caller must know of a kernel.
 
-    `results` may depend on the optional arguments that are present and on those row arguments that are boolean.
+    `results` None: they depend on the arguments that are present, and what is compiled for a call tells them.
     `masked` is what the loop writes to unselected elements; it stands here for those who describe the kernel.
     """
 
     name: str
     arguments: tuple[Argument, ...]
     settings: tuple[FloatSetting, ...] = ()
-    results: Results | Callable[[Names, Names], Results] = (Result(row=True),)
+    results: Results | None = (Result(row=True),)
     masked: float = 0.0
-
-    def results_for(self, given: Names, booleans: Names) -> Results:
-        return self.results(given, booleans) if callable(self.results) else self.results
 
 
 class HasLoop(Protocol):
@@ -72,6 +68,13 @@ class HasLoop(Protocol):
 
     @property
     def ufunc(self) -> Any: ...
+
+
+class Bound(NamedTuple):
+    """A loop with the results that it gives, for specs that do not tell them."""
+
+    ufunc: Any
+    results: Results
 
 
 class Compiled(Protocol):

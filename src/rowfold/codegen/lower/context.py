@@ -14,6 +14,7 @@ from .forms import CALLS, COMPARE, NUM_OPS, DisplacedSum, Flag, Number, NumForm,
 LOG2E = math.log2(math.e)
 LOG2E_LO = 2.0355273740931033e-17  # log2 e - LOG2E
 LN2 = math.log(2.0)
+LN2_HI, LN2_LO = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.a39ef35793c76p-33")  # k LN2_HI is exact
 
 # Below 2^-DROP an exponential is nothing beside the largest; above LIMIT the exponent's reduction is no longer exact.
 DROP = {"f32": 190.0, "f64": 1100.0}
@@ -46,6 +47,7 @@ class Context:
     known: dict[Ref, NumForm] = field(default_factory=dict)
     shifts: dict[int, Shift] = field(default_factory=dict)
     count: Var | None = None
+    reciprocals: dict[Number, Number] = field(default_factory=dict)
     counts: dict[Ref, Plain] = field(default_factory=dict)  # selected elements, by predicate
 
     @property
@@ -86,8 +88,8 @@ class Context:
         match form:
             case Plain(v):
                 return v
-            case Offset(hi, lo):
-                return self.code.num(name, "join", hi, lo)
+            case Offset(hi, lo, pure=pure):
+                return self.code.num(name, "join" if pure else "add", hi, lo)
             case Scaled(m, powers, _, log):
                 return self.unscale(m, powers, log, name)
             case DisplacedSum():
@@ -144,6 +146,10 @@ class Context:
         if operation in ("add", "subtract"):
             sides = [self._additive(a) for a in args]
             return plus(self.code, name, sides[0], sides[1], NUM_OPS[operation])
+        if operation == "divide" and self.program.nodes[args[0]] == Const(1.0):
+            below = self.num(args[1])
+            if isinstance(below, Plain) and below.lo is None:
+                return Plain(self.reciprocal(below.value))
         if operation in ("multiply", "divide"):
             forms = [self.num(a) for a in args]
             if any(isinstance(f, Scaled | DisplacedSum) for f in forms) or (operation == "divide" and self._pair(forms[1])):
@@ -161,6 +167,12 @@ class Context:
             if isinstance(form, DisplacedSum):
                 return self._log_displaced(form, name)
         return self.plain_map(name, operation, args)
+
+    def reciprocal(self, number: Number) -> Number:
+        """1 / number; one variable wherever it is needed, so that equal factors are seen to be equal."""
+        if number not in self.reciprocals:
+            self.reciprocals[number] = op(self.code, "reciprocal", "div", 1.0, number)
+        return self.reciprocals[number]
 
     def _pair(self, form: NumForm) -> bool:
         return isinstance(form, Plain) and form.lo is not None
@@ -203,14 +215,31 @@ class Context:
     def _log_displaced(self, form: DisplacedSum, name: str) -> NumForm:
         """log(e^m + rest) = m + log1p(rest / e^m), kept apart."""
         s = self.shifts[form.group]
-        ratio = self.code.num("ratio", "div", form.rest, self.largest(form))
-        (small,) = self.code.call(Kind.NUM, (name + "_small",), "log1p", ratio)
-        lo: Number = self.code.num(name + "_lo", "log_rest", small, form.rest, form.maximum)
-        hi = op(self.code, name + "_hi", "mul", form.maximum, s.factor)
+        c = self.code
+        ratio = c.num("ratio", "div", form.rest, self.largest(form))
+        (small,) = c.call(Kind.NUM, (name + "_small",), "log1p", ratio)
+        tail: Number = c.num(name + "_tail", "log_rest", small, form.rest, form.maximum)
+        hi, lo = op(c, name + "_hi", "mul", form.maximum, s.factor), tail
         if hi is not form.maximum:
-            lost = self.code.num("lost", "mul_rest", form.maximum, s.factor, hi)
-            lo = self.code.num(name + "_lo", "add", lo, lost)
-        return Offset(hi, lo, exact=hi is form.maximum)
+            lo = c.num(name + "_lo", "add", lo, c.num("lost", "mul_rest", form.maximum, s.factor, hi))
+        exact = hi is form.maximum and self.dtype == "f32"
+        if self.dtype == "f64":
+            hi, lo = self._log_in_parts(form, name, ratio, hi, lo)
+        return Offset(hi, lo, exact, True, form.maximum, s.factor, tail)
+
+    def _log_in_parts(self, form: DisplacedSum, name: str, ratio: Number, hi: Number, lo: Number) -> tuple[Number, Number]:
+        """log1p of a large ratio as k ln2 + log of the rest: added to a maximum of the other sign it may cancel."""
+        c = self.code
+        whole, lost = c.call(Kind.NUM, ("whole", "whole_lo"), "two_sum", 1.0, ratio)
+        k = c.num("binade", "binade", whole)
+        (log,) = c.call(Kind.NUM, ("log_unit",), "log", c.num("unit", "scale", whole, op(c, "binade", "sub", 0.0, k)))
+        near = c.num("correction", "finite_or_0", c.num("correction", "div", lost, whole))
+        near = c.num("correction", "add", near, c.num("correction", "mul", k, LN2_LO))
+        close = c.num(name + "_lo", "add", log, near)
+        split = c.flag("split", "gt", k, 0.0)
+        lo = c.num(name + "_lo", "choose", split, c.num(name + "_lo", "log_rest", close, form.rest, form.maximum), lo)
+        total, rest = c.call(Kind.NUM, (name + "_hi", name + "_rest"), "two_sum", hi, c.num("binades", "mul", k, LN2_HI))
+        return total, c.num(name + "_lo", "add", lo, rest)
 
     def plain_map(self, name: str, operation: str, args: tuple[Ref, ...]) -> NumForm:
         """An operation on collapsed doubles."""

@@ -26,11 +26,19 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """hi + lo; `exact` when hi is a number of the computing dtype."""
+    """hi + lo; `exact` when hi is a number of the computing dtype.
+
+    The log of a displaced sum is factor * center + tail: what is subtracted from it can subtract the center first.
+    `pure`: a lone logarithm, of which an infinite hi decides; in a difference of two, infinities make a NaN.
+    """
 
     hi: Number
     lo: Number
     exact: bool = False
+    pure: bool = False
+    center: Var | None = None
+    factor: Number = 1.0
+    tail: Number = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,9 @@ def plus(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
         return Plain(op(c, name, word, a.value, b.value))
     hi = op(c, name, word, left[0], right[0]) if left[0] != right[0] or word == "add" else 0.0
     lo = op(c, name + "_lo", word, left[1], right[1])
-    return Plain(lo) if hi == 0.0 and isinstance(hi, float) else Offset(hi, lo)
+    pure = any(isinstance(f, Plain) and isinstance(f.value, float) for f in (a, b))
+    pure = pure and any(isinstance(f, Offset) and f.pure for f in (a, b))
+    return Plain(lo) if hi == 0.0 and isinstance(hi, float) else Offset(hi, lo, pure=pure)
 
 
 def offset(a: NumForm) -> tuple[Number, Number] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..ir import Param, Reduce, Ref, Role
+from ..ir import Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Var, prune
 from ..plan import Lowering, Plan, SweepPlan
 from .carries import Carry, Count, Dot, ExpSums, Extremum, Maximum, Mean, Moments, Product, Sum
@@ -20,12 +20,20 @@ def lower(plan: Plan) -> Kernel:
     names = Names()
     ports, outputs = _ports(plan, names)
     ctx = Context(plan, names, Code(names), ports, count=Var("row_length", Kind.NUM))
-    steps: list[Step] = []
+    steps: list[Step] = _gathers(ctx)
     for sweep in plan.sweeps:
         steps += _sweep(ctx, sweep, outputs)
     steps += _results(ctx, outputs)
     every = (*ports.values(), *outputs)
     return Kernel(plan.name, plan.dtype, tuple(dict.fromkeys(every)), prune(tuple(steps)))
+
+
+def _gathers(ctx: Context) -> list[Step]:
+    """Elements at an index are read first: an output may be the same memory as the row."""
+    for i, node in enumerate(ctx.program.nodes):
+        if isinstance(node, Map) and node.op == "take":
+            ctx.num(Ref(i))
+    return [Scalars(("The elements at the indexes.",), ctx.code.take())] if ctx.code.stmts else []
 
 
 def _ports(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:

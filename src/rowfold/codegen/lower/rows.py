@@ -20,12 +20,13 @@ FLT_MAX = float.fromhex("0x1.fffffep127")
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """v * a + b, or v * a - b."""
+    """v * a + b, or v * a - b. `over` is 1 / a where a division is what was written and float64 rounds it once."""
 
     v: Var
     a: Number = 1.0
     b: NumForm | None = None
     minus: bool = False
+    over: Number | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,17 @@ class Rows:
         match form:
             case ScaledRow():
                 return self._materialize_scaled(form, name)
-            case Affine(v, a, None):
-                return self.product(v, a, name)
-            case Affine(v, a, b, minus):
+            case Affine(v, a, None, over=over):
+                return self.product(v, a, name, over)
+            case Affine(v, a, Offset(center=center, factor=factor, tail=tail), True, over) if (
+                center is not None and isinstance(a, Var) and a == factor
+            ):
+                near = self.code.vec(name, "sub", v, self.set(center, center.name))
+                return self.code.vec(name, "sub", self.product(near, a, name, over), self.set(tail, _named(tail)))
+            case Affine(v, a, b, minus, over):
                 assert b is not None
+                if over is not None:
+                    return self._sum(self.product(v, a, name, over), b, "sub" if minus else "add", name)
                 if isinstance(a, float) and a == 1.0:
                     return self._sum(v, b, "sub" if minus else "add", name)
                 return self._affine(v, a, b, minus, name)
@@ -114,10 +122,12 @@ class Rows:
         assert isinstance(m, Var)
         return self.code.vec(name, "fma", e, self.set(m, m.name), small)
 
-    def product(self, v: Var, a: Number, name: str) -> Var:
+    def product(self, v: Var, a: Number, name: str, over: Number | None = None) -> Var:
         """v * a; a double factor of a float32 row enters as hi + lo, so that only the result is rounded."""
         if isinstance(a, float):
             return v if a == 1.0 else self.code.vec(name, "neg", v) if a == -1.0 else self.code.vec(name, "mul", v, a)
+        if over is not None:
+            return self.code.vec(name, "div", v, self.set(over, _named(over)))
         if self.ctx.dtype == "f64":
             return self.code.vec(name, "mul", v, self.set(a, a.name))
         small = self.code.vec("small", "mul", self.finite(v), self.low(a))
@@ -233,8 +243,8 @@ class Rows:
         if offset(number) is None:
             number = Plain(self.ctx.collapse(number, "value"))
         match form:
-            case Affine(v, a, None):
-                return Affine(v, a, number, minus)
+            case Affine(v, a, None, over=over):
+                return Affine(v, a, number, minus, over)
             case Affine(v, a, b, was_minus) if b is not None and offset(b) is not None:
                 word = "add" if minus == was_minus else "sub"
                 return Affine(v, a, plus(self.ctx.code, name, b, number, word), was_minus)
@@ -276,8 +286,10 @@ class Rows:
         if self.ctx.dtype == "f64" and not exact_unit:
             v = self.materialize(form, name)
             if word == "div":
-                return Affine(self.code.vec(name, "div", v, self.set(number.value, _named(number.value))))
+                return Affine(v, self.ctx.reciprocal(number.value), over=number.value)
             return Affine(v, number.value)
+        if word == "div" and not exact_unit:
+            number, word = Plain(self.ctx.reciprocal(number.value)), "mul"
         a = op(c, name, word, form.a, number.value) if not (exact_unit and isinstance(form.a, float)) else (
             form.a * number.value if isinstance(number.value, float) else form.a
         )

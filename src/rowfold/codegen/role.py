@@ -1,0 +1,16 @@
+"""What an array parameter is. Apart from `ir`, whose classes a call from a warm cache need not pay for."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Role(Enum):
+    """What one element of an input is."""
+
+    ROW = "row"  # n floats
+    MASK = "mask"  # n booleans
+    INT_ROW = "int row"  # n integers
+    SCALAR = "scalar"  # one float a row
+    INDEX = "index"  # one integer a row, in [0, n)
+    POSITIONS = "positions"  # 0 .. n-1, made by the kernel itself
