@@ -15,7 +15,12 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Give the session an empty kernel cache, and hide the settings of whoever runs the tests."""
+    """Give the session an empty kernel cache, and hide the settings of whoever runs the tests.
+
+    The workers of pytest-xdist inherit both from the process that started them.
+    """
+    if hasattr(config, "workerinput"):
+        return
     for name in [name for name in os.environ if name.startswith("ROWFOLD_")]:
         del os.environ[name]
     config.stash[_CACHE] = tempfile.TemporaryDirectory(prefix="rowfold-tests-")
@@ -23,7 +28,8 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure(config):
-    config.stash[_CACHE].cleanup()
+    if _CACHE in config.stash:
+        config.stash[_CACHE].cleanup()
 
 
 def pytest_runtest_setup(item):

@@ -41,7 +41,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names.spli
 _MODULES = ("library", "testing")
 
 __all__ = [
-    "Between", "CompileError", "DTypeError", "Ignore", "Index", "IsaError", "Kernel", "LoadError", "Mask", "NonNegative",
+    "Between", "CompileError", "DTypeError", "Ignore", "Index", "IsaError", "Kernel", "LoadError", "Mask",
+    "NonNegative",
     "NotDifferentiableError", "OutputError", "PlanError", "Positive", "Row", "RowfoldError", "Scalar", "Static",
     "TraceError", "__version__", "kernel", "library", "logsumexp", "options", "positions", "rsqrt", "show_config",
     "sigmoid", "softplus", "stop_gradient", "testing",

@@ -277,9 +277,13 @@ class Kernel(Remembering, Generic[P, R]):
             raise LoadError(f"{self.name}: there is no compiled function to hand out; no C compiler was found")
         return loop.cffi()
 
-    def warm(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> None:
-        """Compile now what the first call of this shape would compile."""
-        self._loop(self.plan(shape, dtype, axis, **more), configuration.resolve(self._chosen))
+    def warm(
+        self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, given: Any = (), **settings: Any
+    ) -> None:
+        """Compile now what the first call of this shape would compile, and leave a note for other processes."""
+        rows, n = _rows_and_length(shape, axis)
+        values = self._static_values({k: v for k, v in settings.items() if k in self.static})
+        self._compiled(values, np.result_type(np.dtype(dtype), np.float32), n, rows, frozenset(given), False, frozenset())
 
     def reference(self, *arrays: Any, axis: Any = -1, where: Any = None, keepdims: bool = False, **settings: Any) -> Any:
         """The row function itself on float64 copies, row by row."""

@@ -59,7 +59,8 @@ class _Rows:
         return self._flat(np.broadcast_to(np.asarray(where, dtype=bool), shape))
 
     def _batch(self, parameter: Parameter, a: Array) -> tuple[int, ...]:
-        return a.shape[:-1] if parameter.role in _WIDE else a.shape
+        shape: tuple[int, ...] = a.shape
+        return shape[:-1] if parameter.role in _WIDE else shape
 
     def one(self, at: tuple[int, ...], settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """The results of one row."""
@@ -126,7 +127,8 @@ class _Rows:
             return a.reshape(self.shape)
         lengths = [self.shape[i] for i in self.axes]
         whole = a.reshape(*a.shape[:-1], *lengths)
-        return np.moveaxis(whole, range(-len(self.axes), 0), self.axes)
+        moved: Array = np.moveaxis(whole, range(-len(self.axes), 0), self.axes)
+        return moved
 
 
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:

@@ -192,5 +192,5 @@ def test_library_kernels_are_programs_of_the_language():
 
 def test_rowfold_functions_mean_what_numpys_do():
     """rf.logsumexp and np.logaddexp.reduce are one word."""
-    first, second = (rf.kernel(f, name="lse") for f in (lambda x: rf.logsumexp(x), lambda x: np.logaddexp.reduce(x)))  # noqa: PLW0108
+    first, second = (rf.kernel(f, name="lse") for f in (lambda x: rf.logsumexp(x), lambda x: np.logaddexp.reduce(x)))
     assert maths(first.program({}, frozenset(), frozenset())) == maths(second.program({}, frozenset(), frozenset()))

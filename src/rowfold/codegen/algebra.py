@@ -133,7 +133,8 @@ def write_sum(b: Builder, s: Sum) -> Ref:
 
 
 def _add_term(b: Builder, result: Ref | None, atom: Ref, coefficient: float) -> Ref:
-    scaled = atom if abs(coefficient) == 1.0 else write_product(b, product(b, atom).times(Product(abs(coefficient), {})))
+    size = Product(abs(coefficient), {})
+    scaled = atom if abs(coefficient) == 1.0 else write_product(b, product(b, atom).times(size))
     if result is None:
         return scaled if coefficient > 0 else b.map("negative", scaled)
     return b.map("add" if coefficient > 0 else "subtract", result, scaled)

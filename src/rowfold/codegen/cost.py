@@ -22,7 +22,13 @@ class Price:
 
 
 def price(
-    program: Program, sweeps: Sequence[SweepPlan], groups: Sequence[Group], dtype: str, isa: str, n: int, rows: int,
+    program: Program,
+    sweeps: Sequence[SweepPlan],
+    groups: Sequence[Group],
+    dtype: str,
+    isa: str,
+    n: int,
+    rows: int,
     machine: Machine,
 ) -> Price:
     """Nanoseconds, memory passes and bytes to and from memory, an element."""

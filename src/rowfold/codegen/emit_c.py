@@ -9,15 +9,12 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from itertools import chain
-
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from .functions_c import record
 from .loops import Arg, Kernel, Kind, Phase, Scalars, Step, Stmt, Sweep, Unless, Var, assigned, statements
 from .source import Source
+from .words_c import builtins_of, environment, isa_of, words_of
 
 CTYPES = {Kind.VEC: "rf_vec", Kind.MASK: "rf_mask", Kind.ACC: "rf_acc", Kind.NUM: "double", Kind.FLAG: "int"}
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
@@ -29,45 +26,10 @@ POINTERS = {"T": "", "mask": "_mask", "int": "_int"}
 
 
 @dataclass(frozen=True, slots=True)
-class Isa:
-    """What the head of a vocabulary file states."""
-
-    name: str
-    features: tuple[str, ...]
-    flags: tuple[str, ...]
-    header: str
-
-
-@dataclass(frozen=True, slots=True)
 class _FunctionText:
     doc: str
     head: str
     lines: tuple[str, ...]
-
-
-@cache
-def template_text(name: str) -> str:
-    return resources.files("rowfold").joinpath(f"templates/{name}").read_text(encoding="utf-8")
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FunctionLoader(template_text),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - the output is C
-    )
-
-
-@cache
-def isa_of(name: str) -> Isa:
-    """The metadata of a vocabulary."""
-    text = template_text(f"isa/{name}.c.j2")
-    found = dict(re.findall(r"\{# (features|flags|header): (.*?) ?#\}", text))
-    return Isa(name, tuple(found["features"].split()), tuple(found["flags"].split()), found["header"])
 
 
 def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str) -> Source:
@@ -78,24 +40,28 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
     body = page.body()
     functions = _functions(kernel, statements(kernel.steps))
     loop = page.arguments()
-    words = _words(isa_name, kernel.dtype, [*body, *chain.from_iterable(f.lines for f in functions), loop])
-    text = _environment().get_template("kernel.c.j2").render(
-        symbol=symbol,
-        banner=kernel.banner,
-        version=version,
-        isa=isa_name,
-        flags=" ".join(isa.flags) or "no flags",
-        header=isa.header,
-        lanes=kernel.lanes,
-        ctype=page.ctype,
-        words=words,
-        builtins=_builtins(words) if isa.header == "immintrin.h" else [],
-        functions=functions,
-        row_name=f"{_symbol(kernel.name)}_row",
-        row_parameters=page.parameters(),
-        row_arguments=loop,
-        body=body,
-        export='__attribute__((visibility("default")))',
+    words = words_of(isa_name, kernel.dtype, [*body, *chain.from_iterable(f.lines for f in functions), loop])
+    text = (
+        environment()
+        .get_template("kernel.c.j2")
+        .render(
+            symbol=symbol,
+            banner=kernel.banner,
+            version=version,
+            isa=isa_name,
+            flags=" ".join(isa.flags) or "no flags",
+            header=isa.header,
+            lanes=kernel.lanes,
+            ctype=page.ctype,
+            words=words,
+            builtins=builtins_of(words) if isa.header == "immintrin.h" else [],
+            functions=functions,
+            row_name=f"{_symbol(kernel.name)}_row",
+            row_parameters=page.parameters(),
+            row_arguments=loop,
+            body=body,
+            export='__attribute__((visibility("default")))',
+        )
     )
     header = f"void {symbol}(char **args, const intptr_t *dims, const intptr_t *steps, void *data);\n"
     return Source(symbol, text, header, isa_name, isa.flags, isa.features, signature, types)
@@ -104,53 +70,6 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
 def _symbol(name: str) -> str:
     """A user's name as part of a C identifier: ASCII letters, digits and underscores only."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)[:60]
-
-
-# the words in use
-
-
-def _words(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
-    """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
-    used = ["rf_enter", "rf_leave", *_identifiers(lines)]
-    return _needed(_definitions((f"isa/{isa}.c.j2", "common.c.j2"), dtype), used)
-
-
-def _builtins(lines: Iterable[str]) -> list[str]:
-    """GCC's builtins for the intrinsics that the lines use."""
-    return _needed(_definitions(("gcc_builtins.c.j2",), "f32"), _identifiers(lines))
-
-
-def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[str]:
-    used: set[str] = set()
-    by_name = {name: text for name, text in definitions if name}
-    while queue:
-        name = queue.pop()
-        if name not in used and name in by_name:
-            used.add(name)
-            queue += _identifiers([by_name[name]])
-    return [line for name, text in definitions if name in used for line in text.splitlines()]
-
-
-@cache
-def _definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
-    """(name, text) of each typedef, macro and function in the templates."""
-    text = "".join(_environment().get_template(t).render(dtype=dtype) for t in templates)
-    parts = re.split(r"^(?=static inline|typedef|#define)", text, flags=re.MULTILINE)
-    return tuple((_defined(part), part.rstrip("\n")) for part in parts if part.strip())
-
-
-def _defined(text: str) -> str:
-    head = text.split("\n", 1)[0]
-    if head.startswith("typedef"):
-        return re.sub(r" __attribute__.*", "", head).rsplit(" ", 1)[1].rstrip(";")
-    if head.startswith("#define"):
-        return re.split(r"[ (]", head)[1]
-    found = re.search(r"\b(\w+)\(", head)
-    return found[1] if found else ""
-
-
-def _identifiers(lines: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(re.findall(r"\b\w+", "\n".join(lines))))
 
 
 # maths functions
@@ -175,7 +94,12 @@ def _functions(kernel: Kernel, stmts: Iterable[Stmt]) -> list[_FunctionText]:
 
 
 def _function_text(
-    kernel: Kernel, doc: str, name: str, kind: Kind, inner: tuple[Stmt, ...], results: tuple[Var | float, ...],
+    kernel: Kernel,
+    doc: str,
+    name: str,
+    kind: Kind,
+    inner: tuple[Stmt, ...],
+    results: tuple[Var | float, ...],
     inputs: tuple[str, ...],
 ) -> _FunctionText:
     page = _Page(kernel)
@@ -227,7 +151,8 @@ class _Page:
             head.append("const double row_length = (double)n;")
         for p in self.kernel.ports:
             if any(f"{p.name}_buffer" in line for line in steps):
-                head.append(f"{'uint8_t' if p.element == 'mask' else self.ctype} {p.name}_buffer[{16 * self.kernel.lanes}];")
+                ctype = "uint8_t" if p.element == "mask" else self.ctype
+                head.append(f"{ctype} {p.name}_buffer[{16 * self.kernel.lanes}];")
         return head + steps
 
     def steps(self, steps: tuple[Step, ...]) -> Iterable[str]:

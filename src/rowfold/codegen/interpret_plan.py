@@ -1,4 +1,4 @@
-"""Runs a plan's loops in NumPy, statement by statement: what the compiled kernel computes, bit for bit, with no compiler.
+"""Runs a plan's loops in NumPy, word by word: what the compiled kernel computes, bit for bit, with no compiler.
 
 All rows of a batch go together, and so do the vectors of a block wherever no vector needs what the one before it left.
 """
@@ -54,7 +54,8 @@ def _operand(port: Port, array: Array, shape: tuple[int, ...], number: type[np.f
     """An argument as the kernel reads it, a row of it for each of the batch."""
     kind: Any = {"mask": bool, "T": number, "int": np.int64, "index": np.int64, "double": np.float64}[port.element]
     whole = np.broadcast_to(array, shape if port.row else shape[:-1]).astype(kind)
-    return whole.reshape((-1, shape[-1]) if port.row and shape[-1] else (int(np.prod(shape[:-1])), *shape[-1:][: port.row]))
+    batch = int(np.prod(shape[:-1], dtype=np.int64))
+    return whole.reshape((batch, shape[-1]) if port.row else (batch,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,8 @@ class _Run:
         return np.broadcast_to(each, (window.count, self.batch, self.lanes))
 
     def _scalar(self, args: Sequence[Arg], window: _Window) -> Array:
-        return self.memory[str(args[0])].astype(np.float64)
+        number: Array = self.memory[str(args[0])].astype(np.float64)
+        return number
 
     def _element(self, args: Sequence[Arg], window: _Window) -> Array:
         """One element of a row as a double; 0 outside the row."""

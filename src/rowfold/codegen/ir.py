@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
-from .role import Role as Role
+from .role import Role as Role  # noqa: PLC0414 - re-exported
 
 Ref = NewType("Ref", int)
 WHERE = "where"  # the input that holds a call's predicate; no parameter can be called so
@@ -42,7 +42,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A float setting that is passed at run time. `low`/`high` bound it (checked at the call); `open` excludes `low`."""
+    """A float setting that is passed at run time, within `low` and `high`; `open` excludes `low` itself."""
 
     name: str
     low: float = -math.inf

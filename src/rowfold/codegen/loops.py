@@ -14,7 +14,7 @@ from enum import Enum
 
 VECTORS = 16
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-# Words that a variable may not be called: C's and C++'s own, macros of common systems, names of <math.h> and <string.h>.
+# What a variable may not be called: words of C and C++, macros of common systems, names of <math.h> and <string.h>.
 C_NAMES = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long register "
     "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while asm typeof "
@@ -22,7 +22,8 @@ C_NAMES = frozenset(
     "linux unix i386 errno stdin stdout stderr assert main exp exp2 expm1 log log2 log10 log1p pow sqrt sin cos tan "
     "asin acos atan sinh cosh tanh erf gamma lgamma tgamma floor ceil rint round trunc fabs fmin fmax fma abs div "
     "j0 j1 jn y0 y1 yn index rindex memcpy memset signgam drem significand scalb logb hypot cbrt remainder isnan isinf "
-    "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j count whole live vectors row_length".split()
+    "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j count whole live vectors "
+    "row_length".split()
 )
 LANES: Mapping[str, int] = {"f32": 16, "f64": 8}
 

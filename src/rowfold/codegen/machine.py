@@ -21,7 +21,7 @@ class Machine:
 
     def level(self, size: int) -> int:
         """0 to 3: the fastest level that holds `size` bytes beside everything else."""
-        return 0 if size <= self.l1 * 3 // 4 else 1 if size <= self.l2 * 3 // 4 else 2 if size <= self.l3 * 3 // 4 else 3
+        return sum(4 * size > 3 * cache for cache in (self.l1, self.l2, self.l3))
 
 
 @dataclass(frozen=True, slots=True)

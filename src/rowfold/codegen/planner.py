@@ -32,9 +32,7 @@ class Candidate:
     reason: str
 
 
-def make_plan(
-    program: Program, *, dtype: str, isa: str, n: int, rows: int, strategy: str, machine: Machine
-) -> Plan:
+def make_plan(program: Program, *, dtype: str, isa: str, n: int, rows: int, strategy: str, machine: Machine) -> Plan:
     """The cheapest plan that meets the constraint. Raises PlanError with every refusal when none does."""
     if strategy not in STRATEGIES:
         raise PlanError(f"strategy={strategy!r} is not known; choose one of {', '.join(STRATEGIES)}")
@@ -87,8 +85,19 @@ def _candidate(
         return Candidate(name, None, f"the row of {n} elements does not stay in cache: {cost.memory_passes} passes")
     walks = len(schedule(program, find_groups(program, Lowering.ONLINE), False))
     plan = Plan(
-        program.name, program, dtype, isa, n, name, walks, sweeps, groups, cost.memory_passes,
-        cost.bytes_per_element, cost.ns, (),
+        program.name,
+        program,
+        dtype,
+        isa,
+        n,
+        name,
+        walks,
+        sweeps,
+        groups,
+        cost.memory_passes,
+        cost.bytes_per_element,
+        cost.ns,
+        (),
     )
     return Candidate(name, plan, "")
 
@@ -162,9 +171,7 @@ def schedule(program: Program, groups: tuple[Group, ...], reload: bool) -> tuple
     s = Schedule(program, groups)
     carried = {Ref(i): s.known[i] for i, n in enumerate(program.nodes) if _is_carry(n)}
     _align(groups, carried)
-    written = {
-        i: s.known[o.ref] + 1 for i, o in enumerate(program.outputs) if program.is_row(o.ref)
-    }
+    written = {i: s.known[o.ref] + 1 for i, o in enumerate(program.outputs) if program.is_row(o.ref)}
     count = max([*carried.values(), *written.values(), *s.maxima.values()], default=0)
     keeps = _keeps(program, groups, carried, written) if reload else {}
     return tuple(_sweep_plan(program, groups, k, s, carried, written, keeps) for k in range(1, count + 1))
@@ -213,8 +220,13 @@ def _reaches(program: Program, root: Ref, target: Ref) -> bool:
 
 
 def _sweep_plan(
-    program: Program, groups: tuple[Group, ...], k: int, s: Schedule, carried: dict[Ref, int],
-    written: dict[int, int], keeps: dict[int, int],
+    program: Program,
+    groups: tuple[Group, ...],
+    k: int,
+    s: Schedule,
+    carried: dict[Ref, int],
+    written: dict[int, int],
+    keeps: dict[int, int],
 ) -> SweepPlan:
     carries = tuple(r for r, sweep in carried.items() if sweep == k)
     maxima = tuple(g for g, sweep in s.maxima.items() if sweep == k)
@@ -226,8 +238,13 @@ def _sweep_plan(
 
 
 def _note(
-    program: Program, groups: tuple[Group, ...], carries: tuple[Ref, ...], maxima: tuple[int, ...],
-    writes: tuple[int, ...], keeps: tuple[tuple[int, int], ...], reloads: tuple[tuple[int, int], ...],
+    program: Program,
+    groups: tuple[Group, ...],
+    carries: tuple[Ref, ...],
+    maxima: tuple[int, ...],
+    writes: tuple[int, ...],
+    keeps: tuple[tuple[int, int], ...],
+    reloads: tuple[tuple[int, int], ...],
 ) -> str:
     """What the sweep does, in words."""
     parts = [f"the maximum of {_label(program, groups[g].base)}" for g in maxima]

@@ -1,7 +1,7 @@
 """What each word of the loops means, in NumPy, bit for bit: one table for a dtype, keyed by result kind and word.
 
-The meaning is that of templates/common.c.j2 and of the instruction sets with a fused multiply-add. Vectors lie along the
-last axis; a wide sum is float64 lanes for float32, and a pair of lanes (hi, lo) for float64.
+The meaning is that of templates/common.c.j2 and of the instruction sets with a fused multiply-add. A vector lies along
+the last axis; a wide sum is float64 lanes for float32, and a pair of lanes (hi, lo) for float64.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _wide64() -> dict[str, Word]:
     words = NumpyWords("f64")
 
     def add(s: Array, x: Array) -> Array:
-        hi, lost = two_sum_from(s[0], x)
+        hi, lost = two_sum(s[0], x)
         return hi, s[1] + lost
 
     def fma(s: Array, x: Array, y: Array) -> Array:
@@ -209,12 +209,6 @@ def _wide64() -> dict[str, Word]:
     }
 
 
-def two_sum_from(a: Array, b: Array) -> tuple[Array, Array]:
-    """a + b and what its rounding lost."""
-    total, lost = two_sum(a, b)
-    return total, lost
-
-
 def fold(lanes: Array) -> Array:
     """The sum over the lanes: halves are added to halves."""
     half = lanes.shape[-1] // 2
@@ -229,7 +223,7 @@ def fold2(s: Array) -> tuple[Array, Array]:
     lane, rest = s
     half = lane.shape[-1] // 2
     while half:
-        lane, lost = two_sum_from(lane[..., :half], lane[..., half : 2 * half])
+        lane, lost = two_sum(lane[..., :half], lane[..., half : 2 * half])
         rest = rest[..., :half] + rest[..., half : 2 * half] + lost
         half //= 2
     lane, rest = lane[..., 0], rest[..., 0]

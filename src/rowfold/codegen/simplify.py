@@ -1,7 +1,7 @@
 """Program -> Program: the algebra that makes a fused plan possible, found in the maths and never in the spelling.
 
 After it no exponential sum depends on a maximum: sum exp(x - m) is exp(-m) expsum(x), and the exp(-m) cancels wherever
-the user meant it to. Variances are `m2`, means are `mean`, products under a sum are `dot`, a gather stands at the inputs.
+the user meant it to. Variances are `m2`, means are `mean`, products under a sum are `dot`, gathers stand at the inputs.
 What is left of a program's depth is what no rewriting could take away: the level of a value is the number of sweeps
 before it is known (docs/decisions/0002).
 """
@@ -201,7 +201,7 @@ class _Rewriter:
         return write_sum(self.b, terms)
 
     def exp_const(self, terms: Terms) -> Ref:
-        """exp of a row-constant sum: logarithms in it come out as factors, the rest keeps one sign."""
+        """Exp of a row-constant sum: logarithms in it come out as factors, the rest keeps one sign."""
         result, rest = ONE, dict(terms.terms)
         for atom, coefficient in terms.terms.items():
             match self.b.nodes[atom]:
@@ -267,7 +267,7 @@ class _Rewriter:
                 return self.b.map("power", x, exponent)
 
     def where(self, condition: Ref, x: Ref, y: Ref) -> Ref:
-        """where(c, exp(k) f, 0) is exp(k) where(c, f, 0) for a row-constant k, so that exp(k) can cancel outside.
+        """Where the other choice is 0, exp(k) of a row-constant k moves outside, so that it can cancel there.
 
         Only exponentials: a sum of them can be 0, and what the predicate hides must not become 0 / 0.
         """
@@ -281,7 +281,7 @@ class _Rewriter:
         return self.b.map("where", condition, x, y)
 
     def take(self, x: Ref, y: Ref) -> Ref:
-        """f(x)[y] = f(x[y]): the gather moves to the inputs, where it costs one load. What a predicate hides is -inf."""
+        """The gather moves to the inputs, f(x)[y] = f(x[y]): one load. What a predicate hides is -inf."""
         if not self.b.is_row(x):
             return x
         match self.b.nodes[x]:
@@ -371,7 +371,7 @@ class _Rewriter:
         return row + const if unbounded and len(row) + len(const) > 1 else None
 
     def central(self, inside: Product, where: Ref | None) -> Ref | None:
-        """sum (f - c)^2 = m2(f) + n (mean f - c)^2 for a c that is known only after a sweep; nothing cancels."""
+        """Sum (f - c)^2 is m2(f) + n (mean f - c)^2 for a c that is known only after a sweep; nothing cancels."""
         if len(inside.powers) != 1 or next(iter(inside.powers.values())) != 2:
             return None
         row, const = split(self.b, next(iter(inside.powers)))

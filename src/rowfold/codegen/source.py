@@ -1,4 +1,4 @@
-"""What the emitters hand to the runtime: text, how to compile it, and how to call what comes out. Nothing of the plan."""
+"""What the emitters hand to the runtime: text, how to compile it, how to call what comes out; nothing of the plan."""
 
 from __future__ import annotations
 

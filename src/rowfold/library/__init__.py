@@ -6,6 +6,6 @@ from .softmax import entropy, log_softmax, logsumexp, masked_softmax, softmax, s
 from .statistics import max, mean, sum, var  # noqa: A004 - NumPy's names, for rows
 
 __all__ = [
-    "cross_entropy", "entropy", "kl_div", "layer_norm", "log_softmax", "logsumexp", "masked_softmax", "max", "mean", "rms_norm",
-    "softmax", "softmin", "sum", "var",
+    "cross_entropy", "entropy", "kl_div", "layer_norm", "log_softmax", "logsumexp", "masked_softmax", "max",
+    "mean", "rms_norm", "softmax", "softmin", "sum", "var",
 ]  # fmt: skip

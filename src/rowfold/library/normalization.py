@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import rowfold as rf
 
 
 @rf.kernel
-def layer_norm(x: rf.Row, weight: rf.Row | None = None, bias: rf.Row | None = None, *, eps: rf.NonNegative = 1e-5):  # type: ignore[no-untyped-def]
+def layer_norm(
+    x: rf.Row, weight: rf.Row | None = None, bias: rf.Row | None = None, *, eps: rf.NonNegative = 1e-5
+) -> Any:
     """(x - mean x) / sqrt(var x + eps) * weight + bias (Layer Normalization, arXiv 1607.06450).
 
     Shapes: x (..., n), weight and bias (n) or (..., n), result (..., n). Without weight and bias within 1 ULP of 1 in
@@ -21,7 +25,7 @@ def layer_norm(x: rf.Row, weight: rf.Row | None = None, bias: rf.Row | None = No
 
 
 @rf.kernel
-def rms_norm(x: rf.Row, weight: rf.Row | None = None, *, eps: rf.NonNegative = 1e-6):  # type: ignore[no-untyped-def]
+def rms_norm(x: rf.Row, weight: rf.Row | None = None, *, eps: rf.NonNegative = 1e-6) -> Any:
     """x / sqrt(mean x^2 + eps) * weight (Root Mean Square Layer Normalization, arXiv 1910.07467).
 
     Shapes: x (..., n), weight (n) or (..., n), result (..., n). Within 1 ULP in float32; rows of 1e19 do not overflow.

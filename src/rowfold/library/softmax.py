@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import rowfold as rf
 
 
 @rf.kernel
-def softmax(x: rf.Row, *, temperature: rf.Positive = 1.0):  # type: ignore[no-untyped-def]
+def softmax(x: rf.Row, *, temperature: rf.Positive = 1.0) -> Any:
     """e^(x/T) / sum e^(x/T).
 
     Shapes: x (..., n), result (..., n). Within 4 ULP in float32 and float64 for any n; n = 1 gives
@@ -20,7 +22,7 @@ def softmax(x: rf.Row, *, temperature: rf.Positive = 1.0):  # type: ignore[no-un
 
 
 @rf.kernel
-def masked_softmax(x: rf.Row, mask: rf.Mask, *, temperature: rf.Positive = 1.0):  # type: ignore[no-untyped-def]
+def masked_softmax(x: rf.Row, mask: rf.Mask, *, temperature: rf.Positive = 1.0) -> Any:
     """softmax over the elements that `mask` keeps, 0 elsewhere; NaN for a row in which it keeps none.
 
     Shapes: x (..., n), mask (..., n) of bool, result (..., n). Bounds and special values of softmax; what the mask
@@ -32,7 +34,7 @@ def masked_softmax(x: rf.Row, mask: rf.Mask, *, temperature: rf.Positive = 1.0):
 
 
 @rf.kernel(masked=-np.inf)
-def log_softmax(x: rf.Row, *, temperature: rf.Positive = 1.0):  # type: ignore[no-untyped-def]
+def log_softmax(x: rf.Row, *, temperature: rf.Positive = 1.0) -> Any:
     """x/T - log sum e^(x/T).
 
     Shapes: x (..., n), result (..., n). Within 3 ULP, the confident class included (4 in float64). Specials as softmax;
@@ -43,14 +45,14 @@ def log_softmax(x: rf.Row, *, temperature: rf.Positive = 1.0):  # type: ignore[n
 
 
 @rf.kernel
-def softmin(x: rf.Row, *, temperature: rf.Positive = 1.0):  # type: ignore[no-untyped-def]
+def softmin(x: rf.Row, *, temperature: rf.Positive = 1.0) -> Any:
     """softmax(-x): the smallest element gets the largest weight. Shapes and bounds of softmax."""
     e = np.exp((np.min(x) - x) / temperature)
     return e / np.sum(e)
 
 
 @rf.kernel
-def logsumexp(x: rf.Row):  # type: ignore[no-untyped-def]
+def logsumexp(x: rf.Row) -> Any:
     """log sum e^x, one number a row.
 
     Shapes: x (..., n), result (...). Within 1 ULP plus 4u (u = 2^-24, 2^-53). A row of -inf, or none, gives -inf; +inf
@@ -60,7 +62,7 @@ def logsumexp(x: rf.Row):  # type: ignore[no-untyped-def]
 
 
 @rf.kernel
-def entropy(x: rf.Row):  # type: ignore[no-untyped-def]
+def entropy(x: rf.Row) -> Any:
     """The entropy of softmax(x) in nats, one number a row: log s - sum x e^x / s.
 
     Shapes: x (..., n), result (...). Elements at -inf contribute nothing. Absolute error a few u of the largest |x|

@@ -70,11 +70,14 @@ class HasLoop(Protocol):
     def ufunc(self) -> Any: ...
 
 
-class Bound(NamedTuple):
+class Bound:
     """A loop with the results that it gives, for specs that do not tell them."""
 
-    ufunc: Any
-    results: Results
+    __slots__ = ("results", "ufunc")
+
+    def __init__(self, ufunc: Any, results: Results) -> None:
+        self.ufunc = ufunc
+        self.results = results
 
 
 class Compiled(Protocol):

@@ -9,7 +9,22 @@ from dataclasses import dataclass, field
 from ..ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type
 from ..loops import Code, Kind, Names, Port, Var
 from ..plan import Group, Plan
-from .forms import CALLS, COMPARE, NUM_OPS, DisplacedSum, Flag, Number, NumForm, Offset, Plain, Scaled, offset, op, plus, times
+from .forms import (
+    CALLS,
+    COMPARE,
+    NUM_OPS,
+    DisplacedSum,
+    Flag,
+    Number,
+    NumForm,
+    Offset,
+    Plain,
+    Scaled,
+    offset,
+    op,
+    plus,
+    times,
+)
 
 LOG2E = math.log2(math.e)
 LOG2E_LO = 2.0355273740931033e-17  # log2 e - LOG2E
@@ -152,7 +167,9 @@ class Context:
                 return Plain(self.reciprocal(below.value))
         if operation in ("multiply", "divide"):
             forms = [self.num(a) for a in args]
-            if any(isinstance(f, Scaled | DisplacedSum) for f in forms) or (operation == "divide" and self._pair(forms[1])):
+            if any(isinstance(f, Scaled | DisplacedSum) for f in forms) or (
+                operation == "divide" and self._pair(forms[1])
+            ):
                 sides = [self.multiplicative(f) for f in forms]
                 return times(self.code, name, sides[0], sides[1], NUM_OPS[operation])
         if operation == "negative":
@@ -227,7 +244,9 @@ class Context:
             hi, lo = self._log_in_parts(form, name, ratio, hi, lo)
         return Offset(hi, lo, exact, True, form.maximum, s.factor, tail)
 
-    def _log_in_parts(self, form: DisplacedSum, name: str, ratio: Number, hi: Number, lo: Number) -> tuple[Number, Number]:
+    def _log_in_parts(
+        self, form: DisplacedSum, name: str, ratio: Number, hi: Number, lo: Number
+    ) -> tuple[Number, Number]:
         """log1p of a large ratio as k ln2 + log of the rest: added to a maximum of the other sign it may cancel."""
         c = self.code
         whole, lost = c.call(Kind.NUM, ("whole", "whole_lo"), "two_sum", 1.0, ratio)
@@ -238,7 +257,9 @@ class Context:
         close = c.num(name + "_lo", "add", log, near)
         split = c.flag("split", "gt", k, 0.0)
         lo = c.num(name + "_lo", "choose", split, c.num(name + "_lo", "log_rest", close, form.rest, form.maximum), lo)
-        total, rest = c.call(Kind.NUM, (name + "_hi", name + "_rest"), "two_sum", hi, c.num("binades", "mul", k, LN2_HI))
+        total, rest = c.call(
+            Kind.NUM, (name + "_hi", name + "_rest"), "two_sum", hi, c.num("binades", "mul", k, LN2_HI)
+        )
         return total, c.num(name + "_lo", "add", lo, rest)
 
     def plain_map(self, name: str, operation: str, args: tuple[Ref, ...]) -> NumForm:

@@ -81,13 +81,13 @@ def is_one(n: Number) -> bool:
 def op(c: Code, name: str, word: str, a: Number, b: Number) -> Number:
     """a word b, with the identities that keep emitted code free of x + 0 and 1 * x."""
     match word, a, b:
-        case ("add" | "sub"), _, 0.0:
+        case (("add" | "sub"), _, 0.0):
             return a
         case "add", 0.0, _:
             return b
         case "sub", 0.0, Var():
             return c.num(name, "neg", b)
-        case ("mul" | "div"), _, 1.0:
+        case (("mul" | "div"), _, 1.0):
             return a
         case "mul", 1.0, _:
             return b

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from ..ir import Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Var, prune
 from ..plan import Lowering, Plan, SweepPlan
-from .carries import Carry, Count, Dot, ExpSums, Extremum, Maximum, Mean, Moments, Product, Sum
+from .carries import Carry, Count, Dot, Extremum, Mean, Moments, Product, Sum
 from .context import Context
+from .expsums import ExpSums, Maximum
 from .rows import Rows
 
 ELEMENTS = {Role.ROW: "T", Role.MASK: "mask", Role.INT_ROW: "int", Role.SCALAR: "double", Role.INDEX: "index"}
@@ -46,10 +47,7 @@ def _ports(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
     for ref, param in program.params:
         assert isinstance(param, Param)
         ports[ref] = Port(names.fresh(param.name), "double", False)
-    outputs = [
-        Port(names.fresh("out"), "T", program.is_row(o.ref), output=True)
-        for o in program.outputs
-    ]
+    outputs = [Port(names.fresh("out"), "T", program.is_row(o.ref), output=True) for o in program.outputs]
     return ports, outputs
 
 
@@ -151,7 +149,13 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
     for carry in carries:
         carry.after(after)
     return Sweep(
-        (sweep.note,), before.take(), tuple(phases), end.take(), after.take(), tuple(reads), tuple(dict.fromkeys(writes))
+        (sweep.note,),
+        before.take(),
+        tuple(phases),
+        end.take(),
+        after.take(),
+        tuple(reads),
+        tuple(dict.fromkeys(writes)),
     )
 
 
@@ -201,4 +205,3 @@ def _results(ctx: Context, outputs: Sequence[Port]) -> list[Step]:
             number = ctx.value(output.ref)
             code.do("result", port.name, number)
     return [Scalars(("The results.",), code.take())] if code.stmts else []
-

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kind, Var
-from .context import LIMIT, Context, is_bool
-from .forms import CALLS, COMPARE, Number, NumForm, Offset, Plain, Scaled, offset, op, plus, times
+from .context import Context, is_bool
+from .exponentials import exponential, plain_exponential
+from .forms import CALLS, Number, NumForm, Offset, Plain, Scaled, offset, op, plus, times
+from .masks import mask_of
 
 INF = float("inf")
 FLT_MAX = float.fromhex("0x1.fffffep127")
@@ -70,7 +72,7 @@ class Rows:
     def mask(self, ref: Ref) -> Var:
         """A boolean row, or a number tested against zero."""
         if ref not in self._masks:
-            self._masks[ref] = self._mask(ref)
+            self._masks[ref] = mask_of(self, ref)
         return self._masks[ref]
 
     def selected(self, where: Ref | None) -> Var | None:
@@ -113,12 +115,12 @@ class Rows:
         e, m, lo = form.e, form.m, form.lo
         if form.powers or isinstance(form.log, Var):
             if self._whole.get(e) is not None and form == ScaledRow(e, 1.0, {self._whole[e]: 1}):
-                return self._plain_exponential(self._whole[e], name)
+                return plain_exponential(self, self._whole[e], name)
             m, n = self.ctx.mantissa(m, form.powers, form.log, name)
             return self.code.vec(name, "scale", self.product(e, m, name), self.set(n, _named(n)))
         if lo is None:
             return self.product(e, m, name)
-        small = self.code.vec("small", "mul", e, self.set(lo, lo.name))
+        small = self.code.vec("small", "mul", e, self.set(lo, _named(lo)))
         assert isinstance(m, Var)
         return self.code.vec(name, "fma", e, self.set(m, m.name), small)
 
@@ -129,9 +131,9 @@ class Rows:
         if over is not None:
             return self.code.vec(name, "div", v, self.set(over, _named(over)))
         if self.ctx.dtype == "f64":
-            return self.code.vec(name, "mul", v, self.set(a, a.name))
+            return self.code.vec(name, "mul", v, self.set(a, _named(a)))
         small = self.code.vec("small", "mul", self.finite(v), self.low(a))
-        return self.code.vec(name, "fma", v, self.set(a, a.name), small)
+        return self.code.vec(name, "fma", v, self.set(a, _named(a)), small)
 
     def finite(self, v: Var) -> Var:
         """v, infinity replaced by the largest number: times the low part of a factor it must not become NaN."""
@@ -167,13 +169,17 @@ class Rows:
                 return self._parts(Plain(number))
 
     def _affine(self, v: Var, a: Number, b: NumForm, minus: bool, name: str) -> Var:
-        """v * a + b with both parts of b: of an infinite one they are two infinities, which make a NaN as they should."""
+        """v * a + b with both parts of b: an infinite b is two infinities, and they make the NaN that is due."""
         hi, lo = self._parts(plus(self.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)
         large = self.code.vec("large", "fma", v, self.set(a, _named(a)), hi)
         if self.ctx.dtype == "f64":
             return large if lo is None else self.code.vec(name, "add", large, lo)
         bounded, low = self.finite(v), self.low(a)
-        small = self.code.vec("small", "mul", bounded, low) if lo is None else self.code.vec("small", "fma", bounded, low, lo)
+        small = (
+            self.code.vec("small", "mul", bounded, low)
+            if lo is None
+            else self.code.vec("small", "fma", bounded, low, lo)
+        )
         return self.code.vec(name, "add", large, small)
 
     # forms
@@ -189,9 +195,9 @@ class Rows:
             case Input(_, Role.POSITIONS):
                 return Affine(self.code.vec("position", "positions"))
             case Input(name):
-                return Affine(self._load(name, "load", Kind.VEC))
+                return Affine(self.load(name, "load", Kind.VEC))
             case Map("exp", (a,)) if (group := self.ctx.group_of(a)) is not None:
-                e = self.exponential(group)
+                e = exponential(self, group)
                 self._whole[e] = group
                 return ScaledRow(e, 1.0, {group: 1})
             case Map("broadcast", (_, c)):
@@ -201,7 +207,7 @@ class Rows:
             case Const() | Param() | Reduce():
                 return Affine(self.vec(ref))
 
-    def _load(self, name: str, word: str, kind: Kind) -> Var:
+    def load(self, name: str, word: str, kind: Kind) -> Var:
         port = name
         if port not in self.reads:
             self.reads.append(port)
@@ -211,7 +217,7 @@ class Rows:
 
     def reload(self, port: str) -> Var:
         """A row that an earlier sweep of this kernel left in an output's memory."""
-        return self._load(port, "load", Kind.VEC)
+        return self.load(port, "load", Kind.VEC)
 
     def _map(self, ref: Ref, operation: str, args: tuple[Ref, ...]) -> RowForm:
         name = self.ctx.name(ref, "t")
@@ -222,7 +228,7 @@ class Rows:
             return self._times_constant(name, operation, args, row)
         if operation == "negative":
             return self._scale_form(self._number_form(args[0]), Plain(-1.0, exact=True), "mul", name)
-        if operation in ("multiply",) and any(isinstance(self._number_form(a), ScaledRow) for a in args):
+        if operation == "multiply" and any(isinstance(self._number_form(a), ScaledRow) for a in args):
             return self._times_scaled(name, args)
         if operation == "where":
             return self._where(name, args)
@@ -237,7 +243,9 @@ class Rows:
             negated = self._scale_form(self._number_form(args[1]), Plain(-1.0, exact=True), "mul", name)
             return self._add_form(negated, self.ctx.num(args[0]), False, name)
         which = 0 if row[0] else 1
-        return self._add_form(self._number_form(args[which]), self.ctx.num(args[1 - which]), operation == "subtract", name)
+        return self._add_form(
+            self._number_form(args[which]), self.ctx.num(args[1 - which]), operation == "subtract", name
+        )
 
     def _add_form(self, form: RowForm, number: NumForm, minus: bool, name: str) -> RowForm:
         if offset(number) is None:
@@ -290,8 +298,10 @@ class Rows:
             return Affine(v, number.value)
         if word == "div" and not exact_unit:
             number, word = Plain(self.ctx.reciprocal(number.value)), "mul"
-        a = op(c, name, word, form.a, number.value) if not (exact_unit and isinstance(form.a, float)) else (
-            form.a * number.value if isinstance(number.value, float) else form.a
+        a = (
+            op(c, name, word, form.a, number.value)
+            if not (exact_unit and isinstance(form.a, float))
+            else (form.a * number.value if isinstance(number.value, float) else form.a)
         )
         if form.b is None:
             return Affine(form.v, a)
@@ -352,89 +362,6 @@ class Rows:
         if isinstance(a, float):
             return result
         return self.code.vec(name, "select", self.code.mask("unordered", "ne", a, a), a, result)
-
-    def _mask(self, ref: Ref) -> Var:
-        program, c = self.ctx.program, self.code
-        if not program.is_row(ref):
-            flag = self.ctx.flag(ref) if is_bool(program, ref) else None
-            number = self.ctx.code.num("chosen", "from_flag", flag) if flag else self.ctx.value(ref)
-            return self.pre.mask("chosen", "ne", self.set(number, "chosen"), 0.0)
-        match program.nodes[ref]:
-            case Input(name, Role.MASK):
-                return self._load(name, "load_mask", Kind.MASK)
-            case Map(operation, (a, b)) if operation in COMPARE:
-                return c.mask(self.ctx.name(ref, "mask"), COMPARE[operation], self.vec(a), self.argument(b))
-            case Map("isnan", (a,)):
-                return c.mask("unordered", "ne", self.vec(a), self.vec(a))
-            case Map("isfinite", (a,)):
-                return c.mask("finite", "lt", c.vec("size", "abs", self.vec(a)), INF)
-            case Map("logical_not", (a,)):
-                return c.mask("mask", "mask_not", self.mask(a))
-            case Map(("logical_and" | "logical_or" | "logical_xor") as operation, (a, b)):
-                return c.mask("mask", operation.replace("logical", "mask"), self.mask(a), self.mask(b))
-            case Map("where", (condition, a, b)) if is_bool(program, ref):
-                chosen = c.mask("mask", "mask_and", self.mask(condition), self.mask(a))
-                rest = c.mask("mask", "mask_and", c.mask("mask", "mask_not", self.mask(condition)), self.mask(b))
-                return c.mask("mask", "mask_or", chosen, rest)
-            case Map("broadcast", (_, b)) if is_bool(program, ref):
-                return self.mask(b)
-            case Input() | Param() | Const() | Map() | Reduce():
-                return c.mask("mask", "ne", self.vec(ref), 0.0)
-
-    # exponentials
-
-    def _plain_exponential(self, group: int, name: str) -> Var:
-        """exp(a) where nothing cancels its shift: with none, so that small ones are not lost beside the largest."""
-        c = self.ctx.code
-        reach = op(c, "reach", "div", LIMIT - 1.0, self.ctx.shifts[group].scale[0])
-        x = self.vec(self.ctx.plan.groups[group].base)
-        x = self.code.vec(x.name, "max", self.set(op(c, "lowest", "sub", 0.0, reach), "lowest"), x)
-        x = self.code.vec(x.name, "min", self.set(reach, "highest"), x)
-        p, k = self.split(group, x)
-        return self.code.vec(name, "scale", p, k)
-
-    def exponential(self, group: int) -> Var:
-        """e of exp(a) = e * 2^n, from memory where an earlier sweep kept it, else computed under the group's shift."""
-        if group in self.kept:
-            return self.reload(self.kept[group])
-        return self.shifted(group, self.vec(self.ctx.plan.groups[group].base))
-
-    def shifted(self, group: int, x: Var, n: Var | None = None, low: Var | None = None) -> Var:
-        """The exponential of base value x under the shift of the group, or under running vectors n and low."""
-        s, c = self.ctx.shifts[group], self.code
-        if n is None:
-            assert s.n is not None and s.low is not None and s.shift is not None
-            x = c.vec(x.name, "sub", x, self.set(s.shift, s.shift.name))
-            n, low = self.set(s.n, s.n.name), self.set(s.low, s.low.name)
-            if s.high is not None:
-                x = c.vec(x.name, "min", self.set(s.high, s.high.name), x)
-        assert low is not None
-        p, k = self.split(group, c.vec(x.name, "max", low, x))
-        return c.vec("e", "scale", p, c.vec("k", "sub", k, n))
-
-    def split(self, group: int, x: Var) -> tuple[Var, Var]:
-        """exp(factor x) = p 2^k. Without a factor the reduction's first step is exact."""
-        if self.ctx.plan.groups[group].factor is None:
-            p, k = self.code.call(Kind.VEC, ("p", "k"), "exp_parts", x)
-            return p, k
-        scale, low = self.scales(group)
-        p, k = self.code.call(Kind.VEC, ("p", "k"), "exp_split", x, scale, low)
-        return p, k
-
-    def scales(self, group: int) -> tuple[Var, Var]:
-        hi, lo = self.ctx.shifts[group].scale
-        if self.ctx.dtype == "f64":
-            return self.set(hi, "scale"), self.set(lo, "scale_lo")
-        both = self.ctx.code.num("scale_rest", "lost", hi, lo) if isinstance(hi, Var) else _lost(hi, lo)
-        return self.set(hi, "scale"), self.set(both, "scale_lo")
-
-
-def _lost(hi: float, lo: Number) -> float:
-    import struct
-
-    assert isinstance(lo, float)
-    single: float = struct.unpack("<f", struct.pack("<f", hi))[0]
-    return hi - single + lo
 
 
 def _named(number: Number) -> str:

@@ -1,0 +1,69 @@
+"""Exponentials of rows, each under the shift of its group."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from ..loops import Kind, Var
+from .context import LIMIT
+from .forms import Number, op
+
+if TYPE_CHECKING:
+    from .rows import Rows
+
+
+def plain_exponential(rows: Rows, group: int, name: str) -> Var:
+    """exp(a) where nothing cancels its shift: with none, so that small ones are not lost beside the largest."""
+    c = rows.ctx.code
+    reach = op(c, "reach", "div", LIMIT - 1.0, rows.ctx.shifts[group].scale[0])
+    x = rows.vec(rows.ctx.plan.groups[group].base)
+    x = rows.code.vec(x.name, "max", rows.set(op(c, "lowest", "sub", 0.0, reach), "lowest"), x)
+    x = rows.code.vec(x.name, "min", rows.set(reach, "highest"), x)
+    p, k = split(rows, group, x)
+    return rows.code.vec(name, "scale", p, k)
+
+
+def exponential(rows: Rows, group: int) -> Var:
+    """e of exp(a) = e * 2^n, from memory where an earlier sweep kept it, else computed under the group's shift."""
+    if group in rows.kept:
+        return rows.reload(rows.kept[group])
+    return shifted(rows, group, rows.vec(rows.ctx.plan.groups[group].base))
+
+
+def shifted(rows: Rows, group: int, x: Var, n: Var | None = None, low: Var | None = None) -> Var:
+    """The exponential of base value x under the shift of the group, or under running vectors n and low."""
+    s, c = rows.ctx.shifts[group], rows.code
+    if n is None:
+        assert s.n is not None and s.low is not None and s.shift is not None
+        x = c.vec(x.name, "sub", x, rows.set(s.shift, s.shift.name))
+        n, low = rows.set(s.n, s.n.name), rows.set(s.low, s.low.name)
+        if s.high is not None:
+            x = c.vec(x.name, "min", rows.set(s.high, s.high.name), x)
+    assert low is not None
+    p, k = split(rows, group, c.vec(x.name, "max", low, x))
+    return c.vec("e", "scale", p, c.vec("k", "sub", k, n))
+
+
+def split(rows: Rows, group: int, x: Var) -> tuple[Var, Var]:
+    """exp(factor x) = p 2^k. Without a factor the reduction's first step is exact."""
+    if rows.ctx.plan.groups[group].factor is None:
+        p, k = rows.code.call(Kind.VEC, ("p", "k"), "exp_parts", x)
+        return p, k
+    scale, low = scales(rows, group)
+    p, k = rows.code.call(Kind.VEC, ("p", "k"), "exp_split", x, scale, low)
+    return p, k
+
+
+def scales(rows: Rows, group: int) -> tuple[Var, Var]:
+    hi, lo = rows.ctx.shifts[group].scale
+    if rows.ctx.dtype == "f64":
+        return rows.set(hi, "scale"), rows.set(lo, "scale_lo")
+    both = rows.ctx.code.num("scale_rest", "lost", hi, lo) if isinstance(hi, Var) else _lost(hi, lo)
+    return rows.set(hi, "scale"), rows.set(both, "scale_lo")
+
+
+def _lost(hi: float, lo: Number) -> float:
+    assert isinstance(lo, float)
+    single: float = struct.unpack("<f", struct.pack("<f", hi))[0]
+    return hi - single + lo

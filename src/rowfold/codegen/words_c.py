@@ -1,0 +1,90 @@
+"""The vocabulary as text: templates, what an instruction set's file states, and the definitions that a page uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+
+@dataclass(frozen=True, slots=True)
+class Isa:
+    """What the head of a vocabulary file states."""
+
+    name: str
+    features: tuple[str, ...]
+    flags: tuple[str, ...]
+    header: str
+
+
+@cache
+def template_text(name: str) -> str:
+    return resources.files("rowfold").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+
+
+@cache
+def environment() -> Environment:
+    return Environment(
+        loader=FunctionLoader(template_text),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - the output is C
+    )
+
+
+@cache
+def isa_of(name: str) -> Isa:
+    """The metadata of a vocabulary."""
+    text = template_text(f"isa/{name}.c.j2")
+    found = dict(re.findall(r"\{# (features|flags|header): (.*?) ?#\}", text))
+    return Isa(name, tuple(found["features"].split()), tuple(found["flags"].split()), found["header"])
+
+
+def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
+    """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
+    used = ["rf_enter", "rf_leave", *_identifiers(lines)]
+    return _needed(_definitions((f"isa/{isa}.c.j2", "common.c.j2"), dtype), used)
+
+
+def builtins_of(lines: Iterable[str]) -> list[str]:
+    """GCC's builtins for the intrinsics that the lines use."""
+    return _needed(_definitions(("gcc_builtins.c.j2",), "f32"), _identifiers(lines))
+
+
+def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[str]:
+    used: set[str] = set()
+    by_name = {name: text for name, text in definitions if name}
+    while queue:
+        name = queue.pop()
+        if name not in used and name in by_name:
+            used.add(name)
+            queue += _identifiers([by_name[name]])
+    return [line for name, text in definitions if name in used for line in text.splitlines()]
+
+
+@cache
+def _definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
+    """(name, text) of each typedef, macro and function in the templates."""
+    text = "".join(environment().get_template(t).render(dtype=dtype) for t in templates)
+    parts = re.split(r"^(?=static inline|typedef|#define)", text, flags=re.MULTILINE)
+    return tuple((_defined(part), part.rstrip("\n")) for part in parts if part.strip())
+
+
+def _defined(text: str) -> str:
+    head = text.split("\n", 1)[0]
+    if head.startswith("typedef"):
+        return re.sub(r" __attribute__.*", "", head).rsplit(" ", 1)[1].rstrip(";")
+    if head.startswith("#define"):
+        return re.split(r"[ (]", head)[1]
+    found = re.search(r"\b(\w+)\(", head)
+    return found[1] if found else ""
+
+
+def _identifiers(lines: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"\b\w+", "\n".join(lines))))
