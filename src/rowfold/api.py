@@ -47,7 +47,7 @@ class _Signature:
     def __get__(self, kernel: Any, owner: type | None = None) -> inspect.Signature:
         if kernel is None:
             raise AttributeError("__signature__")  # the class has the signature of its __init__
-        found = vars(kernel)["__signature__"] = inspect.signature(kernel._fn)
+        found = vars(kernel)["__signature__"] = inspect.signature(vars(kernel)["_fn"])
         return found
 
 
@@ -58,12 +58,15 @@ class Kernel(Remembering, Generic[P, R]):
     """
 
     def __init__(
-        self, fn: Callable[P, R], *, name: str | None = None, masked: float = 0.0, chosen: Mapping[str, Any] | None = None
-    ) -> None:
+        self, fn: Callable[P, R], *, name: str | None = None, masked: float = 0.0,
+        chosen: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self._fn = fn
+        if not (getattr(fn, "__module__", None) or "").startswith(_OURS):  # ours are known to be right
+            _ = self.parameters, self.settings  # raises TypeError for what no kernel can take
         self.name = name or fn.__name__
         self.masked = masked
-        self._fn = fn
         self._chosen = dict(chosen or {})
         self._programs: dict[tuple[object, ...], tuple[Program, str | None]] = {}
         self._callers: dict[tuple[object, ...], Caller] = {}
@@ -72,10 +75,9 @@ class Kernel(Remembering, Generic[P, R]):
         self._memories: dict[tuple[str, Config], recall.Memory] = {}
         self._own = frozenset([*vars(self), "_own"])
         functools.update_wrapper(self, fn)
-        if not fn.__module__.startswith(_OURS):  # ours are known to be right
-            self.parameters, self.settings  # noqa: B018 - raises TypeError for what no kernel can take
 
     __signature__ = _Signature()
+    __wrapped__: Callable[P, R]
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -237,8 +239,9 @@ class Kernel(Remembering, Generic[P, R]):
     # looking
 
     def plan(
-        self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, given: Any = (), **settings: Any
-    ) -> Plan:
+        self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, given: Any = (),
+        **settings: Any,
+    ) -> Plan:  # fmt: skip
         """The plan for the first row argument's shape. Raises PlanError when the strategy asked for has none."""
         rows, n = _rows_and_length(shape, axis)
         static = {k: v for k, v in settings.items() if k in self.static}
@@ -278,14 +281,18 @@ class Kernel(Remembering, Generic[P, R]):
         return loop.cffi()
 
     def warm(
-        self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, given: Any = (), **settings: Any
-    ) -> None:
+        self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, given: Any = (),
+        **settings: Any,
+    ) -> None:  # fmt: skip
         """Compile now what the first call of this shape would compile, and leave a note for other processes."""
         rows, n = _rows_and_length(shape, axis)
         values = self._static_values({k: v for k, v in settings.items() if k in self.static})
-        self._compiled(values, np.result_type(np.dtype(dtype), np.float32), n, rows, frozenset(given), False, frozenset())
+        computing = np.result_type(np.dtype(dtype), np.float32)
+        self._compiled(values, computing, n, rows, frozenset(given), False, frozenset())
 
-    def reference(self, *arrays: Any, axis: Any = -1, where: Any = None, keepdims: bool = False, **settings: Any) -> Any:
+    def reference(
+        self, *arrays: Any, axis: Any = -1, where: Any = None, keepdims: bool = False, **settings: Any
+    ) -> Any:
         """The row function itself on float64 copies, row by row."""
         from .reference import reference
 

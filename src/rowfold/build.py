@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import sys
 import warnings
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,12 @@ def plan_key(plan: Plan) -> str:
 @functools.cache
 def _templates() -> str:
     """A digest of the templates and of the modules that read them: an edited vocabulary is a new kernel."""
-    digest = hashlib.sha256()
+    digest, package = hashlib.sha256(), os.path.dirname(os.path.abspath(__file__))
     for folder in ("templates", "templates/isa", "codegen", "codegen/lower", "codegen/mathlib"):
-        entries = sorted(resources.files("rowfold").joinpath(folder).iterdir(), key=lambda e: e.name)
-        for entry in entries:
-            if entry.is_file() and not entry.name.endswith(".pyc"):
-                digest.update(entry.name.encode() + entry.read_bytes())
+        for name in sorted(os.listdir(os.path.join(package, folder))):
+            if name.endswith((".py", ".j2")):
+                with open(os.path.join(package, folder, name), "rb") as file:
+                    digest.update(name.encode() + file.read())
     return digest.hexdigest()
 
 
@@ -138,5 +138,5 @@ class NumpyLoop:
 
 
 def _batch(role: Role, array: Any) -> tuple[int, ...]:
-    shape = np.shape(array)
+    shape: tuple[int, ...] = np.shape(array)
     return shape[:-1] if role in (Role.ROW, Role.MASK, Role.INT_ROW) else shape

@@ -28,7 +28,7 @@ _EXACT: Final = (type(None), bool, int, str, bytes, type(...))
 _IMPORT: Final = dis.opmap["IMPORT_NAME"]
 _BUILTINS: Final = frozenset(
     "abs all any bool dict divmod enumerate filter float int isinstance issubclass len list map max min pow range "
-    "reversed round set sorted str sum tuple zip AssertionError Exception NotImplementedError TypeError ValueError".split()
+    "reversed round set sorted str sum tuple zip AssertionError Exception TypeError ValueError".split()
 )
 _HIDING: Final = frozenset(  # attributes that lead from what is known here to what is not
     "char core ctypeslib dtypes emath empty_like exceptions f2py fft format format_map lib linalg ma matlib matrixlib "
@@ -69,18 +69,19 @@ class _Reader:
             done.update(todo)
             if ("rowfold", "library") in todo:
                 import_module("rowfold.library")  # else what the name means would depend on who has imported that
-            found += [self.attribute(self.modules[m], n) for m, n in todo if n in vars(self.modules[m])]
+            meant = [self.attribute(self.modules[m], n) for m, n in todo if n in vars(self.modules[m])]
+            found += [one for one in meant if one is not None]
         return found
 
     def kernel(self, kernel: Any) -> object:
         from .api import Kernel
 
-        if type(kernel) is not Kernel or type(kernel._fn) is not FunctionType:
+        own = vars(kernel)
+        if type(kernel) is not Kernel or type(own["_fn"]) is not FunctionType:
             raise UnknownError
         takes = (repr(kernel.parameters), repr(kernel.settings), kernel.name, self.value(kernel.masked))
-        added = vars(kernel).keys() - kernel._own - _LAZY
-        more = [(n, self.value(vars(kernel)[n])) for n in sorted(added) if not n.startswith("__")]
-        return ("kernel", takes, more, self.value(kernel._fn))
+        added = [(n, self.value(v)) for n, v in own.items() if n not in own["_own"] | _LAZY and not n.startswith("__")]
+        return ("kernel", takes, added, self.value(own["_fn"]))
 
     def value(self, value: Any) -> object:
         """The value as nested tuples and lists of what Python's repr writes exactly."""
@@ -117,7 +118,7 @@ class _Reader:
 
     def reached(self, fn: FunctionType) -> object:
         """The globals and builtins behind the names that the code mentions."""
-        found, own = [], fn.__builtins__
+        found, own = [], fn.__builtins__  # type: ignore[attr-defined]
         for name in _names(fn.__code__, {}):
             self.names.add(name)
             if name in fn.__globals__:

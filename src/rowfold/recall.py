@@ -7,15 +7,12 @@ while something that it reads was changing is never noted, nor is one when the f
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .config import Config
 from .runtime import cache, cpu, stamp
 from .runtime.spec import Result, Results
 from .runtime.store import digest
-
-if TYPE_CHECKING:
-    from .codegen.plan import Plan
 
 _FORMAT = 1
 _MOST_PLANS = 256  # of one definition: the oldest makes room

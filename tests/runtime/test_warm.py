@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,13 @@ def made(text: str, **given: Any) -> Any:
 
 
 @pytest.fixture
-def untraced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+def untraced(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Forbids every further trace."""
 
     def forbid() -> None:
         monkeypatch.setattr("rowfold.codegen.trace.trace", None)
 
-    yield forbid
+    return forbid
 
 
 def agrees(k: Any, *arrays: Any, **options: Any) -> bool:
@@ -55,8 +55,9 @@ CALL = """
 import json, os, sys
 import numpy
 before = set(sys.modules)
-def started(*_): raise AssertionError("a process was started")
-sys.addaudithook(lambda event, args: started() if event in ("subprocess.Popen", "os.fork", "os.exec", "os.system", "os.posix_spawn") else None)
+def watch(event, _):
+    assert event not in ("subprocess.Popen", "os.fork", "os.exec", "os.system", "os.posix_spawn"), event
+sys.addaudithook(watch)
 from rowfold.library import softmax
 y = softmax(numpy.arange(6, dtype="f4").reshape(2, 3))
 print(json.dumps([sorted(set(sys.modules) - before), y.tolist()]))
@@ -69,10 +70,10 @@ def test_a_second_process_imports_nothing_heavy(tmp_path: Path) -> None:
     fill = "import numpy; from rowfold.library import softmax; softmax(numpy.ones((2, 3), 'f4'))"
     subprocess.run([sys.executable, "-c", fill], env=environment, check=True)
     modules, rows = json.loads(subprocess.check_output([sys.executable, "-c", CALL], env=environment))
-    heavy = {"jinja2", "pycparser", "llvmlite", "cffi", "json", "shutil", "tempfile", "pathlib", "hashlib", "subprocess"}
-    ours = {"rowfold.build", "rowfold.explain", *(f"rowfold.codegen.{m}" for m in "ir trace simplify planner plan".split())}
+    heavy = "jinja2 pycparser llvmlite cffi json shutil tempfile pathlib hashlib subprocess rowfold.build"
+    ours = [f"rowfold.codegen.{name}" for name in "ir trace simplify planner plan emit_c".split()]
     expected = softmax.reference(np.arange(6.0).reshape(2, 3))
-    assert (sorted({*modules} & (heavy | ours)), np.allclose(rows, expected)) == ([], True)
+    assert ({*modules} & {*heavy.split(), *ours}, np.allclose(rows, expected)) == (set(), True)
 
 
 EDITS = [
@@ -124,7 +125,8 @@ def test_a_closure_is_part_of_the_definition(scale: float, shift: float) -> None
 
 def test_an_inlined_kernel_is_part_of_the_definition() -> None:
     """A kernel that a row function calls counts with its own body and settings."""
-    inner = "@rf.kernel\ndef inner(v, *, a: rf.Static[float] = {}):\n    return v * a\ndef row(x):\n    return inner(x) + 1\n"
+    inner = "@rf.kernel\ndef inner(v, *, a: rf.Static[float] = {}):\n    return v * a\n"
+    inner += "def row(x):\n    return inner(x) + 1\n"
     made(inner.format(2.0))(X)
     assert np.allclose(made(inner.format(5.0))(X), X * 5 + 1, rtol=1e-6)
 
@@ -179,47 +181,6 @@ def test_a_changed_numpy(other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = definition(k)
     monkeypatch.setattr(np, "exp", other)
     assert definition(k) != before
-
-
-KNOWN = {
-    "list": "box = [2.0]\ndef row(x):\n    return x * box[0]\n",
-    "dict": "box = {'a': 2.0}\ndef row(x):\n    return x * box['a']\n",
-    "instance": "class C: pass\nc = C()\nc.v = 2.0\ndef row(x):\n    return x * c.v\n",
-    "class": "class C:\n    v = 2.0\ndef row(x):\n    return x * C.v\n",
-    "array": "a = np.array(2.0)\ndef row(x):\n    return x * a\n",
-    "int of its own": "class I(int): pass\ni = I(2)\ndef row(x):\n    return x * i\n",
-    "another module": "import string as box\ndef row(x):\n    return x * len(box.digits)\n",
-    "import inside": "def row(x):\n    import math as m\n    return x * m.pi\n",
-    "random": "def row(x):\n    return x * np.random.random()\n",
-    "random by name": "from numpy.random import random as r\ndef row(x):\n    return x * r()\n",
-    "globals": "b = 2.0\ndef row(x):\n    return x * globals()['b']\n",
-    "getattr": "def row(x):\n    return x * getattr(math, 'pi')\n",
-    "bound method": "f = {'a': 2.0}.get\ndef row(x):\n    return x * f('a')\n",
-    "eval": "def row(x):\n    return x * eval('2.0')\n",
-    "a look behind": "def f(): pass\nf.__module__ = '2'\ndef row(x):\n    return x * float(f.__module__)\n",
-    "partial": "import functools\nrow = functools.wraps(math.sin)(functools.partial(lambda a, x: x * a, 2.0))\n",
-    "changed builtin": "abs = None\ndef row(x):\n    return np.abs(x) if abs is None else [x][0]\nabs = [1]\n",
-}
-
-
-@pytest.mark.parametrize("text", UNKNOWN.values(), ids=UNKNOWN)
-def test_what_may_hide_something_has_no_definition(text: str) -> None:
-    """Such a kernel takes the whole way in every process."""
-    assert definition(made(text)) is None
-
-
-def test_a_kernel_without_definition_is_traced_again() -> None:
-    """A list that a row function reads may have changed since another process read it."""
-    text = UNKNOWN["list"]
-    values = [made(text.replace("2.0", number))(X) for number in ("2.0", "3.0")]
-    assert np.allclose(values, [X * 2, X * 3])
-
-
-def test_a_changed_numpy_has_no_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody else's function in NumPy's place is not NumPy's."""
-    k = made(TEXT)
-    monkeypatch.setattr(np, "exp", lambda x: x)
-    assert definition(k) is None
 
 
 KNOWN = {
@@ -283,7 +244,7 @@ def test_every_way_to_call_is_recalled_by_itself(untraced: Callable[[], None]) -
     expected = [made(TWO)(*a, **o) for a, o in CALLS]
     untraced()
     again = [made(TWO)(*a, **o) for a, o in CALLS]
-    assert all(np.array_equal(g, e) for got, want in zip(again, expected, strict=True) for g, e in zip(got, want, strict=True))
+    assert all(np.array_equal(g, e) for pair in zip(again, expected, strict=True) for g, e in zip(*pair, strict=True))
 
 
 def test_name_and_mask_value_belong_to_the_kernel() -> None:

@@ -24,7 +24,8 @@ from rowfold.testing.values import FINITE, SPECIAL, row
 
 TYPES = {"f32": np.float32, "f64": np.float64}
 KINDS = (
-    "normal", "normal_x5", "normal_plus_1e4", "alternating", "sorted_up", "ramp_down", "zeros", "minus_inf", "half_minus_inf"
+    "normal", "normal_x5", "normal_plus_1e4", "alternating", "sorted_up", "ramp_down", "zeros", "minus_inf",
+    "half_minus_inf",
 )  # fmt: skip
 WIDTHS = (1, 7, 16, 33, 257, 600)
 SETTINGS = {"temperature": 0.7, "eps": 1e-5, "t": 0.75}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .ir import Builder, Const, Input, Map, Param, Reduce, Ref, operands
+from .ir import Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, operands, renumber
 
 MAX_MONOMIALS = 16
 MAX_DEPTH = 64  # below it a value counts as an atom: the normal forms of absurdly deep programs stay cheap
@@ -219,3 +219,19 @@ class Levels:
             below = max((self._known[a] for a in operands(node)), default=0)
             self._known.append(below + isinstance(node, Reduce))
         return self._known[ref]
+
+
+def in_order(program: Program) -> Program:
+    """The same program, numbered by the maths alone: inputs, settings, then each value after its operands."""
+    b = Builder(program.name)
+    new: dict[Ref, Ref] = {}
+    stack = [o.ref for o in reversed(program.outputs)]
+    stack += [ref for ref, _ in reversed((*program.inputs, *program.params))]
+    while stack:
+        ref = stack[-1]
+        waiting = [a for a in operands(program.nodes[ref]) if a not in new]
+        if waiting:
+            stack += reversed(waiting)
+        else:
+            new[stack.pop()] = b.add(renumber(program.nodes[ref], new), program.names[ref])
+    return b.finish(Output(new[o.ref], o.dtype) for o in program.outputs)

@@ -126,6 +126,7 @@ class _Page:
         self.ctype = "float" if kernel.dtype == "f32" else "double"
         self.ports = {p.name: p for p in kernel.ports}
         self.mutable = assigned(kernel.steps)
+        self.ahead = {name for step in kernel.steps if isinstance(step, Sweep) for name in step.ahead}
 
     def parameters(self) -> str:
         parts = []
@@ -133,6 +134,8 @@ class _Page:
             parts.append(f"{'' if p.output else 'const '}char *{p.name}")
             if p.row:
                 parts.append(f"intptr_t {p.name}_step")
+            if p.name in self.ahead:
+                parts.append(f"intptr_t {p.name}_next")
         return ", ".join(["intptr_t n", *parts])
 
     def arguments(self) -> str:
@@ -142,6 +145,8 @@ class _Page:
             if p.row:
                 parts.append(f"steps[{count + core}]")
                 core += 1
+            if p.name in self.ahead:
+                parts.append(f"steps[{k}]")
         return ", ".join(["dims[1]", *parts])
 
     def body(self) -> list[str]:
@@ -193,7 +198,7 @@ class _Page:
             if len(sweep.phases) > 1:
                 yield "intptr_t j = 0;" if k == 0 else "j = 0;"
             yield from map(self.stmt, head)
-            yield from self.phase(phase)
+            yield from self.phase(phase, sweep.ahead if k + 1 == len(sweep.phases) else ())
         yield from map(self.stmt, sweep.block_end)
         for name in sweep.writes:
             yield f"rf_close({name}, {name}_step, i, count, {name}_b);"
@@ -211,9 +216,12 @@ class _Page:
         yield f"{ctype} *{n}_b = rf_open({n}, {n}_step, i, {n}_buffer);"
         yield f"(void){read};"
 
-    def phase(self, phase: Phase) -> Iterable[str]:
+    def phase(self, phase: Phase, ahead: tuple[str, ...]) -> Iterable[str]:
         lanes = self.kernel.lanes
         yield f"for (; j < whole; j += {lanes}) {{"
+        for name in ahead:
+            write = int(self.ports[name].output)
+            yield f"    RF_PREFETCH({name}, {name}_next + (i + j) * (intptr_t)sizeof({self.ctype}), {write});"
         yield from indented(map(self.stmt, phase.body))
         yield "}"
         yield "if (j < count) {"

@@ -172,11 +172,11 @@ class _Run:
         if (own := getattr(self, f"_{s.word}", None)) is not None:
             return (own(s.args, window),)
         kind_of_args = Kind.NUM if s.word in OF_NUMBERS else kind
-        args = [self.arg(a, kind_of_args) for a in s.args]
+        args: list[Value] = [self.arg(a, kind_of_args) for a in s.args]
         if s.word in OF_NUMBERS:
             args = [np.broadcast_to(np.reshape(a, (-1, 1)), (self.batch, self.lanes)) for a in args]
         if s.word in COUNTED:
-            args.append(window.vectors)
+            args = [*args, window.vectors]
         return (self.whole(self.words[kind, s.word](*args), kind),)
 
     def whole(self, value: Value, kind: Kind) -> Value:
@@ -217,7 +217,8 @@ class _Run:
         part = port[:, window.start : window.start + length]
         part = part if part.dtype == bool else part.astype(self.number)
         padded = np.pad(part, ((0, 0), (0, length - part.shape[1])))
-        return padded.reshape(self.batch, window.count, self.lanes).transpose(1, 0, 2)
+        vectors: Array = padded.reshape(self.batch, window.count, self.lanes).transpose(1, 0, 2)
+        return vectors
 
     _load_tail = _load_mask = _load_mask_tail = _load
 

@@ -86,6 +86,7 @@ class Sweep:
     after: tuple[Stmt, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    ahead: tuple[str, ...] = ()  # ports whose next row is fetched while this sweep computes
 
 
 @dataclass(frozen=True, slots=True)

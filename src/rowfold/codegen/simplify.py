@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 
-from .algebra import ONE, Levels, Product, expand, leaves, product, split, total, write_product, write_sum
+from .algebra import ONE, Levels, Product, expand, in_order, leaves, product, split, total, write_product, write_sum
 from .algebra import Sum as Terms
-from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role, operands, renumber
+from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role
 
 
 def simplify(program: Program) -> Program:
@@ -23,22 +23,6 @@ def simplify(program: Program) -> Program:
     rewrite.summed = frozenset(rewrite.bases)
     outputs = rewrite.run(program)  # ... and only those are worth splitting in the second
     return in_order(b.finish(outputs))
-
-
-def in_order(program: Program) -> Program:
-    """The same program, numbered by the maths alone: inputs, settings, then each value after its operands."""
-    b = Builder(program.name)
-    new: dict[Ref, Ref] = {}
-    stack = [o.ref for o in reversed(program.outputs)]
-    stack += [ref for ref, _ in reversed((*program.inputs, *program.params))]
-    while stack:
-        ref = stack[-1]
-        waiting = [a for a in operands(program.nodes[ref]) if a not in new]
-        if waiting:
-            stack += reversed(waiting)
-        else:
-            new[stack.pop()] = b.add(renumber(program.nodes[ref], new), program.names[ref])
-    return b.finish(Output(new[o.ref], o.dtype) for o in program.outputs)
 
 
 class _Rewriter:

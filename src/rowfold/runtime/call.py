@@ -16,10 +16,10 @@ from ..errors import RowfoldError
 from . import operands, outputs
 from .operands import How, Operands
 from .outputs import Target
-from .spec import Argument, Bound, CallSpec, Compiled, FloatSetting, HasLoop, Result, Results
+from .spec import Argument, Bound, CallSpec, Compiled, FloatSetting, HasLoop, Result
 
 __all__ = [
-    "Argument", "Bound", "CallSpec", "Caller", "Compiled", "FloatSetting", "HasLoop", "Remembering", "Result", "Results",
+    "Argument", "Bound", "CallSpec", "Caller", "Compiled", "FloatSetting", "HasLoop", "Remembering", "Result",
 ]  # fmt: skip
 
 _MOST_READY = 512

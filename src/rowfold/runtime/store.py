@@ -223,7 +223,7 @@ def _parsed(text: str) -> Any:
     try:
         from _json import make_scanner
 
-        value, end = make_scanner(_Strict)(text, 0)
+        value, end = make_scanner(_Strict)(text, 0)  # type: ignore[arg-type]  # it asks for attributes only
     except (ImportError, AttributeError, TypeError, StopIteration):
         import json
 

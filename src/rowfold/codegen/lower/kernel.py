@@ -21,6 +21,7 @@ def lower(plan: Plan) -> Kernel:
     names = Names()
     ports, outputs = _ports(plan, names)
     ctx = Context(plan, names, Code(names), ports, count=Var("row_length", Kind.NUM))
+    ctx.row_outputs = tuple(p.name for p in outputs if p.row)
     steps: list[Step] = _gathers(ctx)
     for sweep in plan.sweeps:
         steps += _sweep(ctx, sweep, outputs)
@@ -148,6 +149,7 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
     after = ctx.code = Code(ctx.names)
     for carry in carries:
         carry.after(after)
+    ahead = _ahead(ctx, carries) if sweep.maxima == () and len(ctx.plan.sweeps) > 1 else ()
     return Sweep(
         (sweep.note,),
         before.take(),
@@ -156,7 +158,16 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
         after.take(),
         tuple(reads),
         tuple(dict.fromkeys(writes)),
+        ahead,
     )
+
+
+def _ahead(ctx: Context, carries: Sequence[Carry]) -> tuple[str, ...]:
+    """The row inputs and outputs, in a sweep that is bound by arithmetic: memory is idle beneath its exponentials."""
+    if not any(isinstance(c, ExpSums) for c in carries):
+        return ()
+    inputs = [p.name for p in ctx.ports.values() if p.row and p.element == "T"]
+    return (*inputs, *ctx.row_outputs)
 
 
 def _phase(
