@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import __version__ as VERSION
 from .codegen.interpret import interpret
 from .codegen.ir import Role
 from .codegen.plan import Plan, describe
@@ -19,8 +20,6 @@ from .config import Config
 from .errors import CompileError, PlanError
 from .runtime import cache
 from .runtime.call import HasLoop
-
-from . import __version__ as VERSION
 
 
 def plan_key(plan: Plan) -> str:

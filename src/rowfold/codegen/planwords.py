@@ -277,10 +277,10 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
 def _folds() -> dict[str, Word]:
     def extreme(beyond: Word) -> Word:
         def word(lanes: Array) -> Array:
-            m = lanes[..., 0]
-            for lane in np.moveaxis(lanes, -1, 0)[1:]:
-                m = np.where(beyond(lane, m) | np.isnan(lane), lane, m)
-            return m.astype(np.float64)
+            while half := lanes.shape[-1] // 2:
+                first, second = lanes[..., :half], lanes[..., half:]
+                lanes = np.where(beyond(first, second), first, second)
+            return lanes[..., 0].astype(np.float64)
 
         return word
 
