@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__ as VERSION
+from . import __version__
 from .codegen.interpret import interpret
 from .codegen.ir import Role
 from .codegen.plan import Plan, describe
@@ -24,7 +24,7 @@ from .runtime.call import HasLoop
 
 def plan_key(plan: Plan) -> str:
     """Everything that decides the emitted text, and nothing that does not: the row length is not in it."""
-    parts = (VERSION, _templates(), plan.name, plan.dtype, plan.isa, plan.strategy, plan.sweeps, plan.groups)
+    parts = (__version__, _templates(), plan.name, plan.dtype, plan.isa, plan.strategy, plan.sweeps, plan.groups)
     text = repr((*parts, plan.program.nodes, plan.program.names, plan.program.outputs))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -49,7 +49,7 @@ def source_of(plan: Plan) -> Source:
 
     signature, types = gufunc(plan)
     banner = tuple(describe(plan, brief=True))
-    return emit(with_banner(lower(plan), banner), plan.isa, plan.strategy, VERSION, signature, types)
+    return emit(with_banner(lower(plan), banner), plan.isa, plan.strategy, __version__, signature, types)
 
 
 def gufunc(plan: Plan) -> tuple[str, str]:

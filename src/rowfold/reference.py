@@ -124,9 +124,10 @@ class _Rows:
 
     def _back(self, a: Array) -> Array:
         if not self.axes:
-            return a.reshape(self.shape)
+            single: Array = a.reshape(self.shape)
+            return single
         lengths = [self.shape[i] for i in self.axes]
-        whole = a.reshape(*a.shape[:-1], *lengths)
+        whole: Any = a.reshape(*a.shape[:-1], *lengths)
         moved: Array = np.moveaxis(whole, range(-len(self.axes), 0), self.axes)
         return moved
 

@@ -14,8 +14,10 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
+#define RF_PREFETCH(p, far, write)
 #endif
 
 /* The vocabulary: 8 lanes of double. */
@@ -103,12 +105,12 @@ static inline void num_result(char *p, double a) { const double r = (double)a; m
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
 static inline double num_finite_or_0(double a) { return num_bad(a) ? 0 : a; }
-static inline double num_join(double hi, double lo) { return hi == INFINITY && lo == -INFINITY ? hi : hi + lo; }
 static inline double num_log_rest(double small, double rest, double maximum) { return maximum == INFINITY ? (rest != rest ? rest : -INFINITY) : maximum == -INFINITY && rest == 0 ? 0 : small; }
 static inline double num_far_shift(double m, double reach) { const double most = DBL_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
 static inline double num_low_end(double n, double scale, double drop) { return (n - drop) / scale; }
 static inline double num_high_end(double n, double scale, double drop) { return (n + drop) / scale; }
+static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
 static inline double num_copysign(double a, double b) { return copysign(a, b); }
@@ -117,6 +119,7 @@ static inline double num_scale(double p, double n) { const double k = n < 2046 ?
 static inline double num_raise(double a) { return a < 0x1p-1022 ? a * 0x1p54 : a; }
 static inline double num_exponent_bits(double a) { uint64_t b; memcpy(&b, &a, sizeof b); return (double)((int)(b >> 52 & 2047) - 1023); }
 static inline double num_exponent(double x) { const double a = num_abs(x); return num_exponent_bits(num_raise(a)) - (a < 0x1p-1022 ? 54 : 0); }
+static inline double num_binade(double a) { return a >= 1.5 && !num_bad(a) ? num_exponent(a * 0x1.5555555555555p+0) : 0; }
 static inline double num_mantissa(double x) { double r = num_raise(num_abs(x)); uint64_t b; memcpy(&b, &r, sizeof b); b = (b & 0xfffffffffffffu) | 0x3ff0000000000000u; memcpy(&r, &b, sizeof r); return r; }
 
 /* e^x = p 2^n with an integer n and p in [0.7, 1.42]: exp_split for a fixed scale, with one rounding less. */
@@ -225,10 +228,59 @@ static inline double num_log1p(double x)
     return t_32;
 }
 
+/* The natural logarithm. */
+static inline double num_log(double x)
+{
+    const double m = num_mantissa(x);
+    const double e = num_exponent(x);
+    const int m_2 = m > 0x1.6a09e667f3bcdp+0;
+    const double t = m * 0x1p-1;
+    const double t_2 = num_choose(m_2, t, m);
+    const double r = t_2 - 1.0;
+    const double t_3 = e + 1.0;
+    const double e_2 = num_choose(m_2, t_3, e);
+    const double t_4 = 2.0 + r;
+    const double s = r / t_4;
+    const double z = s * s;
+    const double t_5 = 0x1p-1 * r;
+    const double half = t_5 * r;
+    const double t_6 = -half;
+    const double half_lo = num_fma(t_5, r, t_6);
+    const double t_7 = num_fma(0x1.0f0c5c4e51e29p-3, z, 0x1.0f676edf5d496p-3);
+    const double t_8 = num_fma(t_7, z, 0x1.3b20228f5e98bp-3);
+    const double t_9 = num_fma(t_8, z, 0x1.745ce1d4439b1p-3);
+    const double t_10 = num_fma(t_9, z, 0x1.c71c724b43019p-3);
+    const double t_11 = num_fma(t_10, z, 0x1.24924924399b3p-2);
+    const double t_12 = num_fma(t_11, z, 0x1.9999999999d1p-2);
+    const double t_13 = num_fma(t_12, z, 0x1.5555555555555p-1);
+    const double t_14 = num_fma(z, t_13, half);
+    const double t_15 = -half_lo;
+    const double t_16 = num_fma(s, t_14, t_15);
+    const double tail = t_16 - half;
+    const double whole_v = e_2 * 0x1.62e42fefa38p-1;
+    const double total = whole_v + r;
+    const double t_17 = whole_v - total;
+    const double error = t_17 + r;
+    const double t_18 = num_fma(e_2, 0x1.ef35793c7673p-45, tail);
+    const double low = error + t_18;
+    const double t_19 = total + low;
+    const int m_3 = x < INFINITY;
+    const double t_20 = num_choose(m_3, t_19, x);
+    const int m_4 = x > 0.0;
+    const double t_21 = num_choose(m_4, t_20, -INFINITY);
+    const int m_5 = x >= 0.0;
+    const double t_22 = num_choose(m_5, t_21, NAN);
+    return t_22;
+}
+
 /* One row. */
 static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_step, const char *target, char *out)
 {
     double logits_buffer[128];
+    
+    /* The elements at the indexes. */
+    const double target_2 = num_index(target);
+    const double taken = num_element(logits, logits_step, n, target_2);
     
     /* Sweep: the exponential sum of logits under a running maximum without its largest term. */
     rf_vec largest = rf_set(-INFINITY);
@@ -420,9 +472,7 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
     }
     
     /* The results. */
-    const double target_2 = num_index(target);
     const int equal = target_2 == -100.0;
-    const double taken = num_element(logits, logits_step, n, target_2);
     const double near_2 = maximum_ - shift_;
     const double near_3 = num_finite_or_0(near_2);
     double p_5, k_9; num_exp_split(near_3, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p_5, &k_9);
@@ -432,12 +482,25 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
     const double largest_term_2 = num_choose(none, 0.0, largest_term);
     const double ratio = rest / largest_term_2;
     const double log_small = num_log1p(ratio);
-    const double log_lo = num_log_rest(log_small, rest, maximum_);
-    const double subtract = taken - maximum_;
-    const double subtract_lo = -log_lo;
-    const double loss = -subtract;
-    const double loss_lo = -subtract_lo;
-    const double loss_2 = num_join(loss, loss_lo);
+    const double log_tail = num_log_rest(log_small, rest, maximum_);
+    double whole_v, whole_lo; num_two_sum2(1.0, ratio, &whole_v, &whole_lo);
+    const double binade = num_binade(whole_v);
+    const double binade_2 = -binade;
+    const double unit = num_scale(whole_v, binade_2);
+    const double log_unit = num_log(unit);
+    const double correction = whole_lo / whole_v;
+    const double correction_2 = num_finite_or_0(correction);
+    const double correction_3 = binade * 0x1.a39ef35793c76p-33;
+    const double correction_4 = correction_2 + correction_3;
+    const double log_lo = log_unit + correction_4;
+    const int split = binade > 0.0;
+    const double log_lo_2 = num_log_rest(log_lo, rest, maximum_);
+    const double log_lo_3 = num_choose(split, log_lo_2, log_tail);
+    const double binades = binade * 0x1.62e42feep-1;
+    double log_hi, log_rest; num_two_sum2(maximum_, binades, &log_hi, &log_rest);
+    const double log_lo_4 = log_lo_3 + log_rest;
+    const double loss = log_hi - taken;
+    const double loss_2 = loss + log_lo_4;
     const double where = num_choose(equal, 0.0, loss_2);
     num_result(out, where);
 }

@@ -14,8 +14,10 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
+#define RF_PREFETCH(p, far, write)
 #endif
 
 /* The vocabulary: 8 lanes of double. */
@@ -105,7 +107,6 @@ static inline double rf_fold_max(rf_vec v)
 }
 static inline void num_result(char *p, double a) { const double r = (double)a; memcpy(p, &r, sizeof r); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
-static inline double num_join(double hi, double lo) { return hi == INFINITY && lo == -INFINITY ? hi : hi + lo; }
 static inline double num_far_shift(double m, double reach) { const double most = DBL_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
 static inline double num_low_end(double n, double scale, double drop) { return (n - drop) / scale; }
@@ -351,15 +352,12 @@ static void entropy_row(intptr_t n, const char *x, intptr_t x_step, char *out)
     }
     
     /* The results. */
-    const double divide = sum_4 / sum_2;
     const double log_lo = num_log(sum_2);
     const double log_hi = shift_n_ * 0x1.62e42fefa39efp-1;
     const double log_hi_2 = log_hi + shift_;
-    const double subtract = divide - log_hi_2;
-    const double subtract_lo = -log_lo;
-    const double negative = -subtract;
-    const double negative_lo = -subtract_lo;
-    const double value = num_join(negative, negative_lo);
+    const double divide = sum_4 / sum_2;
+    const double subtract = log_hi_2 - divide;
+    const double value = subtract + log_lo;
     num_result(out, value);
 }
 

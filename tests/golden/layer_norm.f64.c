@@ -15,8 +15,10 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
+#define RF_PREFETCH(p, far, write)
 #endif
 
 /* The vocabulary: 8 lanes of double. */

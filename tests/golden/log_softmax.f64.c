@@ -15,8 +15,10 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
+#define RF_PREFETCH(p, far, write)
 #endif
 
 /* The vocabulary: 8 lanes of double. */
@@ -120,7 +122,6 @@ static inline double num_exponent_of(double m, double scale) { const double n = 
 static inline double num_low_end(double n, double scale, double drop) { return (n - drop) / scale; }
 static inline double num_high_end(double n, double scale, double drop) { return (n + drop) / scale; }
 static inline double num_div_rest(double a, double b, double q) { return num_finite_or_0(num_fma(-q, b, a) / b); }
-static inline double num_mul_rest(double a, double b, double p) { return num_finite_or_0(num_fma(a, b, -p)); }
 static inline void num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = num_finite_or_0(num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
@@ -240,7 +241,7 @@ static inline double num_log1p(double x)
 }
 
 /* One row. */
-static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *temperature, char *out, intptr_t out_step)
+static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_next, const char *temperature, char *out, intptr_t out_step, intptr_t out_next)
 {
     double x_buffer[128];
     double out_buffer[128];
@@ -248,9 +249,9 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const ch
     /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) under a running maximum without its largest term. */
     rf_vec largest = rf_set(-INFINITY);
     const double temperature_2 = num_scalar(temperature);
-    const double divide = 1.0 / temperature_2;
-    const double factor_lo = num_div_rest(1.0, temperature_2, divide);
-    double scale, scale_lo; num_scale_log2e(divide, factor_lo, &scale, &scale_lo);
+    const double reciprocal = 1.0 / temperature_2;
+    const double factor_lo = num_div_rest(1.0, temperature_2, reciprocal);
+    double scale, scale_lo; num_scale_log2e(reciprocal, factor_lo, &scale, &scale_lo);
     const double reach = 94548.0 / scale;
     const double floor_v = 0.0 - reach;
     const double drop = 1100.0 / scale;
@@ -285,6 +286,8 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const ch
         running_exponent = new_exponent;
         running_low = rf_sub(running_max, drop_v);
         for (; j < whole; j += 8) {
+            RF_PREFETCH(x, x_next + (i + j) * (intptr_t)sizeof(double), 0);
+            RF_PREFETCH(out, out_next + (i + j) * (intptr_t)sizeof(double), 1);
             const rf_vec x_i_3 = rf_load(x_b + j);
             const rf_vec displaced = rf_min(largest, x_i_3);
             largest = rf_max(x_i_3, largest);
@@ -395,6 +398,8 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const ch
             const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
             for (; j < whole; j += 8) {
+                RF_PREFETCH(x, x_next + (i + j) * (intptr_t)sizeof(double), 0);
+                RF_PREFETCH(out, out_next + (i + j) * (intptr_t)sizeof(double), 1);
                 const rf_vec x_i_5 = rf_load(x_b + j);
                 const rf_vec displaced_3 = rf_min(largest_2, x_i_5);
                 largest_2 = rf_max(x_i_5, largest_2);
@@ -446,7 +451,6 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const ch
     }
     
     /* Sweep: write subtract(z, log(expsum(1, multiply(x, divide(1, temperature))))). */
-    const rf_vec temperature_2_v = rf_set(temperature_2);
     const double near_2 = maximum_ - shift_;
     const double near_3 = num_finite_or_0(near_2);
     double p_5, k_9; num_exp_split(near_3, scale, scale_lo, &p_5, &k_9);
@@ -456,12 +460,10 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const ch
     const double largest_term_2 = num_choose(none, 0.0, largest_term);
     const double ratio = rest / largest_term_2;
     const double log_small = num_log1p(ratio);
-    const double log_lo = num_log_rest(log_small, rest, maximum_);
-    const double log_hi = maximum_ * divide;
-    const double lost = num_mul_rest(maximum_, divide, log_hi);
-    const double log_lo_2 = log_lo + lost;
-    const rf_vec log_hi_v = rf_set(log_hi);
-    const rf_vec log_lo_2_v = rf_set(log_lo_2);
+    const double log_tail = num_log_rest(log_small, rest, maximum_);
+    const rf_vec maximum__v = rf_set(maximum_);
+    const rf_vec temperature_2_v = rf_set(temperature_2);
+    const rf_vec log_tail_v = rf_set(log_tail);
     for (intptr_t i = 0; i < n; i += 128) {
         const intptr_t count = rf_least(n - i, 128);
         const double *x_b = rf_read(x, x_step, i, count, x_buffer);
@@ -470,18 +472,18 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const ch
         intptr_t j = 0;
         for (; j < whole; j += 8) {
             const rf_vec x_i_6 = rf_load(x_b + j);
-            const rf_vec z = rf_div(x_i_6, temperature_2_v);
-            const rf_vec t = rf_sub(z, log_hi_v);
-            const rf_vec t_2 = rf_sub(t, log_lo_2_v);
-            rf_store(out_b + j, t_2);
+            const rf_vec t = rf_sub(x_i_6, maximum__v);
+            const rf_vec t_2 = rf_div(t, temperature_2_v);
+            const rf_vec t_3 = rf_sub(t_2, log_tail_v);
+            rf_store(out_b + j, t_3);
         }
         if (j < count) {
             const rf_mask live = rf_first_lanes(count - j);
             const rf_vec x_i_6 = rf_load_tail(x_b + j, live);
-            const rf_vec z = rf_div(x_i_6, temperature_2_v);
-            const rf_vec t = rf_sub(z, log_hi_v);
-            const rf_vec t_2 = rf_sub(t, log_lo_2_v);
-            rf_store_tail(out_b + j, t_2, live);
+            const rf_vec t = rf_sub(x_i_6, maximum__v);
+            const rf_vec t_2 = rf_div(t, temperature_2_v);
+            const rf_vec t_3 = rf_sub(t_2, log_tail_v);
+            rf_store_tail(out_b + j, t_3, live);
         }
         rf_close(out, out_step, i, count, out_b);
     }
@@ -495,6 +497,6 @@ void rowfold_log_softmax_f64_online__portable_u1_a1(char **args, const intptr_t 
     const rf_env env = rf_enter();
     (void)data;
     for (intptr_t row = 0; row < dims[0]; ++row)
-        log_softmax_row(dims[1], args[0] + row * steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[4]);
+        log_softmax_row(dims[1], args[0] + row * steps[0], steps[3], steps[0], args[1] + row * steps[1], args[2] + row * steps[2], steps[4], steps[2]);
     rf_leave(env);
 }

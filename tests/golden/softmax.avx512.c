@@ -48,8 +48,10 @@ static inline void _mm_setcsr(unsigned a) { __builtin_ia32_ldmxcsr(a); }
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
+#define RF_PREFETCH(p, far, write)
 #endif
 
 /* The vocabulary: 16 lanes of float. */
@@ -152,7 +154,7 @@ static inline void rf_exp_split(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec *out_
 }
 
 /* One row. */
-static void softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *temperature, char *out, intptr_t out_step)
+static void softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_next, const char *temperature, char *out, intptr_t out_step, intptr_t out_next)
 {
     float x_buffer[256];
     float out_buffer[256];
@@ -177,9 +179,9 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *
     }
     const double max = rf_fold_max(max_lanes);
     const double temperature_2 = num_scalar(temperature);
-    const double divide = 1.0 / temperature_2;
-    const double factor_lo = num_div_rest(1.0, temperature_2, divide);
-    double scale, scale_lo; num_scale_log2e(divide, factor_lo, &scale, &scale_lo);
+    const double reciprocal = 1.0 / temperature_2;
+    const double factor_lo = num_div_rest(1.0, temperature_2, reciprocal);
+    double scale, scale_lo; num_scale_log2e(reciprocal, factor_lo, &scale, &scale_lo);
     const double reach = max * scale;
     const double shift = num_far_shift(max, reach);
     const double near = max - shift;
@@ -208,6 +210,8 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *
         const intptr_t vectors = (count + 15) / 16;
         intptr_t j = 0;
         for (; j < whole; j += 16) {
+            RF_PREFETCH(x, x_next + (i + j) * (intptr_t)sizeof(float), 0);
+            RF_PREFETCH(out, out_next + (i + j) * (intptr_t)sizeof(float), 1);
             const rf_vec x_i_3 = rf_load(x_b + j);
             const rf_vec x_i_3_2 = rf_sub(x_i_3, shift__v);
             const rf_vec x_i_3_2_2 = rf_max(low__v, x_i_3_2);
@@ -270,6 +274,6 @@ void rowfold_softmax_f32_three_pass_reload__avx512_u1_a1(char **args, const intp
     const rf_env env = rf_enter();
     (void)data;
     for (intptr_t row = 0; row < dims[0]; ++row)
-        softmax_row(dims[1], args[0] + row * steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[4]);
+        softmax_row(dims[1], args[0] + row * steps[0], steps[3], steps[0], args[1] + row * steps[1], args[2] + row * steps[2], steps[4], steps[2]);
     rf_leave(env);
 }

@@ -235,3 +235,20 @@ def in_order(program: Program) -> Program:
         else:
             new[stack.pop()] = b.add(renumber(program.nodes[ref], new), program.names[ref])
     return b.finish(Output(new[o.ref], o.dtype) for o in program.outputs)
+
+
+def is_map(b: Builder, ref: Ref, op: str) -> bool:
+    """Whether the node is this elementwise operation."""
+    node = b.nodes[ref]
+    return isinstance(node, Map) and node.op == op
+
+
+def positive(b: Builder, ref: Ref) -> bool:
+    """Whether a row-constant value is known to be above 0, or at least not below it."""
+    match b.nodes[ref]:
+        case Param() as p:
+            return p.positive
+        case Reduce("count") | Map("exp" | "sigmoid" | "softplus" | "absolute"):
+            return True
+        case Input() | Const() | Map() | Reduce():
+            return False

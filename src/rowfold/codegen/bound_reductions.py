@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rowfold.codegen.bounds import Errors
 
 Array = NDArray[Any]
+SHIFT_SLACK = 1.5  # shifts are powers of two, so an exponential is carried at up to 1.42 times its own size
 SPREAD_ERROR = 6.0  # in u, of a sum of squared distances, beside that of its sum
 
 
@@ -82,7 +83,7 @@ def _sum(rules: Errors, values: Array, errors: Array, picked: _Picked) -> tuple[
     own = np.sum(errors, axis=-1, keepdims=True)
     error = own + extra + SUM_ERROR * rules.unit * size
     special = np.any(~np.isfinite(sure), axis=-1, keepdims=True) & np.isfinite(own + extra)
-    spilled = ~(size + error <= rules.top)
+    spilled = ~(SHIFT_SLACK * size + error <= rules.top)
     return value, np.where(special, 0.0, np.where(spilled, np.inf, error))
 
 

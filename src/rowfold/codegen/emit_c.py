@@ -236,10 +236,10 @@ class _Page:
     def stmt(self, s: Stmt) -> str:
         if s.call and len(s.results) > 1:
             return self._call_many(s)
-        if s.word == "parts":
-            return f"RF_ALIGNED {self.ctype} {s.results[0].name}[{16 * self.kernel.lanes}];"
         if not s.results:
             return f"{self.effect(s)};"
+        if s.word == "parts":
+            return f"RF_ALIGNED {self.ctype} {s.results[0].name}[{16 * self.kernel.lanes}];"
         var = s.results[0]
         if s.assign:
             return f"{var.name} = {self.value(s)};"
@@ -311,8 +311,8 @@ class _Page:
                 return name
             case str():
                 return a
-            case float():
-                text = literal(a)
+            case float() | int():
+                text = literal(float(a))
                 return f"rf_set({text})" if kind in (Kind.VEC, Kind.MASK, Kind.ACC) else text
 
 

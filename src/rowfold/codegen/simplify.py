@@ -10,19 +10,31 @@ from __future__ import annotations
 
 import math
 
-from .algebra import ONE, Levels, Product, expand, in_order, leaves, product, split, total, write_product, write_sum
+from .algebra import (
+    ONE,
+    Levels,
+    Product,
+    expand,
+    in_order,
+    is_map,
+    leaves,
+    positive,
+    product,
+    split,
+    total,
+    write_product,
+    write_sum,
+)
 from .algebra import Sum as Terms
 from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role
 
 
 def simplify(program: Program) -> Program:
     """The canonical program. Pure and deterministic; equal maths in different spelling gives equal programs."""
-    b = Builder(program.name)
-    rewrite = _Rewriter(b)
+    rewrite = _Rewriter(b := Builder(program.name))
     rewrite.run(program)  # the first run finds which exponentials are summed ...
     rewrite.summed = frozenset(rewrite.bases)
-    outputs = rewrite.run(program)  # ... and only those are worth splitting in the second
-    return in_order(b.finish(outputs))
+    return in_order(b.finish(rewrite.run(program)))  # ... and only those are worth splitting in the second
 
 
 class _Rewriter:
@@ -50,17 +62,10 @@ class _Rewriter:
         if not name:
             return
         whole = product(self.b, ref)
-        kept = [a for a in whole.powers if self.scale_atom(a) and (self.b.is_row(a) or not self.is_exp(a))]
+        kept = [a for a in whole.powers if self.scale_atom(a) and (self.b.is_row(a) or not is_map(self.b, a, "exp"))]
         for target in (ref, *(kept if len(kept) == 1 and len(whole.powers) > 1 else ())):
             if not self.b.names[target]:
                 self.b.names[target] = name
-
-    def is_exp(self, ref: Ref) -> bool:
-        match self.b.nodes[ref]:
-            case Map("exp"):
-                return True
-            case Input() | Param() | Const() | Map() | Reduce():
-                return False
 
     def node(self, node: Input | Param | Const | Map | Reduce, new: list[Ref]) -> Ref:
         match node:
@@ -93,7 +98,7 @@ class _Rewriter:
                 return x
             case "negative", (x,) if not self.b.is_row(x) and leaves(self.b, x) > 1:
                 return write_sum(self.b, Terms(0.0, {}).plus(total(self.b, x), -1.0))
-            case "square" | "reciprocal" | "negative", (x,):
+            case ("square" | "reciprocal" | "negative"), (x,):
                 return self.power_of_product(op, x)
             case "broadcast", (_, c):
                 return self.b.map("broadcast", *args) if self.b.is_row(args[0]) else c
@@ -162,13 +167,14 @@ class _Rewriter:
         if any(p.without(self.b.is_row).powers != outside.powers for p in parts):
             return self.sum_of(parts)
         size = abs(outside.coefficient) if len(parts) == 1 else 1.0
-        factor = Product(size, outside.powers)
-        inside = [Product(p.coefficient / size, p.only(self.b.is_row).powers) for p in parts]
+        signs = outside.only(lambda a: is_map(self.b, a, "sign"))  # of a factor that an earlier rewriting took apart
+        factor = Product(size, outside.times(signs, -1).powers)
+        inside = [Product(p.coefficient / size, p.only(self.b.is_row).powers).times(signs) for p in parts]
         base = self.sum_of(inside)
         if factor == ONE:
             return base
         constant = write_product(self.b, factor)
-        if not all(map(self.positive, factor.powers)):
+        if not all(positive(self.b, a) for a in factor.powers):
             base = self.b.map("multiply", base, self.b.map("sign", constant))
             constant = self.b.map("absolute", constant)
         return self.b.map("multiply", base, constant)
@@ -205,7 +211,11 @@ class _Rewriter:
         whole = product(self.b, x)
         scale = whole.only(self.scale_atom)
         rest = whole.without(self.scale_atom)
-        if not scale.powers or (rest.powers and not all(map(self.positive, rest.powers))) or rest.coefficient <= 0:
+        if (
+            not scale.powers
+            or (rest.powers and not all(positive(self.b, a) for a in rest.powers))
+            or rest.coefficient <= 0
+        ):
             return self.b.map("log", x)
         terms = Terms(0.0, {})
         for atom, power in scale.powers.items():
@@ -222,15 +232,6 @@ class _Rewriter:
                 return exponent
             case Input() | Param() | Const() | Map() | Reduce():
                 return self.b.map("log", atom)
-
-    def positive(self, ref: Ref) -> bool:
-        match self.b.nodes[ref]:
-            case Param() as p:
-                return p.positive
-            case Reduce("count") | Map("exp" | "sigmoid" | "softplus"):
-                return True
-            case Input() | Const() | Map() | Reduce():
-                return False
 
     def power(self, x: Ref, exponent: Ref) -> Ref:
         match self.b.nodes[exponent]:
@@ -257,7 +258,7 @@ class _Rewriter:
         """
         if self.b.nodes[y] == Const(0.0):
             whole = product(self.b, x)
-            outside = whole.only(lambda a: self.is_exp(a) and not self.b.is_row(a))
+            outside = whole.only(lambda a: is_map(self.b, a, "exp") and not self.b.is_row(a))
             if outside.powers:
                 inside = write_product(self.b, whole.times(outside, -1))
                 kept = Product(1.0, {self.b.map("where", condition, inside, y): 1})
