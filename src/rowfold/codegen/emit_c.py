@@ -306,14 +306,11 @@ class _Page:
         return f"{'rf_' if s.word in FOLDS else 'num_'}{s.word}({', '.join(a)})"
 
     def arg(self, a: Arg, kind: Kind) -> str:
-        match a:
-            case Var(name):
-                return name
-            case str():
-                return a
-            case float() | int():
-                text = literal(float(a))
-                return f"rf_set({text})" if kind in (Kind.VEC, Kind.MASK, Kind.ACC) else text
+        if isinstance(a, Var):
+            return a.name
+        if isinstance(a, str):
+            return a
+        return f"rf_set({literal(a)})" if kind in (Kind.VEC, Kind.MASK, Kind.ACC) else literal(a)
 
 
 def literal(value: float) -> str:
