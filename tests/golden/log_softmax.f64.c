@@ -73,9 +73,11 @@ static inline rf_vec rf_exponent_v(rf_vec x, rf_vec scale) { const rf_vec magic 
 static inline rf_vec rf_tree(double *parts, intptr_t vectors)
 {
     for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 8 * k, rf_set(0));
-    for (int half = 8; half > 0; half /= 2)
-        for (int k = 0; k < half; ++k) rf_store(parts + 8 * k, rf_add(rf_load(parts + 8 * k), rf_load(parts + 8 * (k + half))));
-    return rf_load(parts);
+    rf_vec sum[8];
+    for (int k = 0; k < 8; ++k) sum[k] = rf_add(rf_load(parts + 8 * k), rf_load(parts + 8 * (k + 8)));
+    for (int k = 0; k < 4; ++k) sum[k] = rf_add(sum[k], sum[k + 4]);
+    for (int k = 0; k < 2; ++k) sum[k] = rf_add(sum[k], sum[k + 2]);
+    return rf_add(sum[0], sum[1]);
 }
 typedef struct { rf_vec hi, lo; } rf_acc;
 static inline rf_acc rf_acc_zero(void) { const rf_acc s = { rf_set(0), rf_set(0) }; return s; }
@@ -108,8 +110,9 @@ static inline double rf_fold_max(rf_vec v)
 {
     double lane[8];
     rf_store(lane, v);
-    for (int half = 4; half > 0; half /= 2)
-        for (int l = 0; l < half; ++l) lane[l] = lane[l] > lane[l + half] ? lane[l] : lane[l + half];
+    for (int l = 0; l < 4; ++l) lane[l] = lane[l] > lane[l + 4] ? lane[l] : lane[l + 4];
+    for (int l = 0; l < 2; ++l) lane[l] = lane[l] > lane[l + 2] ? lane[l] : lane[l + 2];
+    for (int l = 0; l < 1; ++l) lane[l] = lane[l] > lane[l + 1] ? lane[l] : lane[l + 1];
     return (double)lane[0];
 }
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
@@ -352,11 +355,32 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t
     
         /* Sweep: the maximum of a row that reaches beyond 2^16. */
         rf_vec max_lanes = rf_set(-INFINITY);
+        rf_vec turn_1_of_max_lanes = max_lanes;
+        rf_vec turn_2_of_max_lanes = max_lanes;
+        rf_vec turn_3_of_max_lanes = max_lanes;
         for (intptr_t i = 0; i < n; i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             const intptr_t whole = count & ~(intptr_t)7;
             intptr_t j = 0;
+            for (; j + 24 < whole; j += 32) {
+                {
+                    const rf_vec x_i_4 = rf_load(x_b + j);
+                    max_lanes = rf_max(x_i_4, max_lanes);
+                }
+                {
+                    const rf_vec x_i_4 = rf_load(x_b + j + 8);
+                    turn_1_of_max_lanes = rf_max(x_i_4, turn_1_of_max_lanes);
+                }
+                {
+                    const rf_vec x_i_4 = rf_load(x_b + j + 16);
+                    turn_2_of_max_lanes = rf_max(x_i_4, turn_2_of_max_lanes);
+                }
+                {
+                    const rf_vec x_i_4 = rf_load(x_b + j + 24);
+                    turn_3_of_max_lanes = rf_max(x_i_4, turn_3_of_max_lanes);
+                }
+            }
             for (; j < whole; j += 8) {
                 const rf_vec x_i_4 = rf_load(x_b + j);
                 max_lanes = rf_max(x_i_4, max_lanes);
@@ -368,6 +392,9 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t
                 max_lanes = rf_max(x_i_4_2, max_lanes);
             }
         }
+        max_lanes = rf_max(turn_1_of_max_lanes, max_lanes);
+        max_lanes = rf_max(turn_2_of_max_lanes, max_lanes);
+        max_lanes = rf_max(turn_3_of_max_lanes, max_lanes);
         const double max = rf_fold_max(max_lanes);
         const double reach_3 = max * scale;
         const double shift = num_far_shift(max, reach_3);

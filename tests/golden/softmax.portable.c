@@ -75,9 +75,11 @@ static inline rf_vec rf_set_lo(double a) { const double rest = a - (double)(floa
 static inline rf_vec rf_tree(float *parts, intptr_t vectors)
 {
     for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 16 * k, rf_set(0));
-    for (int half = 8; half > 0; half /= 2)
-        for (int k = 0; k < half; ++k) rf_store(parts + 16 * k, rf_add(rf_load(parts + 16 * k), rf_load(parts + 16 * (k + half))));
-    return rf_load(parts);
+    rf_vec sum[8];
+    for (int k = 0; k < 8; ++k) sum[k] = rf_add(rf_load(parts + 16 * k), rf_load(parts + 16 * (k + 8)));
+    for (int k = 0; k < 4; ++k) sum[k] = rf_add(sum[k], sum[k + 4]);
+    for (int k = 0; k < 2; ++k) sum[k] = rf_add(sum[k], sum[k + 2]);
+    return rf_add(sum[0], sum[1]);
 }
 typedef rf_wide rf_acc;
 static inline rf_acc rf_acc_zero(void) { return rf_wide_zero(); }
@@ -86,8 +88,10 @@ static inline double rf_fold(rf_acc s)
 {
     double lane[16];
     rf_wide_store(lane, s);
-    for (int half = 8; half > 0; half /= 2)
-        for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
+    for (int l = 0; l < 8; ++l) lane[l] += lane[l + 8];
+    for (int l = 0; l < 4; ++l) lane[l] += lane[l + 4];
+    for (int l = 0; l < 2; ++l) lane[l] += lane[l + 2];
+    for (int l = 0; l < 1; ++l) lane[l] += lane[l + 1];
     return lane[0];
 }
 static inline rf_acc rf_acc_add_tree(rf_acc s, float *parts, intptr_t vectors) { return rf_acc_add(s, rf_tree(parts, vectors)); }
@@ -95,8 +99,10 @@ static inline double rf_fold_max(rf_vec v)
 {
     float lane[16];
     rf_store(lane, v);
-    for (int half = 8; half > 0; half /= 2)
-        for (int l = 0; l < half; ++l) lane[l] = lane[l] > lane[l + half] ? lane[l] : lane[l + half];
+    for (int l = 0; l < 8; ++l) lane[l] = lane[l] > lane[l + 8] ? lane[l] : lane[l + 8];
+    for (int l = 0; l < 4; ++l) lane[l] = lane[l] > lane[l + 4] ? lane[l] : lane[l + 4];
+    for (int l = 0; l < 2; ++l) lane[l] = lane[l] > lane[l + 2] ? lane[l] : lane[l + 2];
+    for (int l = 0; l < 1; ++l) lane[l] = lane[l] > lane[l + 1] ? lane[l] : lane[l + 1];
     return (double)lane[0];
 }
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
@@ -137,11 +143,32 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_n
     
     /* Sweep: the maximum of x. */
     rf_vec max_lanes = rf_set(-INFINITY);
+    rf_vec turn_1_of_max_lanes = max_lanes;
+    rf_vec turn_2_of_max_lanes = max_lanes;
+    rf_vec turn_3_of_max_lanes = max_lanes;
     for (intptr_t i = 0; i < n; i += 256) {
         const intptr_t count = rf_least(n - i, 256);
         const float *x_b = rf_read(x, x_step, i, count, x_buffer);
         const intptr_t whole = count & ~(intptr_t)15;
         intptr_t j = 0;
+        for (; j + 48 < whole; j += 64) {
+            {
+                const rf_vec x_i = rf_load(x_b + j);
+                max_lanes = rf_max(x_i, max_lanes);
+            }
+            {
+                const rf_vec x_i = rf_load(x_b + j + 16);
+                turn_1_of_max_lanes = rf_max(x_i, turn_1_of_max_lanes);
+            }
+            {
+                const rf_vec x_i = rf_load(x_b + j + 32);
+                turn_2_of_max_lanes = rf_max(x_i, turn_2_of_max_lanes);
+            }
+            {
+                const rf_vec x_i = rf_load(x_b + j + 48);
+                turn_3_of_max_lanes = rf_max(x_i, turn_3_of_max_lanes);
+            }
+        }
         for (; j < whole; j += 16) {
             const rf_vec x_i = rf_load(x_b + j);
             max_lanes = rf_max(x_i, max_lanes);
@@ -153,6 +180,9 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_n
             max_lanes = rf_max(x_i_2, max_lanes);
         }
     }
+    max_lanes = rf_max(turn_1_of_max_lanes, max_lanes);
+    max_lanes = rf_max(turn_2_of_max_lanes, max_lanes);
+    max_lanes = rf_max(turn_3_of_max_lanes, max_lanes);
     const double max = rf_fold_max(max_lanes);
     const double temperature_2 = num_scalar(temperature);
     const double reciprocal = 1.0 / temperature_2;

@@ -22,6 +22,7 @@ INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", 
 FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul"})
 WITH_COUNT = {"acc_add_tree": 2, "parts_max": 1, "acc_add_pairs": 3}
 ELEMENT = {"T": "num_element", "mask": "num_element_mask", "int": "num_element_int"}
+TURNS = 4  # accumulators of a maximum: its latency over its throughput
 POINTERS = {"T": "", "mask": "_mask", "int": "_int"}
 
 
@@ -177,9 +178,11 @@ class _Page:
         block = 16 * self.kernel.lanes
         yield from ("", *(f"/* Sweep: {c}. */" for c in sweep.comment))
         yield from map(self.stmt, sweep.before)
+        yield from (f"rf_vec {_turn(name, u)} = {name};" for name in sweep.rotate for u in range(1, TURNS))
         yield f"for (intptr_t i = 0; i < n; i += {block}) {{"
         yield from indented(self.block(sweep, block))
         yield "}"
+        yield from (f"{name} = rf_max({_turn(name, u)}, {name});" for name in sweep.rotate for u in range(1, TURNS))
         yield from map(self.stmt, sweep.after)
 
     def block(self, sweep: Sweep, block: int) -> Iterable[str]:
@@ -198,6 +201,8 @@ class _Page:
             if len(sweep.phases) > 1:
                 yield "intptr_t j = 0;" if k == 0 else "j = 0;"
             yield from map(self.stmt, head)
+            if sweep.rotate:
+                yield from self.turns(phase, sweep.rotate)
             yield from self.phase(phase, sweep.ahead if k + 1 == len(sweep.phases) else ())
         yield from map(self.stmt, sweep.block_end)
         for name in sweep.writes:
@@ -229,6 +234,17 @@ class _Page:
         if any(re.search(r"\blive\b", line) for line in tail):
             tail.insert(0, "const rf_mask live = rf_first_lanes(count - j);")
         yield from indented(tail)
+        yield "}"
+
+    def turns(self, phase: Phase, names: tuple[str, ...]) -> Iterable[str]:
+        """The body once for each accumulator, in scopes of their own."""
+        lanes = self.kernel.lanes
+        yield f"for (; j + {(TURNS - 1) * lanes} < whole; j += {TURNS * lanes}) {{"
+        for u in range(TURNS):
+            pattern = re.compile(rf"\b(?:j|{'|'.join(names)})\b")
+            turn = {"j": f"j + {u * lanes}"} | {name: _turn(name, u) for name in names} if u else {}
+            lines = (pattern.sub(lambda m, t=turn: t.get(m[0], m[0]), self.stmt(s)) for s in phase.body)  # type: ignore[misc]
+            yield from indented(["{", *indented(lines), "}"])
         yield "}"
 
     # statements
@@ -311,6 +327,11 @@ class _Page:
         if isinstance(a, str):
             return a
         return f"rf_set({literal(a)})" if kind in (Kind.VEC, Kind.MASK, Kind.ACC) else literal(a)
+
+
+def _turn(name: str, turn: int) -> str:
+    """A further accumulator's name; no variable of a program is called so."""
+    return f"turn_{turn}_of_{name}"
 
 
 def literal(value: float) -> str:

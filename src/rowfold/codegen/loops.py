@@ -87,6 +87,7 @@ class Sweep:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     ahead: tuple[str, ...] = ()  # ports whose next row is fetched while this sweep computes
+    rotate: tuple[str, ...] = ()  # maxima that take turns in several accumulators: the order of a maximum is free
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,13 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
         tuple(reads),
         tuple(dict.fromkeys(writes)),
         ahead,
+        tuple(c.m.name for c in carries if isinstance(c, Maximum)) if _only_maxima(carries, sweep) else (),
     )
+
+
+def _only_maxima(carries: Sequence[Carry], sweep: SweepPlan) -> bool:
+    """Whether the sweep waits for nothing but a maximum, whose latency is then all that it costs."""
+    return not sweep.writes and all(isinstance(c, Maximum) for c in carries)
 
 
 def _ahead(ctx: Context, carries: Sequence[Carry]) -> tuple[str, ...]:
