@@ -118,7 +118,8 @@ class _Reader:
 
     def reached(self, fn: FunctionType) -> object:
         """The globals and builtins behind the names that the code mentions."""
-        found, own = [], fn.__builtins__  # type: ignore[attr-defined]
+        found: list[tuple[str, object]] = []
+        own: dict[str, object] = getattr(fn, "__builtins__", {})
         for name in _names(fn.__code__, {}):
             self.names.add(name)
             if name in fn.__globals__:
