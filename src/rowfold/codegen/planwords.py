@@ -6,7 +6,7 @@ the last axis; a wide sum is float64 lanes for float32, and a pair of lanes (hi,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -137,30 +137,37 @@ def _masks() -> dict[str, Word]:
 
 
 def tree(parts: Array, vectors: int) -> Array:
-    """The sum of a block's vectors: halves are added to halves."""
+    """A block's vectors summed to two, which the wide lanes take: halves are added to halves."""
     parts = parts.copy()
     parts[vectors:] = 0
     half = len(parts) // 2
-    while half:
+    while half > 1:
         parts = parts[:half] + parts[half : 2 * half]
         half //= 2
-    return parts[0]
+    return parts
 
 
-def pairs_tree(words: NumpyWords, parts: Array, exponents: Array, vectors: int, exponent: Array) -> Array:
-    """The sum of parts * 2^exponents over 2^exponent."""
+def pairs_tree(
+    words: NumpyWords, parts: Array, exponents: Array, vectors: int, exponent: Array
+) -> tuple[Array, Array]:
+    """The sums of parts * 2^exponents over 2^exponent, two of them."""
     p, n = parts.copy(), exponents.copy()
     p[vectors:], n[vectors:] = 0, exponents[0]
     half = len(p) // 2
-    while half:
+    while half > 1:
         (p, q), (n, m) = ((a[:half], a[half : 2 * half]) for a in (p, n))
         top = words.max(n, m)
         p, n = words.scale(p, n - top) + words.scale(q, m - top), top
         half //= 2
-    return words.scale(p[0], n[0] - exponent)
+    return words.scale(p[0], n[0] - exponent), words.scale(p[1], n[1] - exponent)
 
 
 # wide sums
+
+
+def both(add: Callable[[Any, Array], Any], s: Any, parts: Sequence[Array] | Array) -> Any:
+    """The wide sum s with two vectors added, one after the other."""
+    return add(add(s, parts[0]), parts[1])
 
 
 def _wide32() -> dict[str, Word]:
@@ -180,8 +187,8 @@ def _wide32() -> dict[str, Word]:
         "acc_add_from": lambda s, x, pivot: s + (x.astype(np.float64) - pivot.astype(np.float64)),
         "acc_fma_from": fma_from,
         "acc_scale": double.scale,
-        "acc_add_tree": lambda s, parts, vectors: add(s, tree(parts, vectors)),
-        "acc_add_pairs": lambda s, p, n, at, vectors: add(s, pairs_tree(single, p, n, vectors, at)),
+        "acc_add_tree": lambda s, parts, vectors: both(add, s, tree(parts, vectors)),
+        "acc_add_pairs": lambda s, p, n, at, vectors: both(add, s, pairs_tree(single, p, n, vectors, at)),
     }
 
 
@@ -204,8 +211,8 @@ def _wide64() -> dict[str, Word]:
         "acc_add_from": lambda s, x, pivot: add(s, x - pivot),
         "acc_fma_from": lambda s, x, pivot: fma(s, x - pivot, x - pivot),
         "acc_scale": lambda s, n: (words.scale(s[0], n), words.scale(s[1], n)),
-        "acc_add_tree": lambda s, parts, vectors: add(s, tree(parts, vectors)),
-        "acc_add_pairs": lambda s, p, n, at, vectors: add(s, pairs_tree(words, p, n, vectors, at)),
+        "acc_add_tree": lambda s, parts, vectors: both(add, s, tree(parts, vectors)),
+        "acc_add_pairs": lambda s, p, n, at, vectors: both(add, s, pairs_tree(words, p, n, vectors, at)),
     }
 
 
