@@ -57,14 +57,14 @@ static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, in
     return buffer;
 }
 static inline rf_vec rf_exponent_v(rf_vec x, rf_vec scale) { const rf_vec magic = rf_set(0x1.8p52); return rf_sub(rf_fma(x, scale, magic), magic); }
-static inline rf_vec rf_tree(double *parts, intptr_t vectors)
+static inline void rf_tree(double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
     for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 8 * k, rf_set(0));
     rf_vec sum[8];
     for (int k = 0; k < 8; ++k) sum[k] = rf_add(rf_load(parts + 8 * k), rf_load(parts + 8 * (k + 8)));
     for (int k = 0; k < 4; ++k) sum[k] = rf_add(sum[k], sum[k + 4]);
-    for (int k = 0; k < 2; ++k) sum[k] = rf_add(sum[k], sum[k + 2]);
-    return rf_add(sum[0], sum[1]);
+    *left = rf_add(sum[0], sum[2]);
+    *right = rf_add(sum[1], sum[3]);
 }
 typedef struct { rf_vec hi, lo; } rf_acc;
 static inline rf_acc rf_acc_zero(void) { const rf_acc s = { rf_set(0), rf_set(0) }; return s; }
@@ -92,7 +92,12 @@ static inline void rf_fold2(rf_acc s, double *hi, double *lo)
     *hi = total - total == 0 ? total : lane[0];
     *lo = left - left == 0 ? left : 0;
 }
-static inline rf_acc rf_acc_add_tree(rf_acc s, double *parts, intptr_t vectors) { return rf_acc_add(s, rf_tree(parts, vectors)); }
+static inline rf_acc rf_acc_add_tree(rf_acc s, double *parts, intptr_t vectors)
+{
+    rf_vec left, right;
+    rf_tree(parts, vectors, &left, &right);
+    return rf_acc_add(rf_acc_add(s, left), right);
+}
 static inline double rf_fold_max(rf_vec v)
 {
     double lane[8];

@@ -96,14 +96,14 @@ static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, 
     for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(float));
 }
 static inline rf_vec rf_set_lo(double a) { const double rest = a - (double)(float)a; return rf_set(rest - rest == 0 ? rest : 0); }
-static inline rf_vec rf_tree(float *parts, intptr_t vectors)
+static inline void rf_tree(float *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
     for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 16 * k, rf_set(0));
     rf_vec sum[8];
     for (int k = 0; k < 8; ++k) sum[k] = rf_add(rf_load(parts + 16 * k), rf_load(parts + 16 * (k + 8)));
     for (int k = 0; k < 4; ++k) sum[k] = rf_add(sum[k], sum[k + 4]);
-    for (int k = 0; k < 2; ++k) sum[k] = rf_add(sum[k], sum[k + 2]);
-    return rf_add(sum[0], sum[1]);
+    *left = rf_add(sum[0], sum[2]);
+    *right = rf_add(sum[1], sum[3]);
 }
 typedef rf_wide rf_acc;
 static inline rf_acc rf_acc_zero(void) { return rf_wide_zero(); }
@@ -118,7 +118,12 @@ static inline double rf_fold(rf_acc s)
     for (int l = 0; l < 1; ++l) lane[l] += lane[l + 1];
     return lane[0];
 }
-static inline rf_acc rf_acc_add_tree(rf_acc s, float *parts, intptr_t vectors) { return rf_acc_add(s, rf_tree(parts, vectors)); }
+static inline rf_acc rf_acc_add_tree(rf_acc s, float *parts, intptr_t vectors)
+{
+    rf_vec left, right;
+    rf_tree(parts, vectors, &left, &right);
+    return rf_acc_add(rf_acc_add(s, left), right);
+}
 static inline double rf_fold_max(rf_vec v)
 {
     float lane[16];
