@@ -13,7 +13,8 @@ PACKAGE = ROOT / "src" / "rowfold"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TEMPLATES = sorted((PACKAGE / "templates").rglob("*.j2"))
 SCRIPTS = sorted(path for room in ("tests", "benchmarks", "examples", "tools") for path in (ROOT / room).rglob("*.py"))
-TEXTS = sorted(p for p in (*ROOT.glob("*.*"), *(ROOT / ".ci").iterdir(), *(ROOT / "docs").rglob("*.md")) if p.is_file())
+FOUND = (*ROOT.glob("[!.]*.*"), *(ROOT / ".ci").iterdir(), *(ROOT / "docs").rglob("*.md"))
+TEXTS = sorted(path for path in FOUND if path.is_file())
 HEAVY = ("jinja2", "pycparser", "llvmlite")
 
 # Roots of home directories and of the places where machines keep checkouts; no text of ours has a reason to name one.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         RowfoldError,
         TraceError,
     )
-    from .explain import show_config
+    from .inspecting.showconfig import show_config
     from .rowfns import logsumexp, positions, rsqrt, sigmoid, softplus, stop_gradient
 
 __version__ = "0.1.0"
@@ -34,7 +34,7 @@ _HOMES = {
     "config": "options",
     "errors": "CompileError DTypeError IsaError LoadError NotDifferentiableError OutputError PlanError RowfoldError "
     "TraceError",
-    "explain": "show_config",
+    "inspecting.showconfig": "show_config",
     "rowfns": "logsumexp positions rsqrt sigmoid softplus stop_gradient",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

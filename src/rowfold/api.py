@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import numpy as np
 
 from . import config as configuration
-from . import recall
 from .config import Config
 from .errors import CompileError, IsaError, LoadError, PlanError
-from .recall import Call, Known
-from .runtime import cache, cpu
+from .runtime import cache, cpu, recall
 from .runtime.call import Argument, Bound, Caller, CallSpec, FloatSetting, HasLoop, Remembering
+from .runtime.recall import Call, Known
+from .runtime.spec import Results
 
 if TYPE_CHECKING:  # a call from a warm cache must not pay for what it does not use
     from .codegen.ir import Program
@@ -176,9 +176,9 @@ class Kernel(Remembering, Generic[P, R]):
         return simplify(with_ignored(under_where(traced, self.masked) if has_where else traced))
 
     def _definition(self) -> str | None:
-        from .definition import definition
+        from .runtime.definition import definition
 
-        return definition(self)
+        return definition(self) if type(self) is Kernel else None  # what a subclass may trace, nobody knows
 
     def _compiled(
         self, values: Mapping[str, object], dtype: np.dtype[Any], n: int, rows: int, given: frozenset[str],
@@ -203,7 +203,7 @@ class Kernel(Remembering, Generic[P, R]):
         program, definition = self._traced(values, call.given, call.booleans, has_where=call.has_where)
         plain, same = self._traced(values, call.given, call.booleans, has_where=False)
         plan = plan_for(program, _NAMES[call.dtype], call.n, call.rows, config)
-        loop, results = self._loop(plan, config), recall.results_of(plain)
+        loop, results = self._loop(plan, config), _results_of(plain)
         if memory is not None and memory.definition == definition == same and isinstance(loop, cache.Loaded):
             memory.note(place, Known(_plan_key(plan), results))
         return Bound(loop.ufunc, results)
@@ -251,19 +251,19 @@ class Kernel(Remembering, Generic[P, R]):
 
     def explain(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
         """The plan in words: `str()` for a terminal, `_repr_html_()` for a notebook."""
-        from .explain import Explanation
+        from .inspecting.explain import Explanation
 
         return Explanation(self.plan(shape, dtype, axis, **more), shape)
 
     def stages(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
         """A lazy mapping with every stage as text: program, plan, c, llvm, mlir, asm."""
-        from .explain import Stages
+        from .inspecting.stages import Stages
 
         return Stages(self.plan(shape, dtype, axis, **more), configuration.resolve(self._chosen))
 
     def trace_row(self, *rows: Any, **settings: Any) -> Any:
         """Every named value of one row as a table, in float64, beside the kernel's own results."""
-        from .trace_row import trace_row
+        from .inspecting.trace_row import trace_row
 
         return trace_row(self, rows, settings)
 
@@ -294,13 +294,13 @@ class Kernel(Remembering, Generic[P, R]):
         self, *arrays: Any, axis: Any = -1, where: Any = None, keepdims: bool = False, **settings: Any
     ) -> Any:
         """The row function itself on float64 copies, row by row."""
-        from .reference import reference
+        from .inspecting.reference import reference
 
         return reference(self, arrays, axis, where, keepdims, settings)
 
     def check(self, *arrays: Any, **settings: Any) -> Any:
         """Runs the kernel against the oracle: the float64 interpreter with error bounds (longdouble for float64)."""
-        from .reference import check
+        from .inspecting.reference import check
 
         return check(self, arrays, settings)
 
@@ -343,6 +343,12 @@ def _plan_key(plan: Plan) -> str:
     from .build import plan_key
 
     return plan_key(plan)
+
+
+def _results_of(program: Program) -> Results:
+    from .build import results_of
+
+    return results_of(program)
 
 
 def _is_traced(value: object) -> bool:

@@ -13,13 +13,13 @@ import numpy as np
 
 from . import __version__
 from .codegen.interpret import interpret
-from .codegen.ir import Role
-from .codegen.plan import Plan, describe
-from .codegen.source import Source
+from .codegen.ir import Program, Role
+from .codegen.plan import Plan
 from .config import Config
 from .errors import CompileError, PlanError
 from .runtime import cache
 from .runtime.call import HasLoop
+from .runtime.spec import Result, Results
 
 
 def plan_key(plan: Plan) -> str:
@@ -41,28 +41,10 @@ def _templates() -> str:
     return digest.hexdigest()
 
 
-def source_of(plan: Plan) -> Source:
-    """The C of a plan."""
-    from .codegen.emit_c import emit
-    from .codegen.loops import with_banner
-    from .codegen.lower.kernel import lower
-
-    signature, types = gufunc(plan)
-    banner = tuple(describe(plan, brief=True))
-    return emit(with_banner(lower(plan), banner), plan.isa, plan.strategy, __version__, signature, types)
-
-
-def gufunc(plan: Plan) -> tuple[str, str]:
-    """The signature and type characters of the loop: inputs, settings, outputs."""
-    program = plan.program
-    real = {"f32": "f", "f64": "d"}[plan.dtype]
-    kinds = {Role.ROW: real, Role.MASK: "?", Role.INT_ROW: "l", Role.SCALAR: "d", Role.INDEX: "l"}
-    wide = (Role.ROW, Role.MASK, Role.INT_ROW)
-    inputs = [("(n)" if i.role in wide else "()", kinds[i.role]) for _, i in program.inputs]
-    inputs += [("()", "d") for _ in program.params]
-    outputs = [("(n)" if program.is_row(o.ref) else "()", real) for o in program.outputs]
-    shape = f"{','.join(s for s, _ in inputs)}->{','.join(s for s, _ in outputs)}"
-    return shape, "".join(c for _, c in (*inputs, *outputs))
+def results_of(program: Program) -> Results:
+    """What the program gives, as a caller sees it."""
+    kinds = {"bool": "bool", "int": "int64", "float": None}
+    return tuple(Result(program.is_row(o.ref), o.dtype or kinds[program.types[o.ref].value]) for o in program.outputs)
 
 
 def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:
@@ -85,8 +67,10 @@ def _compiled(plan: Plan, key: str, config: Config) -> cache.Loaded:
         found = cache.find(key, config)
         if found is not None:
             return found
+        from .codegen.generate import source_of
+
         return cache.load(source_of(plan), key, config)
-    from .explain import inspected
+    from .inspecting.stagefiles import inspected
 
     return inspected(plan, key, config)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import rowfold as rf
-from rowfold.definition import definition
 from rowfold.library import cross_entropy, entropy, softmax
 from rowfold.runtime import stamp
+from rowfold.runtime.definition import definition
 
 SRC = str(Path(__file__).parents[2] / "src")
 X = np.random.default_rng(3).normal(0, 2, (3, 17)).astype(np.float32)

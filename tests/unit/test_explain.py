@@ -10,7 +10,7 @@ import pytest
 
 import rowfold as rf
 from rowfold import library
-from rowfold.explain import Explanation, traffic
+from rowfold.inspecting.explain import Explanation, traffic
 
 NAMES = "softmax log_softmax logsumexp entropy cross_entropy layer_norm rms_norm masked_softmax".split()
 KERNELS = [getattr(library, name) for name in NAMES]

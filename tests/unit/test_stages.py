@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import rowfold as rf
-from rowfold.build import plan_key, source_of
+from rowfold.build import plan_key
+from rowfold.codegen.generate import source_of
 from rowfold.config import Config
 from rowfold.errors import CompileError
-from rowfold.inspecting import inspected, safe_name
+from rowfold.inspecting.stagefiles import inspected, safe_name
 from rowfold.runtime import compiler
 
 FILES = ["00-program.txt", "01-plan.txt", "02-kernel.c", "03-kernel.s", "04-cc.log"]
@@ -67,7 +68,7 @@ def test_a_stage(key, said):
 
 def test_stages_are_made_when_asked_for(monkeypatch):
     """Looking at the program emits and compiles nothing."""
-    monkeypatch.setattr("rowfold.build.source_of", None)
+    monkeypatch.setattr("rowfold.codegen.generate.source_of", None)
     assert SMALL.stages()["program"].startswith("program total")
 
 
@@ -86,7 +87,7 @@ def test_a_stage_whose_tool_is_absent_says_so():
 
 def test_a_stage_that_fails_says_so(monkeypatch):
     """Even a fault of ours does not stop somebody who looks around."""
-    monkeypatch.setattr("rowfold.build.source_of", None)
+    monkeypatch.setattr("rowfold.codegen.generate.source_of", None)
     assert SMALL.stages()["c"] == "There is no c text: 'NoneType' object is not callable."
 
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rowfold.codegen.bounds import SUM_ERROR, Bounded, distance
+from rowfold.codegen.bounds import SUM_ERROR, Bounded, ElementErrors, distance
 from rowfold.codegen.interpret import fold
-
-if TYPE_CHECKING:
-    from rowfold.codegen.bounds import Errors
 
 Array = NDArray[Any]
 SHIFT_SLACK = 1.5  # shifts are powers of two, so an exponential is carried at up to 1.42 times its own size
 SPREAD_ERROR = 6.0  # in u, of a sum of squared distances, beside that of its sum
 
 
-def reduce(rules: Errors, op: str, args: Sequence[Bounded], where: Bounded | None) -> Bounded:
+class Errors(ElementErrors):
+    """The whole arithmetic of values with bounds."""
+
+    def reduce(self, op: str, args: Sequence[Bounded], where: Bounded | None) -> Bounded:
+        return reduce(self, op, args, where)
+
+
+def reduce(rules: ElementErrors, op: str, args: Sequence[Bounded], where: Bounded | None) -> Bounded:
     """A reduction along the last axis, which is kept. Elements that may or may not be selected widen the bound."""
     picked = _Picked(rules, args, where)
     match op, args:
@@ -48,7 +52,7 @@ def reduce(rules: Errors, op: str, args: Sequence[Bounded], where: Bounded | Non
 class _Picked:
     """The operands over a full row, the unselected elements told apart."""
 
-    def __init__(self, rules: Errors, args: Sequence[Bounded], where: Bounded | None) -> None:
+    def __init__(self, rules: ElementErrors, args: Sequence[Bounded], where: Bounded | None) -> None:
         full = rules.plain.full
         chosen = rules.plain.select(None if where is None else where.value | where.uncertain)
         unsure = np.zeros((1,), dtype=bool) if where is None else where.uncertain
@@ -74,7 +78,7 @@ def _const(value: Array, error: Array) -> Bounded:
     return Bounded(value, error, error, True)
 
 
-def _sum(rules: Errors, values: Array, errors: Array, picked: _Picked) -> tuple[Array, Array]:
+def _sum(rules: ElementErrors, values: Array, errors: Array, picked: _Picked) -> tuple[Array, Array]:
     sure = np.where(picked.chosen & ~picked.unsure, values.astype(rules.wide), 0.0)
     unsure = np.where(picked.unsure, values.astype(rules.wide), 0.0)
     value = np.sum(sure, axis=-1, keepdims=True)
@@ -87,7 +91,7 @@ def _sum(rules: Errors, values: Array, errors: Array, picked: _Picked) -> tuple[
     return value, np.where(special, 0.0, np.where(spilled, np.inf, error))
 
 
-def _spread(rules: Errors, picked: _Picked, mean: Bounded) -> Bounded:
+def _spread(rules: ElementErrors, picked: _Picked, mean: Bounded) -> Bounded:
     """Central moments are carried about a centre near the mean, so the error is relative to the spread itself."""
     distances = np.where(picked.chosen, picked.values[0].astype(rules.wide) - mean.value, 0.0)
     slips = picked.errors[0]
@@ -102,7 +106,7 @@ def _spread(rules: Errors, picked: _Picked, mean: Bounded) -> Bounded:
     return _const(np.where(empty, 0.0, value), np.where(empty & ~odd, 0.0, error))
 
 
-def _product(rules: Errors, picked: _Picked) -> Bounded:
+def _product(rules: ElementErrors, picked: _Picked) -> Bounded:
     values = np.where(picked.chosen, picked.values[0].astype(rules.wide), 1.0)
     size, slips = np.abs(values), picked.errors[0]
     value = np.prod(values, axis=-1, keepdims=True)
@@ -116,7 +120,7 @@ def _product(rules: Errors, picked: _Picked) -> Bounded:
     return _const(value, np.where(special, np.where(vague, np.inf, 0.0), error))
 
 
-def _extreme(rules: Errors, op: str, picked: _Picked) -> Bounded:
+def _extreme(rules: ElementErrors, op: str, picked: _Picked) -> Bounded:
     sign = 1.0 if op == "max" else -1.0
     values = sign * picked.values[0].astype(rules.wide)
     errors, sure = picked.errors[0], picked.chosen & ~picked.unsure
@@ -139,7 +143,7 @@ def _quantifier(op: str, picked: _Picked) -> Bounded:
     return _const(certain ^ (op == "all"), np.where(doubtful, 1.0, 0.0))
 
 
-def _position(rules: Errors, op: str, picked: _Picked) -> Bounded:
+def _position(rules: ElementErrors, op: str, picked: _Picked) -> Bounded:
     """The place of the extreme, undecided where another element may be as extreme."""
     values, errors = picked.values[0], picked.errors[0]
     place = np.asarray(fold(np, op, [values], picked.chosen, rules.wide))

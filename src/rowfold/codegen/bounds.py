@@ -47,8 +47,8 @@ class Bounded:
         return np.asarray(self.error > 0)
 
 
-class Errors:
-    """The arithmetic of values with bounds, for kernels that compute in `dtype`."""
+class ElementErrors:
+    """The arithmetic of values with bounds but for reductions, for kernels that compute in `dtype`."""
 
     def __init__(self, dtype: np.dtype[Any], width: int, where: Array | None) -> None:
         self.dtype = dtype
@@ -77,11 +77,6 @@ class Errors:
             return self._flag(value, error, const)
         error = self._settled(op, args, value, error + self._rounding(op, value, const), const)
         return Bounded(value, error, self._argument(op, args, error), const)
-
-    def reduce(self, op: str, args: Sequence[Bounded], where: Bounded | None) -> Bounded:
-        from rowfold.codegen import bound_reductions
-
-        return bound_reductions.reduce(self, op, args, where)
 
     def take(self, row: Bounded, index: Bounded) -> Bounded:
         shape, at = row.value.shape, index.value.astype(np.int64)

@@ -42,7 +42,7 @@ def price(
     total, passes, traffic = 0.0, 0, 0.0
     for i, sweep in enumerate(sweeps):
         level = source if i == 0 else resident
-        reads = len(_inputs_of(program, sweep, groups)) + len(sweep.reloads)
+        reads = len(inputs_of(program, sweep, groups)) + len(sweep.reloads)
         writes = len(sweep.writes) + len(sweep.keeps)
         out = resident if i + 1 < len(sweeps) else source
         memory = size * (reads * machine.read[level] + writes * machine.write[out])
@@ -56,7 +56,7 @@ def price(
     return Price(total, passes, traffic)
 
 
-def _inputs_of(program: Program, sweep: SweepPlan, groups: Sequence[Group]) -> set[Ref]:
+def inputs_of(program: Program, sweep: SweepPlan, groups: Sequence[Group]) -> set[Ref]:
     """The row inputs that a sweep has to read: everything below its carries and writes that is not reloaded."""
     reloaded = {groups[g].exponent for g, _ in sweep.reloads}
     found: set[Ref] = set()

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from rowfold.codegen.ir import Const, Input, Role, Type
-from rowfold.codegen.rows import Handler, Traced, Tracer
+from rowfold.codegen.traced import Handler, Traced, Tracer
 
 
 def number_map(op: str) -> Handler:

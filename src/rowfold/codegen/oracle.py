@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from rowfold.codegen.bounds import Bounded, Errors, distance
+from rowfold.codegen.bound_reductions import Errors
+from rowfold.codegen.bounds import Bounded, distance
 from rowfold.codegen.interpret import Batch, evaluate
 from rowfold.codegen.ir import Output, Program
 

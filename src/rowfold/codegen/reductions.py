@@ -13,7 +13,7 @@ from numpy import _NoValue  # NumPy's own mark of an argument that was not given
 
 from rowfold.codegen.elementwise import logaddexp, mixed_map
 from rowfold.codegen.ir import Type
-from rowfold.codegen.rows import Handler, Traced, Tracer
+from rowfold.codegen.traced import Handler, Traced, Tracer
 
 IDENTITIES: Final = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
 COMBINES: Final = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}

@@ -16,8 +16,8 @@ import numpy as np
 
 from rowfold.codegen.frames import call_row_function
 from rowfold.codegen.ir import Input, Output, Param, Program, Role
-from rowfold.codegen.rows import Traced, Tracer
 from rowfold.codegen.signature import MISSING, Parameter, Setting, parameters, settings_of
+from rowfold.codegen.traced import Traced, Tracer
 from rowfold.codegen.traceerrors import fail_at_definition
 from rowfold.codegen.vocabulary import VOCABULARY
 

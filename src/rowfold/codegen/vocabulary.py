@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from rowfold.codegen import elementwise, reductions
-from rowfold.codegen.rows import Vocabulary
+from rowfold.codegen.traced import Vocabulary
 
 _SORTED = "an order of the row's elements is not in the row language; sort outside the kernel"
 _ROLLING = "a running result along the row is not in the row language; compute it outside the kernel"

@@ -20,9 +20,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import __version__
-from .runtime.call import Remembering
-from .runtime.store import digest
+from .. import __version__
+from .call import Remembering
+from .store import digest
 
 _EXACT: Final = (type(None), bool, int, str, bytes, type(...))
 _IMPORT: Final = dis.opmap["IMPORT_NAME"]
@@ -47,7 +47,7 @@ class UnknownError(Exception):
 def definition(kernel: Any) -> str | None:
     """The digest of all that decides what tracing this kernel gives; None where that cannot be told."""
     try:
-        found = _Reader().whole(kernel)
+        found = _Reader(type(kernel)).whole(kernel)
     except (UnknownError, RecursionError):
         return None
     return digest(repr((__version__, sys.version, sys.implementation.name, np.__version__, found)).encode())
@@ -56,7 +56,8 @@ def definition(kernel: Any) -> str | None:
 class _Reader:
     """One walk over a kernel. What was met before is named by its number, so that functions may call each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
         self.met: dict[int, int] = {}
         self.modules: dict[str, ModuleType] = {}
         self.names: set[str] = set()
@@ -74,10 +75,8 @@ class _Reader:
         return found
 
     def kernel(self, kernel: Any) -> object:
-        from .api import Kernel
-
         own = vars(kernel)
-        if type(kernel) is not Kernel or type(own["_fn"]) is not FunctionType:
+        if type(kernel) is not self.kind or type(own["_fn"]) is not FunctionType:
             raise UnknownError
         takes = (repr(kernel.parameters), repr(kernel.settings), kernel.name, self.value(kernel.masked))
         added = [(n, self.value(v)) for n, v in own.items() if n not in own["_own"] | _LAZY and not n.startswith("__")]

@@ -7,10 +7,10 @@ import platform
 import sys
 from collections.abc import Iterator
 
-from . import __version__
-from . import config as configuration
-from .config import Config
-from .errors import CompileError, RowfoldError
+from .. import __version__
+from .. import config as configuration
+from ..config import Config
+from ..errors import CompileError, RowfoldError
 
 
 def show_config() -> None:
@@ -34,7 +34,7 @@ def _in_force() -> tuple[Config, str]:
 def _machine() -> Iterator[str]:
     import numpy as np
 
-    from .runtime import cpu
+    from ..runtime import cpu
 
     sizes, features = cpu.caches(), ", ".join(cpu.host_isas())
     yield f"rowfold {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {sys.platform}"
@@ -44,7 +44,7 @@ def _machine() -> Iterator[str]:
 
 
 def _compilers(config: Config) -> Iterator[str]:
-    from .runtime import compiler as compilers
+    from ..runtime import compiler as compilers
 
     used = compilers.find(config.cc)
     yield "compilers"
@@ -60,7 +60,7 @@ def _compilers(config: Config) -> Iterator[str]:
 
 
 def _identity(compiler: object) -> str:
-    from .runtime import compiler as compilers
+    from ..runtime import compiler as compilers
 
     assert isinstance(compiler, compilers.Compiler)
     try:
@@ -70,7 +70,7 @@ def _identity(compiler: object) -> str:
 
 
 def _cache(config: Config) -> str:
-    from .runtime.store import Fault, default_directory, open_store
+    from ..runtime.store import Fault, default_directory, open_store
 
     try:
         where = config.cache_dir or default_directory()

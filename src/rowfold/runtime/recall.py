@@ -9,10 +9,10 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
-from .config import Config
-from .runtime import cache, cpu, stamp
-from .runtime.spec import Result, Results
-from .runtime.store import digest
+from ..config import Config
+from . import cache, cpu, stamp
+from .spec import Result, Results
+from .store import digest
 
 _FORMAT = 1
 _MOST_PLANS = 256  # of one definition: the oldest makes room
@@ -80,12 +80,6 @@ def place_of(call: Call, isa: str, config: Config) -> str:
     """What else the planner looks at: shape, constraint and machine."""
     parts = (call.dtype, call.n, call.rows, call.has_where, isa, config.strategy, *cpu.caches())
     return " ".join(map(str, parts))
-
-
-def results_of(program: Any) -> Results:
-    """What the program gives, as a caller sees it."""
-    kinds = {"bool": "bool", "int": "int64", "float": None}
-    return tuple(Result(program.is_row(o.ref), o.dtype or kinds[program.types[o.ref].value]) for o in program.outputs)
 
 
 def _exact(value: object) -> object:

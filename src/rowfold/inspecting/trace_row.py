@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .codegen.interpret import interpret
-from .codegen.ir import Output, Program, Ref, Role
-from .codegen.trace import MISSING, Parameter, trace
+from ..codegen.interpret import interpret
+from ..codegen.ir import Output, Program, Ref, Role
+from ..codegen.trace import MISSING, Parameter, trace
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)

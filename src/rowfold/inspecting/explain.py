@@ -8,13 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 
-from .codegen.cost import SIZES, _inputs_of
-from .codegen.plan import Plan, SweepPlan, describe
-from .inspecting import inspected
-from .showconfig import show_config
-from .stages import Stages, walks
-
-__all__ = ["Explanation", "Stages", "inspected", "show_config"]
+from ..codegen.cost import SIZES, inputs_of
+from ..codegen.plan import Plan, SweepPlan, describe
+from .stages import walks
 
 COLUMNS, LINES = 80, 40
 DTYPES = {"f32": "float32", "f64": "float64"}
@@ -84,7 +80,7 @@ def traffic(plan: Plan) -> list[Traffic]:
 
 def _traffic(plan: Plan, sweep: SweepPlan, memory: bool) -> Traffic:
     program = plan.program
-    reads = [program.names[ref] or f"%{ref}" for ref in sorted(_inputs_of(program, sweep, plan.groups))]
+    reads = [program.names[ref] or f"%{ref}" for ref in sorted(inputs_of(program, sweep, plan.groups))]
     reads += [f"the exponentials in {_output(plan, o)}" for _, o in sweep.reloads]
     writes = [_output(plan, o) for o in sweep.writes]
     writes += [f"the exponentials to {_output(plan, o)}" for _, o in sweep.keeps]

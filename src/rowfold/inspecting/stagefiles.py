@@ -14,12 +14,13 @@ import shlex
 import sys
 from dataclasses import dataclass, replace
 
-from .codegen.plan import Plan
-from .codegen.source import Source
-from .config import Config
-from .errors import CompileError, RowfoldError
-from .runtime import cache
-from .runtime import compiler as compilers
+from ..codegen.generate import source_of
+from ..codegen.plan import Plan
+from ..codegen.source import Source
+from ..config import Config
+from ..errors import CompileError, RowfoldError
+from ..runtime import cache
+from ..runtime import compiler as compilers
 from .stages import assembly_of, plan_text
 
 PROGRAM, PLAN, C, ASSEMBLY, LOG = "00-program.txt", "01-plan.txt", "02-kernel.c", "03-kernel.s", "04-cc.log"
@@ -28,8 +29,6 @@ _folders: dict[str, list[str]] = {}  # <directory>/<kernel> -> the keys of the p
 
 def inspected(plan: Plan, key: str, config: Config) -> cache.Loaded:
     """What `build` does without these variables, in the open. Raises CompileError and LoadError as it does."""
-    from .build import source_of
-
     if config.debug >= 2:
         _show(plan_text(plan))
     emitted = source_of(plan)

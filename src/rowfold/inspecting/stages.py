@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from .codegen.plan import Plan, describe
-from .codegen.source import Source
-from .config import Config
-from .errors import CompileError
-from .runtime import compiler as compilers
+from ..codegen.plan import Plan, describe
+from ..codegen.source import Source
+from ..config import Config
+from ..errors import CompileError
+from ..runtime import compiler as compilers
 
 KEYS = ("program", "plan", "c", "llvm", "mlir", "asm")
 
@@ -44,7 +44,7 @@ class Stages(Mapping[str, str]):
         return f"<stages of {self._plan.name}: {', '.join(KEYS)}>"
 
     def _source(self) -> Source:
-        from .build import source_of
+        from ..codegen.generate import source_of
 
         return source_of(self._plan)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .codegen.ir import Role
-from .codegen.trace import Parameter
+from ..codegen.ir import Role
+from ..codegen.trace import Parameter
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
@@ -77,7 +77,7 @@ class _Rows:
 
     def _empty(self, args: list[Any], settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """A row of nothing: NumPy refuses some reductions, the program is read on the identities."""
-        from .codegen.interpret import interpret
+        from ..codegen.interpret import interpret
 
         static = {k: v for k, v in settings.items() if k in self.kernel.static}
         floats = {s.name: settings.get(s.name, s.default) for s in self.kernel.settings if not s.static}
@@ -157,7 +157,7 @@ class Check:
 
 def check(kernel: Any, arrays: tuple[Any, ...], settings: Mapping[str, Any]) -> Check:
     """The worst error of a call on these arrays (rows last) against the bound that the oracle derives."""
-    from .codegen.oracle import judge, oracle
+    from ..codegen.oracle import judge, oracle
 
     static = {k: v for k, v in settings.items() if k in kernel.static}
     given = dict(zip((p.name for p in kernel.parameters), map(np.asarray, arrays), strict=False))

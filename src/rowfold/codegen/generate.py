@@ -1,0 +1,31 @@
+"""Plan -> Source: the last stages of the code generator, in order."""
+
+from __future__ import annotations
+
+from .. import __version__
+from .emit_c import emit
+from .ir import Role
+from .loops import with_banner
+from .lower.kernel import lower
+from .plan import Plan, describe
+from .source import Source
+
+
+def source_of(plan: Plan) -> Source:
+    """The C of a plan."""
+    signature, types = gufunc(plan)
+    banner = tuple(describe(plan, brief=True))
+    return emit(with_banner(lower(plan), banner), plan.isa, plan.strategy, __version__, signature, types)
+
+
+def gufunc(plan: Plan) -> tuple[str, str]:
+    """The signature and type characters of the loop: inputs, settings, outputs."""
+    program = plan.program
+    real = {"f32": "f", "f64": "d"}[plan.dtype]
+    kinds = {Role.ROW: real, Role.MASK: "?", Role.INT_ROW: "l", Role.SCALAR: "d", Role.INDEX: "l"}
+    wide = (Role.ROW, Role.MASK, Role.INT_ROW)
+    inputs = [("(n)" if i.role in wide else "()", kinds[i.role]) for _, i in program.inputs]
+    inputs += [("()", "d") for _ in program.params]
+    outputs = [("(n)" if program.is_row(o.ref) else "()", real) for o in program.outputs]
+    shape = f"{','.join(s for s, _ in inputs)}->{','.join(s for s, _ in outputs)}"
+    return shape, "".join(c for _, c in (*inputs, *outputs))
