@@ -13,7 +13,7 @@ import numpy as np
 
 from . import __version__
 from .codegen.interpret import interpret
-from .codegen.ir import Program, Role
+from .codegen.ir import Program, Role, Type
 from .codegen.plan import Plan
 from .config import Config
 from .errors import CompileError, PlanError
@@ -91,6 +91,8 @@ class NumpyLoop:
     def __init__(self, plan: Plan) -> None:
         self.program = plan.program
         self.real = np.float32 if plan.dtype == "f32" else np.float64
+        stored: dict[Type, Any] = {Type.FLOAT: self.real, Type.INT: np.int64, Type.BOOL: np.bool_}
+        self.dtypes = [stored[plan.program.stored(o)] for o in plan.program.outputs]
         self.inputs = [i for _, i in self.program.inputs]
         self.params = [p for _, p in self.program.params]
 
@@ -107,7 +109,7 @@ class NumpyLoop:
         wide = np.longdouble if self.real is np.float64 and sys.platform != "win32" else np.float64
         results = interpret(self.program, named, values, dtype=wide)
         if not out:
-            made = tuple(np.asarray(r).astype(self.real) for r in results)
+            made = tuple(np.asarray(r).astype(dtype) for r, dtype in zip(results, self.dtypes, strict=True))
             return made[0] if len(made) == 1 else made
         for place, result in zip(out, results, strict=True):
             with np.errstate(all="ignore"):

@@ -129,9 +129,15 @@ def test_an_unknown_strategy_lists_the_known_ones():
 
 
 def test_a_reduction_without_a_carry_is_refused_by_name():
-    """argmax is traced, and the planner says that it cannot carry it."""
-    with pytest.raises(PlanError, match=r"argmax .* has no carry yet"):
-        plan(program("return np.argmax(x)"))
+    """What simplifying should have rewritten is refused."""
+    with pytest.raises(PlanError, match=r"argmin .* has no carry yet"):
+        plan(trace(load("def fuzzed(x):\n    return np.argmin(x)\n")))
+
+
+def test_a_position_beyond_what_float32_counts_is_refused():
+    """The lanes of a float32 row count exactly up to 2^28 elements."""
+    with pytest.raises(PlanError, match="exact for 268435456 float32, not for 268435457"):
+        plan(program("return np.argmax(x)"), n=2**28 + 1)
 
 
 def test_equal_inputs_give_equal_plans():

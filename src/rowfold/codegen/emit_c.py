@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from itertools import chain
 
 from .functions_c import record
-from .loops import Arg, Kernel, Kind, Phase, Scalars, Step, Stmt, Sweep, Unless, Var, assigned, statements
+from .loops import Arg, Kernel, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned, statements
 from .source import Source
 from .words_c import builtins_of, environment, isa_of, words_of
 
 CTYPES = {Kind.VEC: "rf_vec", Kind.MASK: "rf_mask", Kind.ACC: "rf_acc", Kind.NUM: "double", Kind.FLAG: "int"}
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
          "ne": "!=", "and": "&&", "or": "||", "xor": "!="}  # fmt: skip
-FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul"})
+FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul", "fold_first"})
 WITH_COUNT = {"acc_add_tree": 2, "parts_max": 1, "acc_add_pairs": 3}
 ELEMENT = {"T": "num_element", "mask": "num_element_mask", "int": "num_element_int"}
 TURNS = 4  # accumulators of a maximum: its latency over its throughput
 POINTERS = {"T": "", "mask": "_mask", "int": "_int"}
+RESULTS = {"T": "", "mask": "_mask", "index": "_int"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +158,7 @@ class _Page:
             head.append("const double row_length = (double)n;")
         for p in self.kernel.ports:
             if any(f"{p.name}_buffer" in line for line in steps):
-                ctype = "uint8_t" if p.element == "mask" else self.ctype
-                head.append(f"{ctype} {p.name}_buffer[{16 * self.kernel.lanes}];")
+                head.append(f"{self.element(p)} {p.name}_buffer[{16 * self.kernel.lanes}];")
         return head + steps
 
     def steps(self, steps: tuple[Step, ...]) -> Iterable[str]:
@@ -191,7 +191,7 @@ class _Page:
             yield from self.open_read(self.ports[name], name in sweep.writes)
         for name in sweep.writes:
             if name not in sweep.reads:
-                yield f"{self.ctype} *{name}_b = rf_open({name}, {name}_step, i, {name}_buffer);"
+                yield self.open_write(self.ports[name])
         yield f"const intptr_t whole = count & ~(intptr_t){self.kernel.lanes - 1};"
         if any("vectors" in self.stmt(s) for s in sweep.block_end):
             yield f"const intptr_t vectors = (count + {self.kernel.lanes - 1}) / {self.kernel.lanes};"
@@ -206,19 +206,23 @@ class _Page:
             yield from self.phase(phase, sweep.ahead if k + 1 == len(sweep.phases) else ())
         yield from map(self.stmt, sweep.block_end)
         for name in sweep.writes:
-            yield f"rf_close({name}, {name}_step, i, count, {name}_b);"
+            yield f"rf_close{POINTERS[self.ports[name].element]}({name}, {name}_step, i, count, {name}_b);"
 
-    def open_read(self, port: object, written: bool) -> Iterable[str]:
-        from .loops import Port
+    def element(self, port: Port) -> str:
+        """The C type of a row's buffer: integers are read as numbers of the computing dtype."""
+        return {"mask": "uint8_t", "int": "int64_t" if port.output else self.ctype}.get(port.element, self.ctype)
 
-        assert isinstance(port, Port)
+    def open_write(self, port: Port) -> str:
         n = port.name
-        ctype = "uint8_t" if port.element == "mask" else self.ctype
+        return f"{self.element(port)} *{n}_b = rf_open{POINTERS[port.element]}({n}, {n}_step, i, {n}_buffer);"
+
+    def open_read(self, port: Port, written: bool) -> Iterable[str]:
+        n = port.name
         read = f"rf_read{POINTERS[port.element]}({n}, {n}_step, i, count, {n}_buffer)"
         if not written:
-            yield f"const {ctype} *{n}_b = {read};"
+            yield f"const {self.element(port)} *{n}_b = {read};"
             return
-        yield f"{ctype} *{n}_b = rf_open({n}, {n}_step, i, {n}_buffer);"
+        yield self.open_write(port)
         yield f"(void){read};"
 
     def phase(self, phase: Phase, ahead: tuple[str, ...]) -> Iterable[str]:
@@ -277,7 +281,9 @@ class _Page:
                 assert isinstance(port, Var)
                 return f"rf_store({port.name} + j, {self.arg(s.args[1], Kind.VEC)})"
             case "result":
-                return f"num_result({port}, {self.arg(s.args[1], Kind.NUM)})"
+                return f"num_result{RESULTS[self.ports[str(port)].element]}({port}, {self.arg(s.args[1], Kind.NUM)})"
+            case "store_mask_tail" | "store_int_tail":
+                return f"rf_{s.word}({port}_b + j, {self.arg(s.args[1], Kind.VEC)}, count - j)"
             case _:
                 rest = [self.arg(a, Kind.VEC) for a in s.args[1:]]
                 return f"rf_{s.word}({', '.join([f'{port}_b + j', *rest])})"
@@ -290,8 +296,8 @@ class _Page:
             return self.arg(s.args[0], kind)
         if s.word in ("set", "set_lo"):
             return f"rf_{s.word}({self.arg(s.args[0], Kind.NUM)})"
-        if s.word == "positions":
-            return "rf_positions(i + j)"
+        if s.word in ("positions", "vector_number"):
+            return f"rf_{s.word}(i + j)"
         if s.word.startswith("load"):
             rest = ["count - j"] if s.word == "load_mask_tail" else [self.arg(a, kind) for a in s.args[1:]]
             return f"rf_{s.word}({', '.join([f'{s.args[0]}_b + j', *rest])})"

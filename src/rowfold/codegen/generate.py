@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import __version__
 from .emit_c import emit
-from .ir import Role
+from .ir import Role, Type
 from .loops import with_banner
 from .lower.kernel import lower
 from .plan import Plan, describe
@@ -26,6 +26,7 @@ def gufunc(plan: Plan) -> tuple[str, str]:
     wide = (Role.ROW, Role.MASK, Role.INT_ROW)
     inputs = [("(n)" if i.role in wide else "()", kinds[i.role]) for _, i in program.inputs]
     inputs += [("()", "d") for _ in program.params]
-    outputs = [("(n)" if program.is_row(o.ref) else "()", real) for o in program.outputs]
+    stored = {Type.FLOAT: real, Type.INT: "l", Type.BOOL: "?"}
+    outputs = [("(n)" if program.is_row(o.ref) else "()", stored[program.stored(o)]) for o in program.outputs]
     shape = f"{','.join(s for s, _ in inputs)}->{','.join(s for s, _ in outputs)}"
     return shape, "".join(c for _, c in (*inputs, *outputs))

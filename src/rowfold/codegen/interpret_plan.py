@@ -44,7 +44,8 @@ def interpret_kernel(
     memory = {p.name: _operand(p, a, shape, number) for p, (_, a) in zip(ports, given, strict=True)}
     outputs = [p for p in kernel.ports if p.output]
     for port in outputs:
-        memory[port.name] = np.full((batch, shape[-1]) if port.row else (batch,), np.nan, number)
+        blank = np.full((batch, shape[-1]) if port.row else (batch,), np.nan)
+        memory[port.name] = written(blank, _dtype(port, number))
     with np.errstate(all="ignore"):
         _Run(kernel, memory, batch, shape[-1]).steps(kernel.steps)
     return tuple(memory[p.name].reshape(shape if p.row else shape[:-1]) for p in outputs)
@@ -52,10 +53,21 @@ def interpret_kernel(
 
 def _operand(port: Port, array: Array, shape: tuple[int, ...], number: type[np.floating[Any]]) -> Array:
     """An argument as the kernel reads it, a row of it for each of the batch."""
-    kind: Any = {"mask": bool, "T": number, "int": np.int64, "index": np.int64, "double": np.float64}[port.element]
-    whole = np.broadcast_to(array, shape if port.row else shape[:-1]).astype(kind)
+    whole = np.broadcast_to(array, shape if port.row else shape[:-1]).astype(_dtype(port, number))
     batch = int(np.prod(shape[:-1], dtype=np.int64))
     return whole.reshape((batch, shape[-1]) if port.row else (batch,))
+
+
+def _dtype(port: Port, number: type[np.floating[Any]]) -> Any:
+    return {"mask": bool, "T": number, "int": np.int64, "index": np.int64, "double": np.float64}[port.element]
+
+
+def written(value: Array, dtype: Any) -> Array:
+    """The value as memory takes it: what no integer can hold becomes the lowest one."""
+    if np.dtype(dtype).kind != "i" or value.dtype.kind == "b":
+        return value.astype(dtype)
+    fits = (value >= -(2.0**63)) & (value < 2.0**63)
+    return np.where(fits, np.where(fits, value, 0).astype(dtype), np.iinfo(dtype).min)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +213,12 @@ class _Run:
         value = self.arg(s.args[1], Kind.NUM if s.word == "result" else Kind.VEC)
         place = self.memory[str(target)]
         if s.word == "result":
-            place[...] = np.asarray(value).astype(self.number)
+            place[...] = written(np.asarray(value, dtype=np.float64), place.dtype)
             return
-        assert s.word in ("store", "store_tail"), s.word
+        assert s.word.startswith("store"), s.word
         stop = min(window.start + window.count * self.lanes, self.n)
         rows = np.broadcast_to(value, (window.count, self.batch, self.lanes)).transpose(1, 0, 2)
-        place[:, window.start : stop] = rows.reshape(self.batch, -1)[:, : stop - window.start]
+        place[:, window.start : stop] = written(rows.reshape(self.batch, -1)[:, : stop - window.start], place.dtype)
 
     # words that need the rows, or make a variable from nothing
 
@@ -225,6 +237,10 @@ class _Run:
     def _positions(self, args: Sequence[Arg], window: _Window) -> Array:
         places = window.start + np.arange(window.count * self.lanes)
         each = places.astype(self.number).reshape(window.count, 1, self.lanes)
+        return np.broadcast_to(each, (window.count, self.batch, self.lanes))
+
+    def _vector_number(self, args: Sequence[Arg], window: _Window) -> Array:
+        each = (window.start // self.lanes + np.arange(window.count)).astype(self.number).reshape(-1, 1, 1)
         return np.broadcast_to(each, (window.count, self.batch, self.lanes))
 
     def _scalar(self, args: Sequence[Arg], window: _Window) -> Array:

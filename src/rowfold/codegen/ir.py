@@ -138,6 +138,12 @@ class Program:
     def is_row(self, ref: Ref) -> bool:
         return self.shapes[ref] is Shape.ROW
 
+    def stored(self, output: Output) -> Type:
+        """What a kernel writes: booleans and int64 themselves, any other dtype as the computing one, to be cast."""
+        dtype = output.dtype or {Type.BOOL: "bool", Type.INT: "int64"}.get(self.types[output.ref], "")
+        whole = dtype == "int64" or ("int" in dtype and not self.is_row(output.ref))
+        return Type.BOOL if dtype == "bool" else Type.INT if whole else Type.FLOAT
+
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import PlanError
 from .cost import price
-from .ir import Const, Input, Map, Param, Program, Reduce, Ref, operands
+from .ir import Const, Input, Map, Param, Program, Reduce, Ref, Type, operands
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan
 
@@ -22,7 +22,8 @@ FORMS = {
     "online": (Lowering.ONLINE, False),
     "two_pass": (Lowering.EXTEXP, False),
 }
-CARRIED = frozenset("sum dot mean m2 count max min prod expsum".split())
+LONGEST = 2**28  # a float32 lane counts 2^24 vectors of 16
+CARRIED = frozenset("sum dot mean m2 count max min argmax prod expsum".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def make_plan(program: Program, *, dtype: str, isa: str, n: int, rows: int, stra
     """The cheapest plan that meets the constraint. Raises PlanError with every refusal when none does."""
     if strategy not in STRATEGIES:
         raise PlanError(f"strategy={strategy!r} is not known; choose one of {', '.join(STRATEGIES)}")
-    _check(program)
+    _check(program, dtype, n)
     shape = (dtype, isa, n, rows, machine)
     candidates = [_candidate(program, name, strategy, *shape) for name in FORMS]
     possible = [c.plan for c in candidates if c.plan is not None]
@@ -60,8 +61,10 @@ def _met(plan: Plan, strategy: str) -> str:
     return "one_pass" if not plan.groups and plan.memory_passes == 1 else plan.strategy
 
 
-def _check(program: Program) -> None:
+def _check(program: Program, dtype: str, n: int) -> None:
     for i, node in enumerate(program.nodes):
+        if isinstance(node, Reduce) and node.op == "argmax" and dtype == "f32" and n > LONGEST:
+            raise PlanError(f"{program.name}: the position of an extremum is exact for {LONGEST} float32, not for {n}")
         if isinstance(node, Reduce) and node.op not in CARRIED:
             raise PlanError(f"{program.name}: {node.op} (value {program.names[i] or i}) has no carry yet")
 
@@ -200,7 +203,7 @@ def _keeps(
             continue
         node = Ref(program.nodes.index(exp))
         for output, sweep in written.items():
-            later = sweep > carried[group.sums[0]]
+            later = sweep > carried[group.sums[0]] and program.stored(program.outputs[output]) is Type.FLOAT
             if later and output not in kept.values() and _reaches(program, program.outputs[output].ref, node):
                 kept[g] = output
                 break

@@ -297,7 +297,19 @@ def _folds() -> dict[str, Word]:
             p = p * lane.astype(np.float64)
         return p
 
-    return {"fold": fold, "fold_max": extreme(np.greater), "fold_min": extreme(np.less), "fold_mul": product}
+    def first(best: Array, vector: Array) -> Array:
+        lanes = best.shape[-1]
+        place, top = np.full(best.shape[:-1], -1.0), np.zeros(best.shape[:-1], best.dtype)
+        for lane in range(lanes):
+            value, here = best[..., lane], vector[..., lane].astype(np.float64) * lanes + lane
+            nan, other = np.isnan(value), np.isnan(top)
+            same, above = np.where(nan, other, value == top), np.where(nan, ~other, value > top)
+            take = (here >= 0) & ((place < 0) | above | (same & (here < place)))
+            place, top = np.where(take, here, place), np.where(take, value, top)
+        return place
+
+    plain: dict[str, Word] = {"fold": fold, "fold_first": first, "fold_mul": product}
+    return {**plain, "fold_max": extreme(np.greater), "fold_min": extreme(np.less)}
 
 
 def _flags() -> dict[str, Word]:

@@ -12,8 +12,7 @@ from .layout import Layout, Shape
 from .operands import Operands
 from .spec import Array, DType, Result, Results
 
-_OWN = {"bool": np.dtype("bool"), "int64": np.dtype("int64")}
-"""Result dtypes that the loop writes itself; every other one is cast from the computing dtype."""
+_BOOL, _INT64 = np.dtype("bool"), np.dtype("int64")
 
 
 class Target(NamedTuple):
@@ -80,7 +79,7 @@ def _check_apart(kernel: str, places: list[Array]) -> None:
 def _target(given: Any, result: Result, shape: Shape, operands: Operands) -> Target:
     layout, batch = operands.layout, operands.batch
     array = _fresh(operands, shape, _dtype(result, operands)) if given is None else np.asarray(given)
-    dtype = _OWN.get(result.dtype or "", operands.computing)
+    dtype = _stored(result, operands)
     view = layout.loop_view(array, batch, result.row)
     shared = array.dtype == dtype and (np.may_share_memory(view, array) or array.size == 0)
     return Target(result, given, array, view if shared else np.empty(view.shape, dtype), shared)
@@ -90,6 +89,14 @@ def _fresh(operands: Operands, shape: Shape, dtype: DType) -> Array:
     """A new array; with the memory order of the first row where it has its shape, as NumPy's ufuncs do."""
     first = operands.first
     return np.empty_like(first, dtype) if first.shape == shape else np.empty(shape, dtype)
+
+
+def _stored(result: Result, operands: Operands) -> DType:
+    """What the loop writes, as `Program.stored` has it: every other dtype is cast from the computing one."""
+    dtype = _dtype(result, operands)
+    if dtype == _BOOL:
+        return _BOOL
+    return _INT64 if dtype == _INT64 or (dtype.kind in "iu" and not result.row) else operands.computing
 
 
 def _dtype(result: Result, operands: Operands) -> DType:

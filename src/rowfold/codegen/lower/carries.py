@@ -208,6 +208,42 @@ class Extremum:
 
 
 @dataclass
+class Position:
+    """argmax x: the first of the largest, a NaN before everything; -1 where no element counts.
+
+    A lane keeps its best element and the number of the vector that it stood in: exact for 2^28 elements in float32.
+    """
+
+    ctx: Context
+    ref: Ref
+    x: Ref
+    where: Ref | None
+    phases: int = 1
+
+    def before(self, pre: Code) -> None:
+        name = self.ctx.name(self.ref, "argmax")
+        self.best = pre.declare(Kind.VEC, name + "_best", "set", -INF)
+        self.at = pre.declare(Kind.VEC, name + "_vector", "set", -1.0)
+
+    def body(self, rows: Rows, phase: int) -> None:
+        c, x = rows.code, rows.vec(self.x)
+        nan = c.mask("nan", "ne", self.best, self.best)
+        worse = c.mask("worse", "mask_or", c.mask("worse", "le", x, self.best), nan)
+        first = c.mask("first", "lt", self.at, 0.0)
+        better = c.mask("better", "mask_or", first, c.mask("better", "mask_not", worse))
+        selected = rows.selected(self.where)
+        better = better if selected is None else c.mask("better", "mask_and", selected, better)
+        c.assign(self.best, "select", better, x, self.best)
+        c.assign(self.at, "select", better, c.vec("vector", "vector_number"), self.at)
+
+    def between(self, block: Code, phase: int) -> None: ...
+    def block_end(self, block: Code) -> None: ...
+
+    def after(self, code: Code) -> None:
+        self.ctx.known[self.ref] = Plain(code.num(self.ctx.name(self.ref, "argmax"), "fold_first", self.best, self.at))
+
+
+@dataclass
 class Product:
     """prod x, lane by lane."""
 

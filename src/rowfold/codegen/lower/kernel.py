@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..ir import Map, Param, Reduce, Ref, Role
+from ..ir import Input, Map, Output, Param, Program, Reduce, Ref, Role, Type
 from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Var, prune
 from ..plan import Lowering, Plan, SweepPlan
-from .carries import Carry, Count, Dot, Extremum, Mean, Moments, Product, Sum
+from .carries import Carry, Count, Dot, Extremum, Mean, Moments, Position, Product, Sum
 from .context import Context
 from .expsums import ExpSums, Maximum
+from .forms import Number
 from .rows import Rows
 
 ELEMENTS = {Role.ROW: "T", Role.MASK: "mask", Role.INT_ROW: "int", Role.SCALAR: "double", Role.INDEX: "index"}
@@ -31,9 +32,10 @@ def lower(plan: Plan) -> Kernel:
 
 
 def _gathers(ctx: Context) -> list[Step]:
-    """Elements at an index are read first: an output may be the same memory as the row."""
-    for i, node in enumerate(ctx.program.nodes):
-        if isinstance(node, Map) and node.op == "take":
+    """Elements at an index that is given are read first: an output may be the same memory as the row."""
+    nodes = ctx.program.nodes
+    for i, node in enumerate(nodes):
+        if isinstance(node, Map) and node.op == "take" and isinstance(nodes[node.args[1]], Input):
             ctx.num(Ref(i))
     return [Scalars(("The elements at the indexes.",), ctx.code.take())] if ctx.code.stmts else []
 
@@ -48,8 +50,13 @@ def _ports(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
     for ref, param in program.params:
         assert isinstance(param, Param)
         ports[ref] = Port(names.fresh(param.name), "double", False)
-    outputs = [Port(names.fresh("out"), "T", program.is_row(o.ref), output=True) for o in program.outputs]
-    return ports, outputs
+    return ports, [_output(program, o, names) for o in program.outputs]
+
+
+def _output(program: Program, output: Output, names: Names) -> Port:
+    row = program.is_row(output.ref)
+    element = {Type.FLOAT: "T", Type.BOOL: "mask", Type.INT: "int" if row else "index"}[program.stored(output)]
+    return Port(names.fresh("out"), element, row, output=True)
 
 
 def _carries(ctx: Context, sweep: SweepPlan) -> list[Carry]:
@@ -90,6 +97,8 @@ def _carry(
             return Moments(ctx, mean, ref, x, where)
         case Reduce("max" | "min" as op, (x,), where):
             return Extremum(ctx, ref, x, where, op)
+        case Reduce("argmax", (x,), where):
+            return Position(ctx, ref, x, where)
         case Reduce("prod", (x,), where):
             return Product(ctx, ref, x, where)
         case Reduce(op):
@@ -207,11 +216,13 @@ def _phase(
 
 def _stores(ctx: Context, rows: Rows, sweep: SweepPlan, outputs: Sequence[Port]) -> None:
     for index in sweep.writes:
-        value = rows.vec(ctx.program.outputs[index].ref)
+        ref, port = ctx.program.outputs[index].ref, outputs[index]
+        value = rows.mask(ref) if port.element == "mask" else rows.vec(ref)
+        word = {"T": "store", "mask": "store_mask", "int": "store_int"}[port.element]
         if rows.live is None:
-            rows.code.do("store", outputs[index].name, value)
+            rows.code.do(word, port.name, value)
         else:
-            rows.code.do("store_tail", outputs[index].name, value, rows.live)
+            rows.code.do(word + "_tail", port.name, value, rows.live)
 
 
 def _results(ctx: Context, outputs: Sequence[Port]) -> list[Step]:
@@ -219,6 +230,9 @@ def _results(ctx: Context, outputs: Sequence[Port]) -> list[Step]:
     code = ctx.code = Code(ctx.names)
     for output, port in zip(ctx.program.outputs, outputs, strict=True):
         if not ctx.program.is_row(output.ref):
-            number = ctx.value(output.ref)
-            code.do("result", port.name, number)
+            code.do("result", port.name, _result(ctx, output.ref, port))
     return [Scalars(("The results.",), code.take())] if code.stmts else []
+
+
+def _result(ctx: Context, ref: Ref, port: Port) -> Number:
+    return ctx.code.num("truth", "from_flag", ctx.flag(ref)) if port.element == "mask" else ctx.value(ref)

@@ -1,0 +1,98 @@
+"""Products and sums of values: what cancels does so, and a sum over a count is a mean."""
+
+from __future__ import annotations
+
+from ..algebra import ONE, Product, is_map, leaves, product, total, write_product, write_sum
+from ..algebra import Sum as Terms
+from ..ir import Const, Input, Map, Param, Reduce, Ref
+from .rewriter import Rewriter
+
+
+def scaled(r: Rewriter, op: str, x: Ref, y: Ref) -> Ref:
+    plain = r.b.map(op, x, y)
+    whole = product(r.b, plain)
+    if mean := as_mean(r, whole):
+        return mean
+    sides = product(r.b, x), product(r.b, y)
+    if all(any(map(r.scales, side.powers)) for side in sides):
+        return write_product(r.b, whole)
+    return plain
+
+
+def power_of_product(r: Rewriter, op: str, x: Ref) -> Ref:
+    plain = r.b.map(op, x)
+    whole = product(r.b, plain)
+    return write_product(r.b, whole) if any(map(r.scales, whole.powers)) else plain
+
+
+def power(r: Rewriter, x: Ref, exponent: Ref) -> Ref:
+    match r.b.nodes[exponent]:
+        case Const(value) if value in (2, 3, 4):
+            result = square = power_of_product(r, "square", x)
+            for _ in range(int(value) - 2):
+                result = scaled(r, "multiply", result, x)
+            return square if value == 2 else result
+        case Const(1.0):
+            return x
+        case Const(0.5):
+            return r.b.map("sqrt", x)
+        case Const(-0.5):
+            return r.b.map("rsqrt", x)
+        case Const(-1.0):
+            return power_of_product(r, "reciprocal", x)
+        case Input() | Param() | Const() | Map() | Reduce():
+            return r.b.map("power", x, exponent)
+
+
+def as_mean(r: Rewriter, whole: Product) -> Ref | None:
+    """sum / count is a mean, whatever else multiplies it."""
+    for atom, power in whole.powers.items():
+        match r.b.nodes[atom]:
+            case Reduce("sum", (x,), where) if power == 1:
+                count = r.b.reduce("count", where=where)
+                if whole.powers.get(count) == -1:
+                    rest = whole.without(lambda a, s=atom, c=count: a in (s, c))  # type: ignore[misc]
+                    mean = Product(1.0, {r.b.reduce("mean", x, where=where): 1})
+                    return write_product(r.b, rest.times(mean))
+            case Input() | Param() | Const() | Map() | Reduce():
+                pass
+    return None
+
+
+def added(r: Rewriter, op: str, x: Ref, y: Ref) -> Ref:
+    plain = r.b.map(op, x, y)
+    terms = total(r.b, plain)
+    cancelled = len(terms.terms) + bool(terms.constant) < leaves(r.b, plain)
+    return write_sum(r.b, terms) if cancelled else plain
+
+
+def times(r: Rewriter, factor: Product, x: Ref) -> Ref:
+    whole = factor.times(product(r.b, x))
+    return x if factor == ONE else as_mean(r, whole) or write_product(r.b, whole)
+
+
+def sum_of(r: Rewriter, parts: list[Product]) -> Ref:
+    terms = Terms(0.0, {})
+    for part in parts:
+        if part.powers:
+            sign = -1.0 if part.coefficient < 0 else 1.0
+            positive = Product(abs(part.coefficient), part.powers)
+            terms = terms.plus(Terms(0.0, {write_product(r.b, positive): sign}))
+        else:
+            terms = terms.plus(Terms(part.coefficient, {}))
+    return write_sum(r.b, terms)
+
+
+def where(r: Rewriter, condition: Ref, x: Ref, y: Ref) -> Ref:
+    """Where the other choice is 0, exp(k) of a row-constant k moves outside, so that it can cancel there.
+
+    Only exponentials: a sum of them can be 0, and what the predicate hides must not become 0 / 0.
+    """
+    if r.b.nodes[y] == Const(0.0):
+        whole = product(r.b, x)
+        outside = whole.only(lambda a: is_map(r.b, a, "exp") and not r.b.is_row(a))
+        if outside.powers:
+            inside = write_product(r.b, whole.times(outside, -1))
+            kept = Product(1.0, {r.b.map("where", condition, inside, y): 1})
+            return write_product(r.b, kept.times(outside))
+    return r.b.map("where", condition, x, y)
