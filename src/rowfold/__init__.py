@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TraceError,
     )
     from .inspecting.showconfig import show_config
-    from .rowfns import logsumexp, positions, rsqrt, sigmoid, softplus, stop_gradient
+    from .rowfns import gumbel, logsumexp, positions, rsqrt, sigmoid, softplus, stop_gradient, uniform
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _HOMES = {
     "errors": "CompileError DTypeError IsaError LoadError NotDifferentiableError OutputError PlanError RowfoldError "
     "TraceError",
     "inspecting.showconfig": "show_config",
-    "rowfns": "logsumexp positions rsqrt sigmoid softplus stop_gradient",
+    "rowfns": "gumbel logsumexp positions rsqrt sigmoid softplus stop_gradient uniform",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 _MODULES = ("library", "testing")
@@ -44,8 +44,9 @@ __all__ = [
     "Between", "CompileError", "DTypeError", "Ignore", "Index", "IsaError", "Kernel", "LoadError", "Mask",
     "NonNegative",
     "NotDifferentiableError", "OutputError", "PlanError", "Positive", "Row", "RowfoldError", "Scalar", "Static",
-    "TraceError", "__version__", "kernel", "library", "logsumexp", "options", "positions", "rsqrt", "show_config",
-    "sigmoid", "softplus", "stop_gradient", "testing",
+    "TraceError", "__version__", "gumbel",
+    "kernel", "library", "logsumexp", "options", "positions", "rsqrt", "show_config",
+    "sigmoid", "softplus", "stop_gradient", "testing", "uniform",
 ]  # fmt: skip
 
 

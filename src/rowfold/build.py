@@ -89,12 +89,15 @@ class NumpyLoop:
     """The program interpreted by NumPy in double precision: the last resort, called like the ufunc of a kernel."""
 
     def __init__(self, plan: Plan) -> None:
+        from .codegen.generate import gufunc
+
         self.program = plan.program
         self.real = np.float32 if plan.dtype == "f32" else np.float64
         stored: dict[Type, Any] = {Type.FLOAT: self.real, Type.INT: np.int64, Type.BOOL: np.bool_}
         self.dtypes = [stored[plan.program.stored(o)] for o in plan.program.outputs]
         self.inputs = [i for _, i in self.program.inputs]
         self.params = [p for _, p in self.program.params]
+        self.types = [gufunc(plan)[1]]
 
     @property
     def ufunc(self) -> Any:

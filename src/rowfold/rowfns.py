@@ -75,6 +75,30 @@ def positions(x: ArrayLike, /) -> NDArray[Any]:
 
 
 @_traceable
+def uniform(x: ArrayLike, seed: Any, /) -> NDArray[Any]:
+    """Independent numbers in (0, 1), one for each element of x, from a counter-based generator.
+
+    `seed` is an integer, which makes one key a row, or an array of uint64 keys of the batch's shape. A number is a
+    function of its key and position alone: (23 bits + 1/2) 2^-23 of Philox-4x32-10. Float32 for float32 rows, else
+    float64. Raises TypeError or ValueError for what is no seed.
+    """
+    from .philox import keys_of
+    from .philox import uniform as numbers
+
+    a = np.asarray(x)
+    keys = keys_of(seed, a.shape[:-1])
+    kind = a.dtype if a.dtype == np.float32 else np.dtype(np.float64)
+    return numbers(np.arange(a.shape[-1]), keys[..., None]).astype(kind)
+
+
+@_traceable
+def gumbel(x: ArrayLike, seed: Any, /) -> NDArray[Any]:
+    """Independent standard Gumbel numbers, -log(-log(uniform(x, seed))): argmax(x + gumbel) samples softmax(x)."""
+    noise: NDArray[Any] = -np.log(-np.log(uniform(x, seed)))
+    return noise
+
+
+@_traceable
 def stop_gradient(x: T, /) -> T:
     """The value itself; derivatives take it for a constant."""
     return x

@@ -20,7 +20,7 @@ from rowfold.codegen.ir import PREDICATES, Role
 
 Array = NDArray[Any]
 
-EXACT = PREDICATES | set("negative absolute sign rint floor minimum maximum where stop_gradient".split())
+EXACT = PREDICATES | set("negative absolute sign rint floor minimum maximum where stop_gradient uniform".split())
 ONE_ROUNDING = frozenset("add subtract multiply square sqrt".split())
 EXACT_TINY = frozenset({"add", "subtract"})  # exact where the result is subnormal
 FUNCTION_ERROR = 4.0  # in u: the elementary functions of a kernel are within 2 ULP
@@ -59,7 +59,7 @@ class ElementErrors:
         self.top, self.tiny, self.normal = float(info.max), float(info.smallest_subnormal), float(info.tiny)
 
     def lift(self, array: Array, role: Role) -> Bounded:
-        return self._exact(array, role in (Role.SCALAR, Role.INDEX))
+        return self._exact(array, role in (Role.SCALAR, Role.INDEX, Role.SEED))
 
     def number(self, value: float | bool) -> Bounded:
         return self._exact(self.plain.number(value), True)

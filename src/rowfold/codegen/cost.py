@@ -11,7 +11,9 @@ from .plan import Group, Lowering, SweepPlan
 
 SIZES = {"f32": 4, "f64": 8}
 LANES = {"f32": 16, "f64": 8}
-EXPENSIVE = frozenset("exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos arcsin arccos arctan power".split())
+EXPENSIVE = frozenset(
+    "exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos arcsin arccos arctan power uniform".split()
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,6 +298,8 @@ class _Page:
             return f"rf_{s.word}({self.arg(s.args[0], Kind.NUM)})"
         if s.word in ("positions", "vector_number"):
             return f"rf_{s.word}(i + j)"
+        if s.word == "uniform":
+            return f"rf_uniform(i + j, num_key({s.args[0]}))"
         if s.word.startswith("load"):
             rest = ["count - j"] if s.word == "load_mask_tail" else [self.arg(a, kind) for a in s.args[1:]]
             return f"rf_{s.word}({', '.join([f'{s.args[0]}_b + j', *rest])})"
@@ -322,6 +324,8 @@ class _Page:
             case "scalar":
                 port = self.ports[str(s.args[0])]
                 return f"num_{'index' if port.element == 'index' else 'scalar'}({port.name})"
+            case "uniform":
+                return f"num_uniform({a[0]}, num_key({a[1]}))"
             case "element":
                 port = self.ports[str(s.args[0])]
                 return f"{ELEMENT[port.element]}({port.name}, {port.name}_step, n, {a[1]})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import __version__
 from .emit_c import emit
 from .ir import Role, Type
@@ -23,6 +25,7 @@ def gufunc(plan: Plan) -> tuple[str, str]:
     program = plan.program
     real = {"f32": "f", "f64": "d"}[plan.dtype]
     kinds = {Role.ROW: real, Role.MASK: "?", Role.INT_ROW: "l", Role.SCALAR: "d", Role.INDEX: "l"}
+    kinds[Role.SEED] = np.dtype(np.uint64).char
     wide = (Role.ROW, Role.MASK, Role.INT_ROW)
     inputs = [("(n)" if i.role in wide else "()", kinds[i.role]) for _, i in program.inputs]
     inputs += [("()", "d") for _ in program.params]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rowfold import philox
 from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type
 from rowfold.codegen.scaled import Arithmetic, ScaledRules, Value
 
@@ -124,6 +125,8 @@ class Batch:
                 return xp.asarray(self.inputs[node.name]).astype(self.dtype)
             case Role.MASK:
                 return xp.asarray(self.inputs[node.name]).astype(bool)
+            case Role.SEED:
+                return philox.keys_of(self.inputs[node.name], self.shape[:-1])[..., None]
             case Role.SCALAR:
                 return xp.asarray(self.inputs[node.name]).astype(self.dtype)[..., None]
             case Role.INDEX:
@@ -143,7 +146,7 @@ class Batch:
 
     def _shape(self, node: Input) -> tuple[int, ...]:
         shape = np.shape(self.inputs[node.name])
-        return (*shape, 1) if node.role in (Role.SCALAR, Role.INDEX) else shape
+        return (*shape, 1) if node.role in (Role.SCALAR, Role.INDEX, Role.SEED) else shape
 
 
 class Plain:
@@ -232,6 +235,8 @@ def apply(xp: ModuleType, op: str, args: Sequence[Array]) -> Array:
             return xp.where(a >= 0, 1 / (1 + e), e / (1 + e))
         case "softplus", [a]:
             return xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))
+        case "uniform", [position, key]:
+            return philox.uniform(position, key)
         case ("stop_gradient", [a]) | ("broadcast", [_, a]):
             return a
         case _:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import philox
 from .ir import Program
 from .loops import VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var
 from .lower.kernel import lower
@@ -59,7 +60,8 @@ def _operand(port: Port, array: Array, shape: tuple[int, ...], number: type[np.f
 
 
 def _dtype(port: Port, number: type[np.floating[Any]]) -> Any:
-    return {"mask": bool, "T": number, "int": np.int64, "index": np.int64, "double": np.float64}[port.element]
+    kinds = {"mask": bool, "int": np.int64, "index": np.int64, "key": np.uint64, "double": np.float64}
+    return kinds.get(port.element, number)
 
 
 def written(value: Array, dtype: Any) -> Array:
@@ -242,6 +244,13 @@ class _Run:
     def _vector_number(self, args: Sequence[Arg], window: _Window) -> Array:
         each = (window.start // self.lanes + np.arange(window.count)).astype(self.number).reshape(-1, 1, 1)
         return np.broadcast_to(each, (window.count, self.batch, self.lanes))
+
+    def _uniform(self, args: Sequence[Arg], window: _Window) -> Array:
+        key = self.memory[str(args[-1])]
+        if len(args) > 1:
+            return philox.uniform(self.arg(args[0], Kind.NUM), key)
+        places = window.start + np.arange(window.count * self.lanes).reshape(window.count, 1, self.lanes)
+        return philox.uniform(places, key[:, None]).astype(self.number)
 
     def _scalar(self, args: Sequence[Arg], window: _Window) -> Array:
         number: Array = self.memory[str(args[0])].astype(np.float64)

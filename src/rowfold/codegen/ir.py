@@ -100,7 +100,7 @@ UNARY = frozenset(
     "negative absolute sign square reciprocal sqrt rsqrt exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos "
     "arcsin arccos arctan rint floor stop_gradient".split()
 )
-BINARY = frozenset("add subtract multiply divide minimum maximum power".split())
+BINARY = frozenset("add subtract multiply divide minimum maximum power uniform".split())  # uniform(position, key)
 MAPS = UNARY | BINARY | PREDICATES | {"where", "take", "broadcast"}  # broadcast(x, c): c at every element of x
 REDUCTIONS = frozenset("sum prod max min any all argmax argmin count expsum dot mean m2".split())
 INTEGER_RESULTS = frozenset({"argmax", "argmin"})
@@ -182,6 +182,12 @@ class Builder:
             self.names[ref] = name
         return ref
 
+    def replace_input(self, ref: Ref, node: Input) -> None:
+        """Gives a leaf another role, once its use has told what it is."""
+        del self._known[self.nodes[ref]]
+        self.nodes[ref], self.types[ref] = node, self._type(node)
+        self._known[node] = ref
+
     def const(self, value: float | bool) -> Ref:
         return self.add(Const(value))
 
@@ -221,7 +227,7 @@ class Builder:
     def _shape(self, node: Node) -> Shape:
         match node:
             case Input(_, role):
-                return Shape.CONST if role in (Role.SCALAR, Role.INDEX) else Shape.ROW
+                return Shape.CONST if role in (Role.SCALAR, Role.INDEX, Role.SEED) else Shape.ROW
             case Param() | Const() | Reduce():
                 return Shape.CONST
             case Map("take"):
@@ -232,7 +238,7 @@ class Builder:
     def _type(self, node: Node) -> Type:
         match node:
             case Input(_, role):
-                return {Role.MASK: Type.BOOL, Role.INDEX: Type.INT}.get(role, Type.FLOAT)
+                return {Role.MASK: Type.BOOL, Role.INDEX: Type.INT, Role.SEED: Type.INT}.get(role, Type.FLOAT)
             case Param():
                 return Type.FLOAT
             case Const(value):

@@ -13,4 +13,5 @@ class Role(Enum):
     INT_ROW = "int row"  # n integers
     SCALAR = "scalar"  # one float a row
     INDEX = "index"  # one integer a row, in [0, n)
+    SEED = "seed"  # one 64-bit key a row, of random numbers
     POSITIONS = "positions"  # 0 .. n-1, made by the kernel itself

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from rowfold.codegen.frames import call_row_function
-from rowfold.codegen.ir import Input, Output, Param, Program, Role
+from rowfold.codegen.ir import Input, Map, Output, Param, Program, Role, operands
 from rowfold.codegen.signature import MISSING, Parameter, Setting, parameters, settings_of
 from rowfold.codegen.traced import Traced, Tracer
 from rowfold.codegen.traceerrors import fail_at_definition
@@ -45,7 +45,17 @@ def trace(
     keywords = _keywords(tracer, settings_of(fn), settings)
     result = call_row_function(fn, args, keywords)
     program = tracer.builder.finish(_outputs(tracer, fn, result))
+    _check_seeds(program, fn)
     return replace(program, names=_unique(program.names))
+
+
+def _check_seeds(program: Program, fn: Callable[..., object]) -> None:
+    """A seed is a key of 64 bits: as a number it would not be itself."""
+    used = {r for n in program.nodes if not (isinstance(n, Map) and n.op == "uniform") for r in operands(n)}
+    for ref, leaf in program.inputs:
+        if leaf.role is Role.SEED and (ref in used or any(o.ref == ref for o in program.outputs)):
+            advice = "give what is computed with a parameter of its own"
+            fail_at_definition(f"{program.name} uses the seed {leaf.name!r} as a number", advice, fn)
 
 
 def is_traced(value: object) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from rowfold.codegen import elementwise, reductions
+from rowfold.codegen import elementwise, noise, reductions
 from rowfold.codegen.traced import Vocabulary
 
 _SORTED = "an order of the row's elements is not in the row language; sort outside the kernel"
@@ -66,6 +66,8 @@ VOCABULARY: Final = Vocabulary(
         "rsqrt": elementwise.number_map("rsqrt"),
         "positions": elementwise.positions,
         "stop_gradient": elementwise.stop_gradient,
+        "uniform": noise.uniform,
+        "gumbel": noise.gumbel,
     },
     item=elementwise.item,
     advice=ADVICE,

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..codegen.ir import Role
 from ..codegen.trace import Parameter
+from ..philox import keys_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
@@ -40,8 +41,19 @@ class _Rows:
         batches = [self._batch(p, self.values[p.name]) for p in found if p.name in self.values]
         self.batch = np.broadcast_shapes(*batches)
         self.where = None if where is None else self._selected(where, np.shape(given[first]))
+        self._make_keys(given)
         self.kept = tuple(1 if i in self.axes else n for i, n in enumerate(np.shape(given[first])))
         self.shape = np.shape(given[first])
+
+    def _make_keys(self, given: Mapping[str, Any]) -> None:
+        """An integer given as a seed is one key a row, as in a call of the kernel."""
+        scalars = [p.name for p in self.found if p.role is Role.SCALAR]
+        if not any(np.asarray(given.get(name)).dtype.kind in "iu" for name in scalars):
+            return
+        static = {n: s.default for n, s in self.kernel.static.items()}
+        for _, node in self.kernel.program(static, frozenset(self.values), frozenset()).inputs:
+            if node.role is Role.SEED:
+                self.values[node.name] = keys_of(given[node.name], self.batch)
 
     def _row_last(self, parameter: Parameter, value: Any) -> Array:
         a = np.asarray(value)
@@ -93,6 +105,8 @@ class _Rows:
             return np.array(wide if chosen is None else wide[chosen])
         if p.role is Role.INDEX and chosen is not None and p.ignore != wide:
             return int(np.count_nonzero(chosen[: int(wide)]))
+        if wide.dtype == np.uint64 and p.role is Role.SCALAR:
+            return np.asarray(wide)  # a key: exact, and not to be taken for a seed
         return int(wide) if p.role is Role.INDEX else float(wide)
 
     def _ignored(self, args: list[Any], settings: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -155,19 +169,25 @@ class Check:
         return self.ok
 
 
+def _array(value: Any) -> Any:
+    """An array; an integer stays one, for as a seed it means one key a row."""
+    return value if isinstance(value, int) else np.asarray(value)
+
+
 def check(kernel: Any, arrays: tuple[Any, ...], settings: Mapping[str, Any]) -> Check:
     """The worst error of a call on these arrays (rows last) against the bound that the oracle derives."""
     from ..codegen.oracle import judge, oracle
 
     static = {k: v for k, v in settings.items() if k in kernel.static}
-    given = dict(zip((p.name for p in kernel.parameters), map(np.asarray, arrays), strict=False))
+    given = dict(zip((p.name for p in kernel.parameters), map(_array, arrays), strict=False))
     booleans = frozenset(p.name for p in kernel.parameters if p.role is Role.ROW and p.name in given
-                         and given[p.name].dtype == bool)  # fmt: skip
+                         and np.asarray(given[p.name]).dtype == bool)  # fmt: skip
     program = kernel.program(static, frozenset(given), booleans)
     floats = {s.name: float(settings.get(s.name, s.default)) for s in kernel.settings if not s.static}
     result = kernel(*arrays, **settings)
     results = result if isinstance(result, tuple) else (result,)
-    dtype = np.result_type(*(a.dtype for n, a in given.items() if a.dtype.kind == "f"), np.float32)
+    kinds = [np.asarray(a).dtype for a in given.values()]
+    dtype = np.result_type(*(k for k in kinds if k.kind == "f"), np.float32)
     expected = oracle(program, given, floats, dtype)
     verdicts = [judge(got, want) for got, want in zip(results, expected, strict=True)]
     output = max(range(len(verdicts)), key=lambda i: verdicts[i].worst)

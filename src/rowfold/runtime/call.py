@@ -98,6 +98,7 @@ class Caller(Remembering):
             found = self._compiled(
                 call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans
             )
+            call = call.keyed(self.spec, values, found.ufunc.types[0])
             results = found.results if isinstance(found, Bound) else self.spec.results or ()
             targets = outputs.prepare(self.spec.name, results, call, out, bool(how.keepdims))
             loop = found.ufunc

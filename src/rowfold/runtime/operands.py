@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DTypeError
+from ..philox import keys_of
 from .layout import Layout, Shape
 from .spec import ROW_LIKE, Argument, Array, CallSpec, DType, FloatSetting, Names
 
@@ -18,6 +19,7 @@ NARROW = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 FLOATS = ("float32", "float64", *NARROW)
 _EXPECTED = "float32, float64, float16 or (with ml_dtypes) bfloat16, float8_e4m3fn, float8_e5m2"
 _SEEN = 256
+_KEY = np.dtype(np.uint64).char
 _BOOL, _INT64, _FLOAT32, _FLOAT64 = (np.dtype(name) for name in ("bool", "int64", "float32", "float64"))
 
 
@@ -64,6 +66,21 @@ class Operands(NamedTuple):
     @property
     def rows(self) -> int:
         return math.prod(self.batch)
+
+    def keyed(self, spec: CallSpec, values: Mapping[str, Any], types: str) -> Operands:
+        """The same with 64-bit keys for the scalars that the loop takes as seeds. Nothing else is integral there."""
+        if _KEY not in types:
+            return self
+        arrays, dtypes = list(self.arrays), list(self.dtypes)
+        present = [a.name for a in spec.arguments if values.get(a.name) is not None]
+        for i, name in enumerate(present):
+            if types[i] == _KEY:
+                dtypes[i] = np.dtype(np.uint64)
+                try:
+                    arrays[i] = keys_of(values[name], self.batch)
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"{spec.name}: {name!r}: {error}") from None
+        return self._replace(arrays=tuple(arrays), dtypes=tuple(dtypes))
 
     def cast(self) -> list[Array]:
         """The arrays as the loop reads them; only foreign byte orders, narrow floats and integers need a copy."""

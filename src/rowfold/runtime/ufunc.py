@@ -60,6 +60,7 @@ class PlainLoop:
         left, right = signature.split("->")
         self.inputs, self.outputs = _cores(left), _cores(right)
         self.dtypes = [np.dtype(character) for character in types]
+        self.types = [f"{types[: len(self.inputs)]}->{types[len(self.inputs) :]}"]  # as np.ufunc tells them
         self._call = ffi.cast("rowfold_loop", pointer)
 
     def __repr__(self) -> str:

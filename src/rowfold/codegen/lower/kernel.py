@@ -13,7 +13,8 @@ from .expsums import ExpSums, Maximum
 from .forms import Number
 from .rows import Rows
 
-ELEMENTS = {Role.ROW: "T", Role.MASK: "mask", Role.INT_ROW: "int", Role.SCALAR: "double", Role.INDEX: "index"}
+ELEMENTS = {Role.ROW: "T", Role.MASK: "mask", Role.INT_ROW: "int", Role.SCALAR: "double", Role.INDEX: "index",
+            Role.SEED: "key"}  # fmt: skip
 LIVE = Var("live", Kind.MASK)
 
 

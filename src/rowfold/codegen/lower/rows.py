@@ -202,6 +202,9 @@ class Rows:
                 return ScaledRow(e, 1.0, {group: 1})
             case Map("broadcast", (_, c)):
                 return Affine(self.vec(c))
+            case Map("uniform", (_, key)):
+                name = self.ctx.name(ref, "u")
+                return Affine(self.code.vec(name, "uniform", self.ctx.ports[key].name))
             case Map(operation, args):
                 return self._map(ref, operation, args)
             case Const() | Param() | Reduce():
