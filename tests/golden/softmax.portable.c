@@ -252,8 +252,8 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_n
     
     /* Sweep: write divide(e, expsum(1, multiply(x, divide(1, temperature)))), from the exponentials kept there. */
     const double r = 1.0 / sum_2;
-    const rf_vec r_lo = rf_set_lo(r);
     const rf_vec r_v = rf_set(r);
+    const rf_vec r_lo = rf_set_lo(r);
     for (intptr_t i = 0; i < n; i += 256) {
         const intptr_t count = rf_least(n - i, 256);
         float *out_b = rf_open(out, out_step, i, out_buffer);

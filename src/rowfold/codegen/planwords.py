@@ -249,6 +249,9 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         near = (reach <= REACH) & (reach >= -REACH)
         return np.where(near, 0.0, np.where(m > top, top, np.where(m < -top, -top, m)))
 
+    def single(a: Array) -> Array:
+        return finite_or_0(a.astype(number).astype(np.float64))
+
     return {
         **ARITHMETIC,
         **_folds(),
@@ -258,7 +261,11 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         **{name: getattr(w, name) for name in ("abs", "scale", "exponent", "mantissa")},
         "choose": np.where,
         "finite_or_0": finite_or_0,
-        "single": lambda a: finite_or_0(a.astype(number).astype(np.float64)),
+        "single": single,
+        "center": lambda b, a: np.where(np.abs(b * a) >= 2.0**12, single(b), 0.0),
+        "stretch": stretch,
+        "leading": lambda a: (a.view(np.uint64) & np.uint64(0xFFFFFFFFE0000000)).view(np.float64),
+        "trailing": trailing,
         "lost": lambda hi, lo: finite_or_0(hi - hi.astype(number).astype(np.float64)) + lo,
         "join": lambda hi, lo: np.where(np.isinf(hi) & (lo == -hi), hi, hi + lo),
         "binade": binade,
@@ -330,6 +337,19 @@ def exponent_of(m: Array, scale: Array) -> Array:
     """rint(m scale), kept within reach."""
     reach = m * scale
     return np.where(reach > REACH, REACH, np.where(reach < -REACH, -REACH, (reach + ROUNDER) - ROUNDER))
+
+
+def stretch(a: Array) -> Array:
+    """The power of two that a factor near the ends of float32 gives to the row."""
+    size = np.abs(a)
+    small = np.where(size < 2.0**-164, 2.0**-126, np.where(size < 2.0**-100, 2.0**-64, 1.0))
+    return np.where(size > 2.0**164, 2.0**126, np.where(size > 2.0**100, 2.0**64, small))
+
+
+def trailing(a: Array, leading: Array) -> Array:
+    """What a has beside its leading bits, with its sign and never 0, so that infinity times it is infinity."""
+    rest = np.copysign(np.maximum(np.abs(a - leading), 2.0**-149), a)
+    return np.where(np.isfinite(a) & (a != 0), rest, a)
 
 
 def log_rest(small: Array, rest: Array, maximum: Array) -> Array:

@@ -15,8 +15,8 @@ def layer_norm(
 ) -> Any:
     """(x - mean x) / sqrt(var x + eps) * weight + bias (Layer Normalization, arXiv 1607.06450).
 
-    Shapes: x (..., n), weight and bias (n) or (..., n), result (..., n). Without weight and bias within 1 ULP of 1 in
-    float32, also for rows far from zero; no finite row overflows. An infinity makes the row NaN.
+    Shapes: x (..., n), weight and bias (n) or (..., n), result (..., n). An infinity makes the row NaN. In float32 and
+    without weight and bias within 1 ULP plus 2^-36 for any finite row; in float64 the squares must not overflow.
     """
     y = (x - np.mean(x)) / np.sqrt(np.var(x) + eps)
     if weight is not None:
@@ -28,7 +28,8 @@ def layer_norm(
 def rms_norm(x: rf.Row, weight: rf.Row | None = None, *, eps: rf.NonNegative = 1e-6) -> Any:
     """x / sqrt(mean x^2 + eps) * weight (Root Mean Square Layer Normalization, arXiv 1910.07467).
 
-    Shapes: x (..., n), weight (n) or (..., n), result (..., n). Within 1 ULP in float32; rows of 1e19 do not overflow.
+    Shapes: x (..., n), weight (n) or (..., n), result (..., n). In float32 and without weight within 1 ULP plus 2^-36
+    for any finite row; in float64 the squares must not overflow.
     """
     y = x / np.sqrt(np.mean(np.square(x)) + eps)
     return y if weight is None else y * weight

@@ -37,8 +37,8 @@ def masked_softmax(x: rf.Row, mask: rf.Mask, *, temperature: rf.Positive = 1.0) 
 def log_softmax(x: rf.Row, *, temperature: rf.Positive = 1.0) -> Any:
     """x/T - log sum e^(x/T).
 
-    Shapes: x (..., n), result (..., n). Within 3 ULP, the confident class included (4 in float64). Specials as softmax;
-    -inf beside a number stays -inf.
+    Shapes: x (..., n), result (..., n). Within 3 ULP, the confident class included. Specials as softmax; -inf beside a
+    number stays -inf, and where x - max x overflows, the result is -inf at any temperature.
     """
     z = x / temperature
     return z - rf.logsumexp(z)

@@ -14,7 +14,15 @@ from rowfold.testing.cases import STRATEGIES, WIDTHS, Case, check, random_case, 
 from rowfold.testing.layouts import LAYOUTS, laid_out
 from rowfold.testing.programs import Draws, Random, load, random_source
 from rowfold.testing.published import PUBLISHED, Bound, published_bound
-from rowfold.testing.ulp import exact_log_softmax, exact_logsumexp, exact_softmax, ulp, ulp_error
+from rowfold.testing.ulp import (
+    exact_layer_norm,
+    exact_log_softmax,
+    exact_logsumexp,
+    exact_rms_norm,
+    exact_softmax,
+    ulp,
+    ulp_error,
+)
 from rowfold.testing.values import zoo
 
 __all__ = [
@@ -28,8 +36,10 @@ __all__ = [
     "Random",
     "Report",
     "check",
+    "exact_layer_norm",
     "exact_log_softmax",
     "exact_logsumexp",
+    "exact_rms_norm",
     "exact_softmax",
     "fuzz",
     "laid_out",

@@ -23,11 +23,13 @@ PUBLISHED: dict[tuple[str, str], Bound] = {
     ("softmin", "float32"): Bound(4),
     ("softmin", "float64"): Bound(4),
     ("log_softmax", "float32"): Bound(3),
-    ("log_softmax", "float64"): Bound(4),
+    ("log_softmax", "float64"): Bound(3),
     ("cross_entropy", "float32"): Bound(3),
-    ("cross_entropy", "float64"): Bound(4),
+    ("cross_entropy", "float64"): Bound(3),
     ("logsumexp", "float32"): Bound(1, 4),
     ("logsumexp", "float64"): Bound(1, 4),
+    ("layer_norm", "float32"): Bound(1, 2.0**-12),
+    ("rms_norm", "float32"): Bound(1, 2.0**-12),
 }
 
 

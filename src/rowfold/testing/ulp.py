@@ -64,6 +64,20 @@ def exact_logsumexp(x: ArrayLike) -> Array:
         return np.asarray(np.where(np.isinf(largest), largest, value)[..., 0])
 
 
+def exact_layer_norm(x: ArrayLike, eps: float = 1e-5) -> Array:
+    """(x - mean x) / sqrt(var x + eps) along the last axis in long double: for float32, of any finite row."""
+    rows = np.asarray(x, dtype=np.longdouble)
+    near = rows - rows.mean(axis=-1, keepdims=True)
+    near = near - near.mean(axis=-1, keepdims=True)
+    return np.asarray(near / np.sqrt(np.mean(near**2, axis=-1, keepdims=True) + np.longdouble(eps)))
+
+
+def exact_rms_norm(x: ArrayLike, eps: float = 1e-6) -> Array:
+    """x / sqrt(mean x^2 + eps) along the last axis in long double: for float32, of any finite row."""
+    rows = np.asarray(x, dtype=np.longdouble)
+    return np.asarray(rows / np.sqrt(np.mean(rows**2, axis=-1, keepdims=True) + np.longdouble(eps)))
+
+
 def _shifted(x: ArrayLike) -> tuple[Array, Array, Array]:
     """x - max x as an unevaluated sum of two numbers, and where the first maximum is."""
     rows = np.asarray(x, dtype=np.longdouble)

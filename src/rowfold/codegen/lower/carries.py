@@ -167,11 +167,8 @@ class Moments:
         hi = off.hi if isinstance(off, Offset) else off.value
         if self.mean is not None:
             name = self.ctx.name(self.mean, "mean")
-            if self.ctx.dtype == "f64":
-                mean, rest = code.call(Kind.NUM, (name, name + "_lo"), "two_sum", self.pivot, hi)
-                self.ctx.known[self.mean] = Offset(mean, op(code, name + "_lo", "add", rest, lo))
-            else:
-                self.ctx.known[self.mean] = Plain(op(code, name, "add", self.pivot, hi))
+            mean, rest = code.call(Kind.NUM, (name, name + "_lo"), "two_sum", self.pivot, hi)
+            self.ctx.known[self.mean] = Offset(mean, op(code, name + "_lo", "add", rest, lo))
         s_lo, q_lo = s.lo or 0.0, q.lo or 0.0
         m2 = code.num(self.ctx.name(self.m2, "m2"), "second_moment", q.value, q_lo, s.value, s_lo, hi, lo)
         self.ctx.known[self.m2] = Plain(m2)

@@ -13,11 +13,10 @@ from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kind, Var
 from .context import Context, is_bool
 from .exponentials import exponential, plain_exponential
-from .forms import CALLS, Number, NumForm, Offset, Plain, Scaled, offset, op, plus, times
+from .forms import CALLS, Number, NumForm, Offset, Plain, Scaled, is_one, offset, op, plus, times
 from .masks import mask_of
 
 INF = float("inf")
-FLT_MAX = float.fromhex("0x1.fffffep127")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +131,22 @@ class Rows:
             return self.code.vec(name, "div", v, self.set(over, _named(over)))
         if self.ctx.dtype == "f64":
             return self.code.vec(name, "mul", v, self.set(a, _named(a)))
-        small = self.code.vec("small", "mul", self.finite(v), self.low(a))
-        return self.code.vec(name, "fma", v, self.set(a, _named(a)), small)
+        v, hi, lo = self._two_factors(v, a)
+        return self.code.vec(name, "fma", v, hi, self.code.vec("small", "mul", v, lo))
 
-    def finite(self, v: Var) -> Var:
-        """v, infinity replaced by the largest number: times the low part of a factor it must not become NaN."""
-        if v in self._whole:
-            return v
-        return self.code.vec("bounded", "min", FLT_MAX, self.code.vec("bounded", "max", -FLT_MAX, v))
+    def _two_factors(self, v: Var, a: Number) -> tuple[Var, Var, Var]:
+        """v * a as v * (hi + lo). A factor near the ends of float32 gives a power of two to v first."""
+        if v in self._whole or not isinstance(a, Var):
+            return v, self.set(a, _named(a)), self._low(a)
+        stretch = self.pre.num("stretch", "stretch", a)
+        v = self.code.vec("stretched", "mul", v, self.set(stretch, "stretch"))
+        a = self.pre.num(a.name, "div", a, stretch)
+        hi = self.pre.num(a.name + "_hi", "leading", a)
+        lo = self.pre.num(a.name + "_lo", "trailing", a, hi)  # of the sign of hi, and not 0: infinity times it is due
+        return v, self.set(hi, hi.name), self.set(lo, lo.name)
 
-    def low(self, a: Number) -> Var:
-        name = a.name if isinstance(a, Var) else "constant"
-        return self.pre.vec(name + "_lo", "set_lo", a)
+    def _low(self, a: Number) -> Var:
+        return self.pre.vec(_named(a) + "_lo", "set_lo", a)
 
     def _sum(self, v: Var, b: NumForm, word: str, name: str) -> Var:
         hi, lo = self._parts(b)
@@ -156,7 +159,7 @@ class Rows:
             case Plain(v, exact, None):
                 if exact or self.ctx.dtype == "f64":
                     return self.set(v, _named(v)), None
-                return self.set(v, _named(v)), self.low(v)
+                return self.set(v, _named(v)), self._low(v)
             case Plain(v, _, lo):
                 assert lo is not None
                 return self.set(v, _named(v)), self.set(lo, lo.name)
@@ -171,15 +174,12 @@ class Rows:
     def _affine(self, v: Var, a: Number, b: NumForm, minus: bool, name: str) -> Var:
         """v * a + b with both parts of b: an infinite b is two infinities, and they make the NaN that is due."""
         hi, lo = self._parts(plus(self.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)
-        large = self.code.vec("large", "fma", v, self.set(a, _named(a)), hi)
         if self.ctx.dtype == "f64":
+            large = self.code.vec("large", "fma", v, self.set(a, _named(a)), hi)
             return large if lo is None else self.code.vec(name, "add", large, lo)
-        bounded, low = self.finite(v), self.low(a)
-        small = (
-            self.code.vec("small", "mul", bounded, low)
-            if lo is None
-            else self.code.vec("small", "fma", bounded, low, lo)
-        )
+        v, factor, rest = self._two_factors(v, a)
+        large = self.code.vec("large", "fma", v, factor, hi)
+        small = self.code.vec("small", "mul", v, rest) if lo is None else self.code.vec("small", "fma", v, rest, lo)
         return self.code.vec(name, "add", large, small)
 
     # forms
@@ -310,8 +310,19 @@ class Rows:
             return Affine(form.v, a)
         if exact_unit and isinstance(number.value, float) and number.value == -1.0:
             return Affine(form.v, a, form.b, not form.minus)
-        b = op(c, name + "_offset", word, self.ctx.collapse(form.b, name + "_offset"), number.value)
-        return Affine(form.v, a, Plain(b), form.minus)
+        v, b = self._centered(form, a) if is_one(form.a) else (form.v, self.ctx.collapse(form.b, name + "_offset"))
+        return Affine(v, a, Plain(op(c, name + "_offset", word, b, number.value)), form.minus)
+
+    def _centered(self, form: Affine, a: Number) -> tuple[Var, Number]:
+        """v - b with the bulk of a b that dwarfs 1 / a subtracted before it is multiplied, which might overflow."""
+        assert form.b is not None
+        parts = offset(form.b)
+        if parts is None:
+            return form.v, self.ctx.collapse(form.b, "offset")
+        c, (hi, lo) = self.ctx.code, parts
+        center = c.num("center", "center", hi, a)
+        near = self.code.vec("near", "sub" if form.minus else "add", form.v, self.set(center, "center"))
+        return near, op(c, "offset", "add", op(c, "offset", "sub", hi, center), lo)
 
     def _times_scaled(self, name: str, args: tuple[Ref, ...]) -> RowForm:
         """An exponential times an ordinary row keeps its power of two; of two exponentials one is multiplied out."""
