@@ -255,6 +255,7 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
     return {
         **ARITHMETIC,
         **_folds(),
+        **_rests(),
         "fma": fma64,
         "min": w.min,
         "max": w.max,
@@ -263,9 +264,6 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         "finite_or_0": finite_or_0,
         "single": single,
         "center": lambda b, a: np.where(np.abs(b * a) >= 2.0**12, single(b), 0.0),
-        "stretch": stretch,
-        "leading": lambda a: (a.view(np.uint64) & np.uint64(0xFFFFFFFFE0000000)).view(np.float64),
-        "trailing": trailing,
         "lost": lambda hi, lo: finite_or_0(hi - hi.astype(number).astype(np.float64)) + lo,
         "join": lambda hi, lo: np.where(np.isinf(hi) & (lo == -hi), hi, hi + lo),
         "binade": binade,
@@ -275,9 +273,6 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         "low_end": lambda n, scale, drop: (n - drop) / scale,
         "high_end": lambda n, scale, drop: (n + drop) / scale,
         "second_moment": second_moment,
-        "div_rest": lambda a, b, q: finite_or_0(fma64(-q, b, a) / b),
-        "div_rest2": lambda hi, lo, b, q: finite_or_0((fma64(-q, b, hi) + lo) / b),
-        "mul_rest": lambda a, b, p: finite_or_0(fma64(a, b, -p)),
         "nan_if": lambda c, a: np.where(c, np.nan, a),
         "from_flag": lambda c: c.astype(np.float64),
         "square": lambda a: a * a,
@@ -285,6 +280,18 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         "sign": lambda a: np.where(a > 0, 1.0, np.where(a < 0, -1.0, a)),
         "minimum": lambda a, b: np.where((a < b) | np.isnan(a), a, b),
         "maximum": lambda a, b: np.where((a > b) | np.isnan(a), a, b),
+    }
+
+
+def _rests() -> dict[str, Word]:
+    """A factor in two parts, and what roundings lost."""
+    return {
+        "stretch": stretch,
+        "leading": lambda a: (a.view(np.uint64) & np.uint64(0xFFFFFFFFE0000000)).view(np.float64),
+        "trailing": trailing,
+        "div_rest": lambda a, b, q: finite_or_0(fma64(-q, b, a) / b),
+        "div_rest2": lambda hi, lo, b, q: finite_or_0((fma64(-q, b, hi) + lo) / b),
+        "mul_rest": lambda a, b, p: finite_or_0(fma64(a, b, -p)),
     }
 
 
