@@ -186,7 +186,7 @@ def _distribute(b: Builder, whole: Product) -> tuple[list[Product], list[Product
 
 
 def expand(b: Builder, p: Product, deep: Callable[[Ref], bool]) -> list[Product] | None:
-    """The product multiplied out into monomials over every atom that is a sum with a `deep` row-constant part.
+    """The product multiplied out into monomials over every atom that is a sum of terms with something `deep` in them.
 
     None when there is nothing to multiply out, or too much.
     """
@@ -195,7 +195,7 @@ def expand(b: Builder, p: Product, deep: Callable[[Ref], bool]) -> list[Product]
         if not b.is_row(atom):
             continue
         row, const = split(b, atom)
-        if power > 0 and row and any(deep(a) for c in const for a in c.powers):
+        if power > 0 and row and len(row) + len(const) > 1 and any(deep(a) for t in row + const for a in t.powers):
             changed = True
             for _ in range(power):
                 result = [m.times(t) for m in result for t in row + const]
@@ -243,12 +243,31 @@ def is_map(b: Builder, ref: Ref, op: str) -> bool:
     return isinstance(node, Map) and node.op == op
 
 
+NONNEGATIVE = frozenset("exp exp2 sigmoid softplus absolute square sqrt rsqrt".split())
+
+
 def positive(b: Builder, ref: Ref) -> bool:
-    """Whether a row-constant value is known to be above 0, or at least not below it."""
+    """Whether a value is known to be above 0, or at least not below it, wherever it is a number."""
     match b.nodes[ref]:
         case Param() as p:
             return p.positive
-        case Reduce("count") | Map("exp" | "sigmoid" | "softplus" | "absolute"):
+        case Const(value):
+            return value > 0
+        case Reduce("count" | "m2"):
             return True
-        case Input() | Const() | Map() | Reduce():
+        case Map(op) if op in NONNEGATIVE:
+            return True
+        case Reduce("dot", (x, y)) if x == y:
+            return True
+        case Reduce("sum" | "mean" | "max" | "min" | "dot", args) | Reduce("expsum", (*args, _)):
+            return all(positive(b, a) for a in args)
+        case Map("multiply" | "divide", _):
+            whole = product(b, ref)
+            odd = [a for a, power in whole.powers.items() if power % 2]
+            return whole.coefficient > 0 and ref not in odd and all(positive(b, a) for a in odd)
+        case Map("add" | "minimum" | "reciprocal", args) | Map("where", (_, *args)):
+            return all(positive(b, a) for a in args)
+        case Map("maximum", args):
+            return any(positive(b, a) for a in args)
+        case Input() | Map() | Reduce():
             return False

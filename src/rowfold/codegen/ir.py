@@ -215,6 +215,11 @@ class Builder:
             tuple(Output(new[o.ref], o.dtype) for o in outputs),
         )
 
+    def summed(self, outputs: Iterable[Output]) -> frozenset[Ref]:
+        """The exponents whose exponentials are summed for these outputs."""
+        nodes = (self.nodes[i] for i in self._live(tuple(outputs)))
+        return frozenset(n.args[1] for n in nodes if isinstance(n, Reduce) and n.op == "expsum")
+
     def _live(self, outputs: tuple[Output, ...]) -> list[Ref]:
         keep = {o.ref for o in outputs}
         for i in range(len(self.nodes) - 1, -1, -1):

@@ -109,15 +109,16 @@ def _candidate(
 
 
 def find_groups(program: Program, lowering: Lowering) -> tuple[Group, ...]:
-    """One group for each exponent that is summed."""
-    sums: dict[Ref, list[Ref]] = {}
+    """One group for each exponent that is summed; a sum that waits for another of its exponent is in a later group."""
+    sums: dict[tuple[Ref, int], list[Ref]] = {}
+    level = Schedule(program, ()).known
     for i, node in enumerate(program.nodes):
         match node:
             case Reduce("expsum", (_, exponent)):
-                sums.setdefault(exponent, []).append(Ref(i))
+                sums.setdefault((exponent, level[i]), []).append(Ref(i))
             case Input() | Param() | Const() | Map() | Reduce():
                 pass
-    return tuple(_group(program, a, refs, lowering) for a, refs in sums.items())
+    return tuple(_group(program, a, refs, lowering) for (a, _), refs in sums.items())
 
 
 def _group(program: Program, exponent: Ref, refs: list[Ref], lowering: Lowering) -> Group:
@@ -146,15 +147,29 @@ def _logged(program: Program, ref: Ref) -> bool:
 
 
 class Schedule:
-    """The sweep after which each row-constant value is known; a row-shaped value waits for its constants."""
+    """The sweep after which each row-constant value is known; a row-shaped value waits for its constants.
+
+    The sums of one group travel together: all wait for the last.
+    """
 
     def __init__(self, program: Program, groups: Sequence[Group]) -> None:
         self.known: list[int] = []
         self.maxima: dict[int, int] = {}
+        late: dict[Ref, int] = {}
+        while not self.known or late.keys() - self._met(late):
+            self._pass(program, groups, late)
+            for group in groups:
+                late |= dict.fromkeys(group.sums, max(self.known[r] for r in group.sums))
+
+    def _met(self, late: dict[Ref, int]) -> set[Ref]:
+        return {ref for ref, sweep in late.items() if self.known[ref] == sweep}
+
+    def _pass(self, program: Program, groups: Sequence[Group], late: dict[Ref, int]) -> None:
+        self.known = []
         of = {r: i for i, g in enumerate(groups) for r in g.sums}
         for i, node in enumerate(program.nodes):
             below = max((self.known[a] for a in operands(node)), default=0)
-            self.known.append(below + self._own(Ref(i), node, groups, of))
+            self.known.append(max(below + self._own(Ref(i), node, groups, of), late.get(Ref(i), 0)))
 
     def _own(self, ref: Ref, node: object, groups: Sequence[Group], of: dict[Ref, int]) -> int:
         if not isinstance(node, Reduce) or node == Reduce("count", ()):
@@ -163,6 +178,7 @@ class Schedule:
             group = groups[of[ref]]
             reads = [group.base] + ([group.where] if group.where is not None else [])
             first = 1 + max(self.known[r] for r in reads)
+            first = first if group.factor is None else max(first, self.known[group.factor])
             self.maxima[of[ref]] = first
             below = max(self.known[a] for a in operands(node))
             return max(first + 1, below + 1) - below
@@ -173,7 +189,6 @@ def schedule(program: Program, groups: tuple[Group, ...], reload: bool) -> tuple
     """The sweeps, each as early as its operands are known."""
     s = Schedule(program, groups)
     carried = {Ref(i): s.known[i] for i, n in enumerate(program.nodes) if _is_carry(n)}
-    _align(groups, carried)
     written = {i: s.known[o.ref] + 1 for i, o in enumerate(program.outputs) if program.is_row(o.ref)}
     count = max([*carried.values(), *written.values(), *s.maxima.values()], default=0)
     keeps = _keeps(program, groups, carried, written) if reload else {}
@@ -184,14 +199,6 @@ def _is_carry(node: object) -> bool:
     return isinstance(node, Reduce) and node != Reduce("count", ())
 
 
-def _align(groups: tuple[Group, ...], carried: dict[Ref, int]) -> None:
-    """The sums of one group travel together: all wait for the last."""
-    for group in groups:
-        last = max(carried[r] for r in group.sums)
-        for ref in group.sums:
-            carried[ref] = last
-
-
 def _keeps(
     program: Program, groups: tuple[Group, ...], carried: dict[Ref, int], written: dict[int, int]
 ) -> dict[int, int]:
@@ -199,7 +206,8 @@ def _keeps(
     kept: dict[int, int] = {}
     for g, group in enumerate(groups):
         exp = Map("exp", (group.exponent,))
-        if group.displaced or exp not in program.nodes:
+        first = all(other.exponent != group.exponent for other in groups[:g])
+        if group.displaced or not first or exp not in program.nodes:
             continue
         node = Ref(program.nodes.index(exp))
         for output, sweep in written.items():

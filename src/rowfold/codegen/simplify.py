@@ -11,10 +11,10 @@ from __future__ import annotations
 from .algebra import Sum as Terms
 from .algebra import in_order, is_map, leaves, product, total, write_sum
 from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref
-from .rewriting.exponents import exp, log
-from .rewriting.extrema import extremum
+from .rewriting.exponents import exp, log, power, root
+from .rewriting.extrema import compared, extremum, position
 from .rewriting.gathers import take
-from .rewriting.products import added, power, power_of_product, scaled, where
+from .rewriting.products import absolute, added, power_of_product, scaled, where
 from .rewriting.rewriter import Rewriter
 from .rewriting.sums import count_true, sum_
 
@@ -22,8 +22,7 @@ from .rewriting.sums import count_true, sum_
 def simplify(program: Program) -> Program:
     """The canonical program. Pure and deterministic; equal maths in different spelling gives equal programs."""
     rewrite = _Rewriter(b := Builder(program.name))
-    rewrite.run(program)  # the first run finds which exponentials are summed ...
-    rewrite.summed = frozenset(rewrite.bases)
+    rewrite.summed = b.summed(rewrite.run(program))  # the first run finds which exponentials are summed ...
     return in_order(b.finish(rewrite.run(program)))  # ... and only those are worth splitting in the second
 
 
@@ -71,6 +70,14 @@ class _Rewriter(Rewriter):
                 return log(self, x)
             case "power", (x, p):
                 return power(self, x, p)
+            case "sqrt", _:
+                return root(self, op, args, 0.5)
+            case "rsqrt", _:
+                return root(self, op, args, -0.5)
+            case ("less" | "less_equal" | "greater" | "greater_equal"), (x, y):
+                return compared(self, op, x, y)
+            case "absolute", (x,):
+                return absolute(self, x)
             case "where", (c, x, y):
                 return where(self, c, x, y)
             case "take", (x, y):
@@ -95,6 +102,8 @@ class _Rewriter(Rewriter):
                 return self.b.map("equal", count_true(self, self.b.map("logical_not", *args), where), self.b.const(0.0))
             case "max" | "min":
                 return extremum(self, op, args[0], where)
+            case "argmax":
+                return position(self, args[0], where)
             case "argmin":
-                return self.b.reduce("argmax", self.map("negative", args), where=where)
+                return position(self, self.map("negative", args), where)
         return self.b.reduce(op, *args, where=where)

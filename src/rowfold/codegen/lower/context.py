@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type
@@ -23,6 +22,7 @@ from .forms import (
     offset,
     op,
     plus,
+    scaled,
     times,
 )
 
@@ -106,23 +106,22 @@ class Context:
                 return v
             case Offset(hi, lo, pure=pure):
                 return self.code.num(name, "join" if pure else "add", hi, lo)
-            case Scaled(m, powers, _, log):
-                return self.unscale(m, powers, log, name)
+            case Scaled():
+                return self.unscale(form, name)
             case DisplacedSum():
-                whole = self.whole(form)
-                return self.unscale(whole.m, whole.powers, whole.log, name)
+                return self.unscale(self.whole(form), name)
             case Flag(v):
                 return self.code.num(name, "from_flag", v)
 
-    def unscale(self, m: Number, powers: Mapping[int, int], log: Number, name: str) -> Number:
+    def unscale(self, form: Scaled, name: str) -> Number:
         """The number multiplied out."""
-        return self.code.num(name, "scale", *self.mantissa(m, powers, log, name))
+        return self.code.num(name, "scale", *self.mantissa(form, name))
 
-    def mantissa(self, m: Number, powers: Mapping[int, int], log: Number, name: str) -> tuple[Number, Number]:
+    def mantissa(self, form: Scaled, name: str) -> tuple[Number, Number]:
         """The number as m 2^n: all its exponents meet in one power of two before any of them can overflow."""
         c = self.code
-        n: Number = 0.0
-        for group, power in powers.items():
+        m, n, log = form.m, form.binade, form.log
+        for group, power in form.powers.items():
             exponent, far = self._shift(group, power)
             n, log = op(c, "power", "add", n, exponent), op(c, "far", "add", log, far)
         if isinstance(log, Var):
@@ -166,6 +165,9 @@ class Context:
     def _map(self, ref: Ref, operation: str, args: tuple[Ref, ...]) -> NumForm:
         name = self.name(ref, operation.rstrip("_"))
         if operation in ("add", "subtract"):
+            if any(isinstance(self.num(a), Scaled | DisplacedSum) for a in args):
+                left, right = (scaled(self.multiplicative(self.num(a))) for a in args)
+                return self._scaled_sum(name, left, right, NUM_OPS[operation])
             sides = [self._additive(a) for a in args]
             return plus(self.code, name, sides[0], sides[1], NUM_OPS[operation])
         if operation == "divide" and self.program.nodes[args[0]] == Const(1.0):
@@ -179,11 +181,13 @@ class Context:
             ):
                 sides = [self.multiplicative(f) for f in forms]
                 return times(self.code, name, sides[0], sides[1], NUM_OPS[operation])
+        if operation == "negative" and isinstance(self.num(args[0]), Scaled | DisplacedSum):
+            return times(self.code, name, Plain(-1.0), self.multiplicative(self.num(args[0])), "mul")
         if operation == "negative":
             return plus(self.code, name, Plain(0.0), self._additive(args[0]), "sub")
         if operation == "exp":
             log = self.value(args[0])
-            return Scaled(1.0, {}, None, log) if isinstance(log, Var) else self.plain_map(name, operation, args)
+            return Scaled(1.0, log=log) if isinstance(log, Var) else self.plain_map(name, operation, args)
         if operation == "log":
             form = self.num(args[0])
             if isinstance(form, Scaled) and isinstance(form.m, Var):
@@ -191,6 +195,22 @@ class Context:
             if isinstance(form, DisplacedSum):
                 return self._log_displaced(form, name)
         return self.plain_map(name, operation, args)
+
+    def _scaled_sum(self, name: str, left: Scaled, right: Scaled, word: str) -> Scaled:
+        """The sum or difference over the larger power of two, so that neither overflows where the sum does not."""
+        c = self.code
+        if (left.powers, left.log, left.binade) == (right.powers, right.log, right.binade):
+            return Scaled(op(c, name, word, left.m, right.m), left.powers, None, left.log, left.binade)
+        (m1, n1), (m2, n2) = (self.mantissa(s, name) for s in (left, right))
+        top = c.num("binade", "max", *(self._weight(m, n) for m, n in ((m1, n1), (m2, n2))))
+        first, second = (c.num(name, "scale", m, op(c, "power", "sub", n, top)) for m, n in ((m1, n1), (m2, n2)))
+        return Scaled(op(c, name, word, first, second), binade=top)
+
+    def _weight(self, m: Number, n: Number) -> Number:
+        """The power of two of m 2^n; that of nothing is the lowest."""
+        if isinstance(m, float):
+            return n
+        return self.code.num("power", "choose", self.code.flag("nothing", "eq", m, 0.0), -2 * FAR, n)
 
     def reciprocal(self, number: Number) -> Number:
         """1 / number; one variable wherever it is needed, so that equal factors are seen to be equal."""
@@ -222,6 +242,8 @@ class Context:
             n, far = self._shift(group, power)
             hi = op(self.code, name + "_hi", "add", hi, self.code.num(name + "_hi", "mul", n, LN2))
             hi = op(self.code, name + "_hi", "add", hi, far)
+        if isinstance(form.binade, Var):
+            hi = op(self.code, name + "_hi", "add", hi, self.code.num(name + "_hi", "mul", form.binade, LN2))
         return Offset(op(self.code, name + "_hi", "add", hi, form.log), rest)
 
     def largest(self, form: DisplacedSum) -> Var:
@@ -286,7 +308,12 @@ class Context:
         if operation in NUM_OPS:
             return Plain(op(c, name, NUM_OPS[operation], values[0], values[1]))
         words = {"square": "square", "reciprocal": "reciprocal", "absolute": "abs", "minimum": "minimum"}
-        return Plain(c.num(name, words.get(operation, operation), *values))
+        chosen = operation in ("minimum", "maximum") and all(self._exact(a) for a in args)
+        return Plain(c.num(name, words.get(operation, operation), *values), chosen)
+
+    def _exact(self, ref: Ref) -> bool:
+        form = self.num(ref)
+        return isinstance(form, Plain) and form.exact
 
     def element(self, ref: Ref, index: float) -> Number:
         """A row-shaped value at one position, in double precision."""

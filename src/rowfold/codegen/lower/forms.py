@@ -43,12 +43,18 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """m (+ m_lo) times e^log, times each group's shift to its power."""
+    """m (+ m_lo) times e^log 2^binade, times each group's shift to its power."""
 
     m: Number
     powers: Mapping[int, int] = field(default_factory=dict)
     lo: Var | None = None
     log: Number = 0.0
+    binade: Number = 0.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing left to multiply m with."""
+        return not self.powers and not isinstance(self.log, Var) and not isinstance(self.binade, Var)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +132,16 @@ def times(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
     for group, power in right.powers.items():
         powers[group] = powers.get(group, 0) + sign * power
     powers = {g: p for g, p in powers.items() if p}
-    log = op(c, name + "_log", "add" if word == "mul" else "sub", left.log, right.log)
+    combine = "add" if word == "mul" else "sub"
+    log = op(c, name + "_log", combine, left.log, right.log)
+    binade = op(c, name + "_binade", combine, left.binade, right.binade)
     lo: Var | None = None
     if word == "div" and is_one(left.m) and right.lo is not None:
         hi, lo = c.call(Kind.NUM, (name, name + "_lo"), "reciprocal2", right.m, right.lo)
-        return Scaled(hi, powers, lo, log)
+        return Scaled(hi, powers, lo, log, binade)
     m = op(c, name, word, left.m, right.m)
-    plain = not powers and isinstance(log, float) and log == 0.0
-    return Plain(m) if plain else Scaled(m, powers, left.lo if is_one(right.m) else lo, log)
+    total = Scaled(m, powers, left.lo if is_one(right.m) else lo, log, binade)
+    return Plain(m) if total.plain else total
 
 
 def scaled(a: NumForm) -> Scaled:

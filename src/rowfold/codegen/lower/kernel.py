@@ -157,7 +157,7 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
     for carry in carries:
         carry.block_end(end)
     after = ctx.code = Code(ctx.names)
-    for carry in carries:
+    for carry in sorted(carries, key=lambda c: isinstance(c, Maximum)):  # a shift may need what the others found
         carry.after(after)
     ahead = _ahead(ctx, carries) if sweep.maxima == () and len(ctx.plan.sweeps) > 1 else ()
     return Sweep(

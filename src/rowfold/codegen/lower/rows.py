@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kind, Var
@@ -32,13 +31,10 @@ class Affine:
 
 @dataclass(frozen=True, slots=True)
 class ScaledRow:
-    """e * m (+ e * lo) times e^log, times each group's shift to its power."""
+    """e times a scaled number."""
 
     e: Var
-    m: Number = 1.0
-    powers: Mapping[int, int] = field(default_factory=dict)
-    lo: Var | None = None
-    log: Number = 0.0
+    by: Scaled
 
 
 RowForm = Affine | ScaledRow
@@ -111,11 +107,11 @@ class Rows:
                 return self._affine(v, a, b, minus, name)
 
     def _materialize_scaled(self, form: ScaledRow, name: str) -> Var:
-        e, m, lo = form.e, form.m, form.lo
-        if form.powers or isinstance(form.log, Var):
-            if self._whole.get(e) is not None and form == ScaledRow(e, 1.0, {self._whole[e]: 1}):
+        e, m, lo = form.e, form.by.m, form.by.lo
+        if not form.by.plain:
+            if self._whole.get(e) is not None and form.by == Scaled(1.0, {self._whole[e]: 1}):
                 return plain_exponential(self, self._whole[e], name)
-            m, n = self.ctx.mantissa(m, form.powers, form.log, name)
+            m, n = self.ctx.mantissa(form.by, name)
             return self.code.vec(name, "scale", self.product(e, m, name), self.set(n, _named(n)))
         if lo is None:
             return self.product(e, m, name)
@@ -199,7 +195,7 @@ class Rows:
             case Map("exp", (a,)) if (group := self.ctx.group_of(a)) is not None:
                 e = exponential(self, group)
                 self._whole[e] = group
-                return ScaledRow(e, 1.0, {group: 1})
+                return ScaledRow(e, Scaled(1.0, {group: 1}))
             case Map("broadcast", (_, c)):
                 return Affine(self.vec(c))
             case Map("uniform", (_, key)):
@@ -271,16 +267,16 @@ class Rows:
         c = self.ctx.code
         number = self.ctx.multiplicative(number)
         match form:
-            case ScaledRow(e, m, powers, lo, log):
+            case ScaledRow(e, by):
                 if word == "div":
                     number = times(c, "r", Plain(1.0), number, "div")
-                one = isinstance(m, float) and m == 1.0
-                total = times(c, name, Scaled(m, powers, None if one else lo, log), number, "mul")
+                one = isinstance(by.m, float) and by.m == 1.0
+                total = times(c, name, replace(by, lo=None) if one else by, number, "mul")
                 if isinstance(total, Scaled):
-                    return ScaledRow(e, total.m, total.powers, total.lo, total.log)
+                    return ScaledRow(e, total)
                 assert isinstance(total, Plain)
                 keep = number.lo if isinstance(number, Scaled) and one else None
-                return ScaledRow(e, total.value, {}, keep)
+                return ScaledRow(e, Scaled(total.value, lo=keep))
             case Affine():
                 return self._scale_affine(form, number, word, name)
 
@@ -290,11 +286,12 @@ class Rows:
             total = times(c, name, Plain(1.0), number, word)
             v = self.materialize(form, name)
             if isinstance(total, Scaled):
-                return ScaledRow(v, total.m, total.powers, total.lo, total.log)
+                return ScaledRow(v, total)
             assert isinstance(total, Plain)
             return Affine(v, total.value)
         exact_unit = isinstance(number.value, float) and abs(number.value) == 1.0
-        if self.ctx.dtype == "f64" and not exact_unit:
+        exact = isinstance(form.b, Plain) and form.b.exact and isinstance(form.a, float) and form.a == 1.0
+        if (self.ctx.dtype == "f64" or exact) and not exact_unit:  # an exact difference loses nothing to the next step
             v = self.materialize(form, name)
             if word == "div":
                 return Affine(v, self.ctx.reciprocal(number.value), over=number.value)
@@ -338,7 +335,7 @@ class Rows:
         mask = self.mask(condition)
         if self.ctx.program.nodes[y] == Const(0.0) and self.ctx.program.is_row(x):
             form = self._number_form(x)
-            if isinstance(form, ScaledRow) and isinstance(form.m, float):
+            if isinstance(form, ScaledRow) and isinstance(form.by.m, float):
                 return replace(form, e=self.code.vec(name, "select", mask, form.e, 0.0))
         return Affine(self.code.vec(name, "select", mask, self.argument(x), self.argument(y)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..algebra import ONE, Product, is_map, positive, product, split, total, write_product, write_sum
 from ..algebra import Sum as Terms
 from ..ir import Const, Input, Map, Param, Reduce, Ref
-from .products import scaled, sum_of
+from .products import power_of_product, scaled, sum_of
 from .rewriter import Rewriter
 
 
@@ -76,6 +76,41 @@ def log(r: Rewriter, x: Ref) -> Ref:
     if rest.coefficient != 1.0:
         terms = terms.plus(Terms(0.0, {r.b.map("log", r.b.const(rest.coefficient)): 1.0}))
     return write_sum(r.b, terms)
+
+
+def power(r: Rewriter, x: Ref, exponent: Ref) -> Ref:
+    """x to a constant: whole powers are products, others halve what an exponential has as its exponent."""
+    match r.b.nodes[exponent]:
+        case Const(value) if value in (2, 3, 4):
+            result = square = power_of_product(r, "square", x)
+            for _ in range(int(value) - 2):
+                result = scaled(r, "multiply", result, x)
+            return square if value == 2 else result
+        case Const(1.0):
+            return x
+        case Const(0.5):
+            return root(r, "sqrt", (x,), 0.5)
+        case Const(-0.5):
+            return root(r, "rsqrt", (x,), -0.5)
+        case Const(-1.0):
+            return power_of_product(r, "reciprocal", x)
+        case Const(value):
+            return root(r, "power", (x, exponent), value)
+        case Input() | Param() | Map() | Reduce():
+            return r.b.map("power", x, exponent)
+
+
+def root(r: Rewriter, op: str, args: tuple[Ref, ...], exponent: float) -> Ref:
+    """A power of a product with exponentials in it: e^a to the k is e^(k a), and stays in reach of what cancels it."""
+    whole = product(r.b, args[0])
+    scale = whole.only(lambda a: r.scales(a) and positive(r.b, a))
+    if not scale.powers:
+        return r.b.map(op, *args)
+    terms = Terms(0.0, {})
+    for atom, power in scale.powers.items():
+        terms = terms.plus(total(r.b, log_of(r, atom)), exponent * power)
+    result, rest = exp(r, write_sum(r.b, terms)), whole.times(scale, -1)
+    return result if rest == ONE else scaled(r, "multiply", result, r.b.map(op, write_product(r.b, rest), *args[1:]))
 
 
 def log_of(r: Rewriter, atom: Ref) -> Ref:

@@ -25,23 +25,15 @@ def power_of_product(r: Rewriter, op: str, x: Ref) -> Ref:
     return write_product(r.b, whole) if any(map(r.scales, whole.powers)) else plain
 
 
-def power(r: Rewriter, x: Ref, exponent: Ref) -> Ref:
-    match r.b.nodes[exponent]:
-        case Const(value) if value in (2, 3, 4):
-            result = square = power_of_product(r, "square", x)
-            for _ in range(int(value) - 2):
-                result = scaled(r, "multiply", result, x)
-            return square if value == 2 else result
-        case Const(1.0):
-            return x
-        case Const(0.5):
-            return r.b.map("sqrt", x)
-        case Const(-0.5):
-            return r.b.map("rsqrt", x)
-        case Const(-1.0):
-            return power_of_product(r, "reciprocal", x)
-        case Input() | Param() | Const() | Map() | Reduce():
-            return r.b.map("power", x, exponent)
+def absolute(r: Rewriter, x: Ref) -> Ref:
+    """|c f| is |c| |f| for a c that is known only after a sweep."""
+    whole = product(r.b, x)
+    outside = whole.without(r.b.is_row)
+    if not r.b.is_row(x) or not any(map(r.level, outside.powers)):
+        return r.b.map("absolute", x)
+    size = r.b.map("absolute", write_product(r.b, Product(1.0, outside.powers)))
+    inside = write_product(r.b, Product(abs(outside.coefficient), whole.only(r.b.is_row).powers))
+    return r.b.map("multiply", r.b.map("absolute", inside), size)
 
 
 def as_mean(r: Rewriter, whole: Product) -> Ref | None:

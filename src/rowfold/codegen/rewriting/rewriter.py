@@ -14,8 +14,7 @@ class Rewriter(ABC):
     def __init__(self, b: Builder) -> None:
         self.b = b
         self.level = Levels(b)
-        self.bases: set[Ref] = set()  # the exponents that are summed ...
-        self.summed: frozenset[Ref] | None = None  # ... in a run before this one
+        self.summed: frozenset[Ref] | None = None  # the exponents that are summed, as a run before this one found
         self.selected: Ref | None = None  # the predicate of the call
 
     @abstractmethod

@@ -35,11 +35,15 @@ def sum_of_product(r: Rewriter, inside: Product, outside: Product, where: Ref | 
     """Sum of a product of row-shaped atoms, taken apart into terms where that lowers its level."""
     if square := central(r, inside, where):
         return times(r, outside, square)
+    whole = times(r, outside, monomial(r, inside, where))
     parts = expand(r.b, inside, lambda a: r.level(a) > 0)
-    if parts is None:
-        parts = terms_with_exp(r, inside)
-    if parts is None:
-        return times(r, outside, monomial(r, inside, where))
+    if parts is not None and r.level(split_up := sum_of_parts(r, parts, outside, where)) < r.level(whole):
+        return split_up
+    parts = terms_with_exp(r, inside)
+    return whole if parts is None else sum_of_parts(r, parts, outside, where)
+
+
+def sum_of_parts(r: Rewriter, parts: list[Product], outside: Product, where: Ref | None) -> Ref:
     terms = Terms(0.0, {})
     for part in parts:
         const, row = outside.times(part.without(r.b.is_row)), part.only(r.b.is_row)
@@ -98,7 +102,6 @@ def exponential_sum(r: Rewriter, exps: list[tuple[Ref, int]], weight: Product, w
     base = exponent(r, [p for p in exponents if p.powers])
     if not r.b.is_row(base):
         return r.b.reduce("sum", write_product(r.b, weight), where=where)
-    r.bases.add(base)
     result = r.b.reduce("expsum", write_product(r.b, weight), base, where=where)
     if not constant:
         return result
