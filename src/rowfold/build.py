@@ -21,6 +21,8 @@ from .runtime import cache
 from .runtime.call import HasLoop
 from .runtime.spec import Result, Results
 
+_warned: set[str] = set()
+
 
 def plan_key(plan: Plan) -> str:
     """Everything that decides the emitted text, and nothing that does not: the row length is not in it."""
@@ -58,7 +60,7 @@ def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:
     except CompileError as error:
         if config.backend == "c":
             raise
-        _warn_once(str(error).splitlines()[0])
+        _warn_once(str(error))  # all of it: the command, what it printed, where the source is
         return NumpyLoop(plan)
 
 
@@ -75,14 +77,16 @@ def _compiled(plan: Plan, key: str, config: Config) -> cache.Loaded:
     return inspected(plan, key, config)
 
 
-@functools.cache
 def _warn_once(reason: str) -> None:
-    warnings.warn(
-        f"rowfold runs on NumPy, right but slow, because no kernel could be compiled ({reason}). "
-        "Install gcc or clang, or set ROWFOLD_CC.",
-        RuntimeWarning,
-        stacklevel=6,
-    )
+    """One warning for each kind of failure, whatever kernels meet it."""
+    kind = reason.splitlines()[0]
+    if kind not in _warned:
+        warnings.warn(
+            f"rowfold runs on NumPy, right but slow, for this could not be compiled: {reason}",
+            RuntimeWarning,
+            stacklevel=6,
+        )
+        _warned.add(kind)  # not before: where warnings are errors, every call is one
 
 
 class NumpyLoop:

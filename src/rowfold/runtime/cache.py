@@ -166,7 +166,7 @@ def _build_once(
 
 def _compiled(source: Source, compiler: Compiler, config: Config) -> bytes:
     start = time.perf_counter()
-    data = compilers.build(source.text, source.flags, compiler)
+    data = compilers.build(source.text, source.flags, compiler, compilers.SECONDS)
     if config.debug:
         took = 1e3 * (time.perf_counter() - start)
         sys.stderr.write(f"rowfold: compiled {source.symbol} with {compiler} in {took:.0f} ms\n")
