@@ -36,8 +36,7 @@ def exponentials():
 
 def warnings_of(*kernels, **options):
     with rf.options(cache=False, **options), pytest.warns(RuntimeWarning) as seen:
-        for kernel in kernels:
-            kernel(X)
+        _ = [kernel(X) for kernel in kernels]
     return [str(warning.message) for warning in seen]
 
 
