@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TraceError,
     )
     from .inspecting.showconfig import show_config
-    from .rowfns import gumbel, logsumexp, positions, rsqrt, sigmoid, softplus, stop_gradient, uniform
+    from .rowfns import gumbel, kth, logsumexp, positions, rsqrt, sigmoid, softplus, stop_gradient, topk, uniform
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _HOMES = {
     "errors": "CompileError DTypeError IsaError LoadError NotDifferentiableError OutputError PlanError RowfoldError "
     "TraceError",
     "inspecting.showconfig": "show_config",
-    "rowfns": "gumbel logsumexp positions rsqrt sigmoid softplus stop_gradient uniform",
+    "rowfns": "gumbel kth logsumexp positions rsqrt sigmoid softplus stop_gradient topk uniform",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 _MODULES = ("library", "testing")
@@ -45,8 +45,8 @@ __all__ = [
     "NonNegative",
     "NotDifferentiableError", "OutputError", "PlanError", "Positive", "Row", "RowfoldError", "Scalar", "Static",
     "TraceError", "__version__", "gumbel",
-    "kernel", "library", "logsumexp", "options", "positions", "rsqrt", "show_config",
-    "sigmoid", "softplus", "stop_gradient", "testing", "uniform",
+    "kernel", "kth", "library", "logsumexp", "options", "positions", "rsqrt", "show_config",
+    "sigmoid", "softplus", "stop_gradient", "testing", "topk", "uniform",
 ]  # fmt: skip
 
 

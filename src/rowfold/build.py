@@ -46,7 +46,9 @@ def _templates() -> str:
 def results_of(program: Program) -> Results:
     """What the program gives, as a caller sees it."""
     kinds = {"bool": "bool", "int": "int64", "float": None}
-    return tuple(Result(program.is_row(o.ref), o.dtype or kinds[program.types[o.ref].value]) for o in program.outputs)
+    stored = [o.dtype or kinds[program.types[o.ref].value] for o in program.outputs]
+    found = zip(program.outputs, stored, strict=True)
+    return tuple(Result(program.is_row(o.ref), dtype, program.entries(o.ref)) for o, dtype in found)
 
 
 def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:

@@ -75,6 +75,27 @@ def positions(x: ArrayLike, /) -> NDArray[Any]:
 
 
 @_traceable
+def topk(x: ArrayLike, k: int, /) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The k largest elements of each row in descending order, and their positions (int64).
+
+    Shapes: x (..., n), results (..., k). A NaN comes before every number; equal elements come by position. Raises
+    ValueError unless 1 <= k <= 256 and k <= n.
+    """
+    a = np.asarray(x)
+    if not 1 <= k <= min(256, a.shape[-1]):
+        raise ValueError(f"k is {k}; it has to lie in 1 to 256, and in a row of {a.shape[-1]} elements")
+    nan = np.isnan(a)
+    order = np.lexsort((np.where(nan, 0.0, -a), ~nan), axis=-1)[..., :k]
+    return np.take_along_axis(a, order, axis=-1), order.astype(np.int64)
+
+
+@_traceable
+def kth(x: ArrayLike, k: int, /) -> Any:
+    """The k-th largest element of each row: the last of `topk(x, k)`."""
+    return topk(x, k)[0][..., -1][()]
+
+
+@_traceable
 def uniform(x: ArrayLike, seed: Any, /) -> NDArray[Any]:
     """Independent numbers in (0, 1), one for each element of x, from a counter-based generator.
 

@@ -32,19 +32,20 @@ WIDTHS = (1, 7, 16, 33, 257, 600)
 SETTINGS = {"temperature": 0.7, "eps": 1e-5, "t": 0.75}
 FUSED = [isa for isa in host_isas() if isa != "portable"]  # those with a fused multiply-add
 OPTIONAL = {"layer_norm": ("x", "weight", "bias"), "rms_norm": ("x", "weight")}
+STATIC = {"softmax_topk": {"k": 1}}
 every_dtype = pytest.mark.parametrize("dtype", ["f32", "f64"])
 every_kernel = pytest.mark.parametrize("name", sorted(library.__all__))
 
 
 def program(name):
     """The canonical program of a library kernel, its optional rows present."""
-    return getattr(library, name).program({}, frozenset(OPTIONAL.get(name, ())), frozenset())
+    return getattr(library, name).program(STATIC.get(name, {}), frozenset(OPTIONAL.get(name, ())), frozenset())
 
 
 def traced(name):
     """The same as traced."""
     kernel = getattr(library, name)
-    static = {s.name: s.default for s in kernel.settings if s.static}
+    static = {s.name: s.default for s in kernel.settings if s.static} | STATIC.get(name, {})
     return trace(kernel.__wrapped__, settings=static, given=frozenset(OPTIONAL.get(name, ())[1:]))
 
 

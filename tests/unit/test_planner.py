@@ -24,6 +24,7 @@ WALKS = {
     "entropy": 1,
     "cross_entropy": 1,
     "kl_div": 1,
+    "softmax_topk": 1,
     "layer_norm": 2,
     "rms_norm": 2,
     "max": 1,
@@ -53,7 +54,7 @@ def program(text, signature="x, y: rf.Index"):
 
 
 def named(name):
-    return getattr(library, name).program({}, frozenset(), frozenset())
+    return getattr(library, name).program({"k": 1} if name == "softmax_topk" else {}, frozenset(), frozenset())
 
 
 def plan(found, strategy="auto", n=4096, dtype="f32", isa="avx2", rows=64):
@@ -156,7 +157,7 @@ from rowfold import library
 from rowfold.codegen.machine import Machine
 from rowfold.codegen.planner import make_plan
 for name in sorted(library.__all__):
-    found = getattr(library, name).program({}, frozenset(), frozenset())
+    found = getattr(library, name).program({"k": 5} if name == "softmax_topk" else {}, frozenset(), frozenset())
     print(make_plan(found, dtype="f32", isa="avx2", n=100, rows=1, strategy="auto", machine=Machine()).__repr__())
 """
 

@@ -184,7 +184,7 @@ def test_library_kernels_are_programs_of_the_language():
     unstable = []
     for name in library.__all__:
         kernel = getattr(library, name)
-        once = kernel.program({}, frozenset(), frozenset())
+        once = kernel.program({"k": 5} if name == "softmax_topk" else {}, frozenset(), frozenset())
         if maths(simplify(once)) != maths(once):
             unstable.append(name)
     assert unstable == []

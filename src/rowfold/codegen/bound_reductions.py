@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rowfold.codegen.bounds import SUM_ERROR, Bounded, ElementErrors, distance
-from rowfold.codegen.interpret import fold
+from rowfold.codegen.interpret import fold, largest
 
 Array = NDArray[Any]
 SHIFT_SLACK = 1.5  # shifts are powers of two, so an exponential is carried at up to 1.42 times its own size
@@ -43,6 +43,8 @@ def reduce(rules: ElementErrors, op: str, args: Sequence[Bounded], where: Bounde
             return _extreme(rules, op, picked)
         case (("any" | "all"), _):
             return _quantifier(op, picked)
+        case (("topk" | "topk_at"), [_, k]):
+            return _selection(op, picked, int(k.value.flat[0]))
         case (("argmax" | "argmin"), _):
             return _position(rules, op, picked)
         case _:
@@ -156,3 +158,16 @@ def _position(rules: ElementErrors, op: str, picked: _Picked) -> Bounded:
     np.put_along_axis(rivals, at, False, axis=-1)
     vague = np.any(rivals | picked.unsure | np.isinf(errors), axis=-1, keepdims=True)
     return _const(place, np.where(vague, np.inf, 0.0))
+
+
+def _selection(op: str, picked: _Picked, k: int) -> Bounded:
+    """The k largest: each is off by no more than any element is, and its place is certain where no rival is near."""
+    values, errors = picked.values[0], picked.errors[0]
+    found, places = largest(values, min(k + 1, values.shape[-1]), picked.chosen)
+    worst = np.max(np.where(picked.chosen, errors, 0.0), axis=-1, keepdims=True, initial=0.0)
+    vague = np.any(picked.unsure, axis=-1, keepdims=True) | np.isinf(worst)
+    if op == "topk":
+        value = found[..., :k]
+        return _const(value, np.where(vague, np.inf, np.where(np.isfinite(value), worst, 0.0)))
+    close = np.any(np.diff(-found, axis=-1) <= 2 * worst, axis=-1, keepdims=True) & (worst > 0)
+    return _const(places[..., :k], np.broadcast_to(np.where(vague | close, np.inf, 0.0), places[..., :k].shape))

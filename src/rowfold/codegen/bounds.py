@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rowfold.codegen.interpret import Plain
-from rowfold.codegen.ir import PREDICATES, Role
+from rowfold.codegen.ir import PREDICATES, SMALL_FOLDS, Role
 
 Array = NDArray[Any]
 
@@ -70,6 +70,8 @@ class ElementErrors:
             args = [self.rounded(a) for a in args]
         if op == "where":
             return self._choice(args, const)
+        if op in SMALL_FOLDS or op == "cumsum":
+            return self._fold(op, args)
         if op == "broadcast":
             return Bounded(args[1].value, args[1].error, args[1].error, const)
         value, error = self._box(op, args)
@@ -77,6 +79,19 @@ class ElementErrors:
             return self._flag(value, error, const)
         error = self._settled(op, args, value, error + self._rounding(op, value, const), const)
         return Bounded(value, error, self._argument(op, args, error), const)
+
+    def _fold(self, op: str, args: Sequence[Bounded]) -> Bounded:
+        """A fold of a k-vector, in float64: monotone in every entry, and rounded once for each of them."""
+        v, rest = args[0], [a.value for a in args[1:]]
+        value = np.asarray(self.plain.map(op, [v.value, *rest]))
+        error = distance(np.asarray(self.plain.map(op, [v.value + v.error, *rest])), value)
+        if op in ("small_sum", "small_prod", "cumsum"):
+            size = np.sum(np.where(np.isfinite(v.value), np.abs(v.value), 0.0), axis=-1, keepdims=True)
+            error = error + v.value.shape[-1] * self.const_unit * size
+            error = np.where(size + error <= self._top(v.const), error, np.inf)
+        vague = np.any(np.isinf(v.error) | np.isinf(error), axis=-1, keepdims=True)
+        error = np.where(np.isfinite(value), error, 0.0)
+        return self._plain(value, np.where(vague, np.inf, error), v.const)
 
     def take(self, row: Bounded, index: Bounded) -> Bounded:
         shape, at = row.value.shape, index.value.astype(np.int64)

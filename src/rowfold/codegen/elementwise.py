@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from rowfold.codegen import selection
 from rowfold.codegen.ir import Const, Input, Role, Type
 from rowfold.codegen.traced import Handler, Traced, Tracer
 
@@ -173,6 +174,8 @@ def item(t: Tracer, x: Traced, key: object) -> Traced:
     """x[y] with one index a row; x[...] and x[:] are x."""
     if key is Ellipsis or (isinstance(key, slice) and key == slice(None)):
         return x
+    if t.entries(x):
+        return selection.pick(t, x, key)
     if not isinstance(key, Traced):
         t.fail("indexing with anything but an rf.Index", "annotate the parameter `y: rf.Index` and write x[y]")
     if t.is_row(key):

@@ -5,20 +5,38 @@ Python decides names and order, the templates decide layout; every statement is 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from .functions_c import record
-from .loops import Arg, Kernel, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned, statements
+from .ir import SMALL_FOLDS
+from .loops import (
+    ONE_OF,
+    Arg,
+    Kernel,
+    Kind,
+    Phase,
+    Port,
+    Scalars,
+    Step,
+    Stmt,
+    Sweep,
+    Unless,
+    Var,
+    assigned,
+    statements,
+)
 from .source import Source
+from .text_c import indented, literal, turn_name
 from .words_c import builtins_of, environment, isa_of, words_of
 
-CTYPES = {Kind.VEC: "rf_vec", Kind.MASK: "rf_mask", Kind.ACC: "rf_acc", Kind.NUM: "double", Kind.FLAG: "int"}
+CTYPES = {Kind.VEC: "rf_vec", Kind.MASK: "rf_mask", Kind.ACC: "rf_acc", Kind.NUM: "double", Kind.FLAG: "int",
+          Kind.SMALL: "double", Kind.FLAGS: "int"}  # fmt: skip
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
          "ne": "!=", "and": "&&", "or": "||", "xor": "!="}  # fmt: skip
+WHOLE = {"cumsum": "num_cumsum", "best_values": "rf_best_values", "best_places": "rf_best_places"}
 FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul", "fold_first"})
 WITH_COUNT = {"acc_add_tree": 2, "parts_max": 1, "acc_add_pairs": 3}
 ELEMENT = {"T": "num_element", "mask": "num_element_mask", "int": "num_element_int"}
@@ -84,7 +102,7 @@ def _functions(kernel: Kernel, stmts: Iterable[Stmt]) -> list[_FunctionText]:
 
     def need(stmts: Iterable[Stmt]) -> None:
         for stmt in stmts:
-            key = (stmt.word, stmt.results[0].kind) if stmt.call else None
+            key = (stmt.word, ONE_OF.get(kind := stmt.results[0].kind, kind)) if stmt.call else None
             if key is None or key in made or stmt.word in builtin:
                 continue
             function, inner, results = record(stmt.word, key[1], kernel.dtype)
@@ -134,7 +152,7 @@ class _Page:
         parts = []
         for p in self.kernel.ports:
             parts.append(f"{'' if p.output else 'const '}char *{p.name}")
-            if p.row:
+            if p.row or p.entries:
                 parts.append(f"intptr_t {p.name}_step")
             if p.name in self.ahead:
                 parts.append(f"intptr_t {p.name}_next")
@@ -144,7 +162,7 @@ class _Page:
         parts, core, count = [], 0, len(self.kernel.ports)
         for k, p in enumerate(self.kernel.ports):
             parts.append(f"args[{k}] + row * steps[{k}]")
-            if p.row:
+            if p.row or p.entries:
                 parts.append(f"steps[{count + core}]")
                 core += 1
             if p.name in self.ahead:
@@ -178,11 +196,11 @@ class _Page:
         block = 16 * self.kernel.lanes
         yield from ("", *(f"/* Sweep: {c}. */" for c in sweep.comment))
         yield from map(self.stmt, sweep.before)
-        yield from (f"rf_vec {_turn(name, u)} = {name};" for name in sweep.rotate for u in range(1, TURNS))
+        yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in sweep.rotate for u in range(1, TURNS))
         yield f"for (intptr_t i = 0; i < n; i += {block}) {{"
         yield from indented(self.block(sweep, block))
         yield "}"
-        yield from (f"{name} = rf_max({_turn(name, u)}, {name});" for name in sweep.rotate for u in range(1, TURNS))
+        yield from (f"{name} = rf_max({turn_name(name, u)}, {name});" for name in sweep.rotate for u in range(1, TURNS))
         yield from map(self.stmt, sweep.after)
 
     def block(self, sweep: Sweep, block: int) -> Iterable[str]:
@@ -246,7 +264,7 @@ class _Page:
         yield f"for (; j + {(TURNS - 1) * lanes} < whole; j += {TURNS * lanes}) {{"
         for u in range(TURNS):
             pattern = re.compile(rf"\b(?:j|{'|'.join(names)})\b")
-            turn = {"j": f"j + {u * lanes}"} | {name: _turn(name, u) for name in names} if u else {}
+            turn = {"j": f"j + {u * lanes}"} | {name: turn_name(name, u) for name in names} if u else {}
             lines = (pattern.sub(lambda m, t=turn: t.get(m[0], m[0]), self.stmt(s)) for s in phase.body)  # type: ignore[misc]
             yield from indented(["{", *indented(lines), "}"])
         yield "}"
@@ -254,6 +272,10 @@ class _Page:
     # statements
 
     def stmt(self, s: Stmt) -> str:
+        if s.results and s.results[0].kind in ONE_OF:
+            return self._small(s)
+        if s.results and s.results[0].kind is Kind.BEST:
+            return f"rf_best {s.results[0].name}; rf_best_start(&{s.results[0].name}, {s.results[0].size});"
         if s.call and len(s.results) > 1:
             return self._call_many(s)
         if not s.results:
@@ -265,6 +287,24 @@ class _Page:
             return f"{var.name} = {self.value(s)};"
         const = "" if var.name in self.mutable else "const "
         return f"{const}{CTYPES[var.kind]} {var.name} = {self.value(s)};"
+
+    def _small(self, s: Stmt) -> str:
+        """A statement on a k-vector: the same on each of its entries."""
+        size = s.results[0].size
+        declared = f"{CTYPES[s.results[0].kind]} {', '.join(f'{v.name}[{size}]' for v in s.results)};"
+        if s.word in WHOLE:
+            source = s.args[0]
+            assert isinstance(source, Var)
+            return f"{declared} {WHOLE[s.word]}({self.whole(source)}, {size}, {s.results[0].name});"
+        each = replace(s, results=tuple(Var(f"{v.name}[entry]", ONE_OF[v.kind]) for v in s.results))
+        if s.call and len(s.results) > 1:
+            text = self._call_many(each).split("; ", 1)[1]
+        else:
+            text = f"{each.results[0].name} = {self.number(each)};"
+        return f"{declared} for (int entry = 0; entry < {size}; ++entry) {text}"
+
+    def whole(self, var: Var) -> str:
+        return f"&{var.name}" if var.kind is Kind.BEST else var.name
 
     def _call_many(self, s: Stmt) -> str:
         kind = s.results[0].kind
@@ -280,6 +320,15 @@ class _Page:
             case "put":
                 assert isinstance(port, Var)
                 return f"rf_store({port.name} + j, {self.arg(s.args[1], Kind.VEC)})"
+            case "best_take" | "best_take_where":
+                assert isinstance(port, Var)
+                others = [a.name for a in s.args[1:] if isinstance(a, Var)]
+                return f"rf_{s.word}({', '.join([f'&{port.name}', *others, 'i', 'count'])})"
+            case "result" if self.ports[str(port)].entries:
+                place = f"{port} + entry * {port}_step"
+                word = f"num_result{RESULTS[self.ports[str(port)].element]}"
+                size = self.ports[str(port)].entries
+                return f"for (int entry = 0; entry < {size}; ++entry) {word}({place}, {self.arg(s.args[1], Kind.NUM)})"
             case "result":
                 return f"num_result{RESULTS[self.ports[str(port)].element]}({port}, {self.arg(s.args[1], Kind.NUM)})"
             case "store_mask_tail" | "store_int_tail":
@@ -294,6 +343,9 @@ class _Page:
             return self.number(s)
         if s.word == "copy":
             return self.arg(s.args[0], kind)
+        if s.word == "best_bar":
+            assert isinstance(s.args[0], Var)
+            return f"rf_best_bar(&{s.args[0].name})"
         if s.word in ("set", "set_lo"):
             return f"rf_{s.word}({self.arg(s.args[0], Kind.NUM)})"
         if s.word in ("positions", "vector_number"):
@@ -309,6 +361,9 @@ class _Page:
         return f"rf_{s.word}({', '.join(given)})"
 
     def number(self, s: Stmt) -> str:
+        if s.word in SMALL_FOLDS and isinstance(source := s.args[0], Var) and source.size:
+            index = f"[{int(s.args[1])}]" if s.word == "pick" and isinstance(s.args[1], float) else ""
+            return source.name + index if index else f"num_{s.word}({source.name}, {source.size})"
         a = [self.arg(x, Kind.NUM) for x in s.args]
         if s.word in INFIX and not s.call:
             return f"{a[0]} {INFIX[s.word]} {a[1]}"
@@ -333,27 +388,7 @@ class _Page:
 
     def arg(self, a: Arg, kind: Kind) -> str:
         if isinstance(a, Var):
-            return a.name
+            return f"{a.name}[entry]" if a.kind in ONE_OF else a.name
         if isinstance(a, str):
             return a
         return f"rf_set({literal(a)})" if kind in (Kind.VEC, Kind.MASK, Kind.ACC) else literal(a)
-
-
-def _turn(name: str, turn: int) -> str:
-    """A further accumulator's name; no variable of a program is called so."""
-    return f"turn_{turn}_of_{name}"
-
-
-def literal(value: float) -> str:
-    """A double as C text, exact: small integers in decimal, the rest in hexadecimal."""
-    if math.isnan(value):
-        return "NAN"
-    if math.isinf(value):
-        return "INFINITY" if value > 0 else "-INFINITY"
-    if value == int(value) and abs(value) < 2**31:
-        return f"{'-' if math.copysign(1.0, value) < 0 else ''}{abs(int(value))}.0"
-    return re.sub(r"\.?0*p", "p", value.hex())
-
-
-def indented(lines: Iterable[str]) -> Iterable[str]:
-    return (f"    {line}" if line else line for line in lines)

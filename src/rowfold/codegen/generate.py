@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import __version__
 from .emit_c import emit
-from .ir import Role, Type
+from .ir import Program, Ref, Role, Type
 from .loops import with_banner
 from .lower.kernel import lower
 from .plan import Plan, describe
@@ -30,6 +30,11 @@ def gufunc(plan: Plan) -> tuple[str, str]:
     inputs = [("(n)" if i.role in wide else "()", kinds[i.role]) for _, i in program.inputs]
     inputs += [("()", "d") for _ in program.params]
     stored = {Type.FLOAT: real, Type.INT: "l", Type.BOOL: "?"}
-    outputs = [("(n)" if program.is_row(o.ref) else "()", stored[program.stored(o)]) for o in program.outputs]
+    outputs = [(_core(program, o.ref), stored[program.stored(o)]) for o in program.outputs]
     shape = f"{','.join(s for s, _ in inputs)}->{','.join(s for s, _ in outputs)}"
     return shape, "".join(c for _, c in (*inputs, *outputs))
+
+
+def _core(program: Program, ref: Ref) -> str:
+    """The core dimensions of an output: n, the size of a k-vector, or none."""
+    return "(n)" if program.is_row(ref) else f"({program.entries(ref) or ''})"

@@ -39,7 +39,7 @@ def interpret(
         batch = Batch(program, inputs, xp, dtype, where)
         plain = Plain(xp, dtype, batch.width, batch.where)
         values = evaluate(program, batch, settings, plain)
-        results = [batch.fit(values[o.ref], row=program.is_row(o.ref), masked=masked) for o in program.outputs]
+        results = [batch.fit(values[o.ref], program, o.ref, masked) for o in program.outputs]
         return tuple(r if o.dtype is None else r.astype(o.dtype) for r, o in zip(results, program.outputs, strict=True))
 
 
@@ -133,16 +133,16 @@ class Batch:
                 index = xp.asarray(self.inputs[node.name])[..., None]
                 return index if node.ignore is None else xp.where(index == node.ignore, 0, index)
 
-    def fit(self, value: Array, *, row: bool, masked: float) -> Array:
+    def fit(self, value: Array, program: Program, ref: Ref, masked: float) -> Array:
         """An output in the shape that a kernel gives it."""
-        xp = self.xp
-        shape = self.shape if row else (*self.shape[:-1], 1)
+        xp, row, size = self.xp, program.is_row(ref), program.entries(ref)
+        shape = self.shape if row else (*self.shape[:-1], size or 1)
         value = xp.broadcast_to(value, shape)
         if row and self.where is not None:
             value = xp.where(self.where, value, masked)
         if self.ignored is not None:
             value = xp.where(self.ignored, xp.zeros_like(value), value)
-        return value if row else value[..., 0]
+        return value if row or size else value[..., 0]
 
     def _shape(self, node: Input) -> tuple[int, ...]:
         shape = np.shape(self.inputs[node.name])
@@ -237,6 +237,12 @@ def apply(xp: ModuleType, op: str, args: Sequence[Array]) -> Array:
             return xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))
         case "uniform", [position, key]:
             return philox.uniform(position, key)
+        case "pick", [a, index]:
+            return a[..., int(index[0]), None]
+        case (("small_sum" | "small_prod" | "small_max" | "small_min"), [a]):
+            return getattr(xp, op.removeprefix("small_"))(a, axis=-1, keepdims=True)
+        case "cumsum", [a]:
+            return xp.cumsum(a, axis=-1)
         case ("stop_gradient", [a]) | ("broadcast", [_, a]):
             return a
         case _:
@@ -260,6 +266,9 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
             return xp.all(~chosen | (a != 0), axis=-1, keepdims=True)
         case (("argmax" | "argmin"), [a]):
             return _position(xp, op, a, chosen)
+        case (("topk" | "topk_at"), [a, k]):
+            values, places = largest(a, int(k.flat[0]), chosen)
+            return values if op == "topk" else places
         case "dot", [a, b]:
             return fold(xp, "sum", [xp.asarray(a * b)], chosen, dtype)
         case "mean", [a]:
@@ -269,6 +278,15 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
             return fold(xp, "sum", [d * d], chosen, dtype)
         case _:
             raise AssertionError(f"{op} is not a reduction over {len(rows)} rows")
+
+
+def largest(a: Array, k: int, chosen: Array) -> tuple[Array, Array]:
+    """The k largest selected elements and their positions, NaN first, ties by position; -inf at -1 for none."""
+    a, chosen = np.broadcast_arrays(a, chosen)
+    nan = np.isnan(a)
+    order = np.lexsort((np.where(nan, 0.0, -a), ~nan, ~chosen), axis=-1)[..., :k]
+    found = np.take_along_axis(chosen, order, axis=-1)
+    return np.where(found, np.take_along_axis(a, order, axis=-1), -np.inf), np.where(found, order, -1)
 
 
 def _position(xp: ModuleType, op: str, a: Array, chosen: Array) -> Array:

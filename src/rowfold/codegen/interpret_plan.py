@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
+from . import planselection as selection
 from .ir import Program
-from .loops import VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var
+from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var
 from .lower.kernel import lower
 from .mathlib.words import Dtype
 from .numpywords import FORMATS
@@ -45,11 +46,15 @@ def interpret_kernel(
     memory = {p.name: _operand(p, a, shape, number) for p, (_, a) in zip(ports, given, strict=True)}
     outputs = [p for p in kernel.ports if p.output]
     for port in outputs:
-        blank = np.full((batch, shape[-1]) if port.row else (batch,), np.nan)
+        blank = np.full((batch, *_core(port, shape)), np.nan)
         memory[port.name] = written(blank, _dtype(port, number))
     with np.errstate(all="ignore"):
         _Run(kernel, memory, batch, shape[-1]).steps(kernel.steps)
-    return tuple(memory[p.name].reshape(shape if p.row else shape[:-1]) for p in outputs)
+    return tuple(memory[p.name].reshape((*shape[:-1], *_core(p, shape))) for p in outputs)
+
+
+def _core(port: Port, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[-1:] if port.row else (port.entries,) if port.entries else ()
 
 
 def _operand(port: Port, array: Array, shape: tuple[int, ...], number: type[np.floating[Any]]) -> Array:
@@ -180,6 +185,8 @@ class _Run:
 
     def values(self, s: Stmt, window: _Window) -> tuple[Value, ...]:
         kind = s.results[0].kind
+        if s.results[0].size:
+            return self._entries(s, window)
         if s.call:
             made = functions(self.dtype, kind)[s.word](*(self.arg(a, kind) for a in s.args))
             return tuple(self.whole(m, kind) for m in (made if isinstance(made, tuple) else (made,)))
@@ -192,6 +199,17 @@ class _Run:
         if s.word in COUNTED:
             args = [*args, window.vectors]
         return (self.whole(self.words[kind, s.word](*args), kind),)
+
+    def _entries(self, s: Stmt, window: _Window) -> tuple[Value, ...]:
+        """A word on k-vectors: numbers of the row stand beside every entry."""
+        if (own := getattr(self, f"_{s.word}", None)) is not None:
+            return (own(s.args, window),)
+        size, kind = s.results[0].size, ONE_OF[s.results[0].kind]
+        args = [self.arg(a, kind) for a in s.args]
+        args = [a[:, None] if isinstance(v, Var) and not v.size else a for v, a in zip(s.args, args, strict=True)]
+        word = functions(self.dtype, kind)[s.word] if s.call else self.words[kind, s.word]
+        made = word(*args)
+        return tuple(np.broadcast_to(m, (self.batch, size)) for m in (made if isinstance(made, tuple) else (made,)))
 
     def whole(self, value: Value, kind: Kind) -> Value:
         """A number for every row, where the operands were literals."""
@@ -211,6 +229,14 @@ class _Run:
         if s.word == "put":
             assert isinstance(target, Var)
             self.env[target.name][window.part : window.part + window.count] = self.arg(s.args[1], Kind.VEC)
+            return
+        if s.word.startswith("best_take"):
+            assert isinstance(target, Var)
+            parts, *eligible = (self.env[a.name] for a in s.args[1:-1] if isinstance(a, Var))
+            count = min(self.n - window.start, VECTORS * self.lanes)
+            best = self.env[target.name]
+            chosen = eligible[0] if eligible else None
+            self.env[target.name] = selection.take(best, parts, chosen, window.start, count)
             return
         value = self.arg(s.args[1], Kind.NUM if s.word == "result" else Kind.VEC)
         place = self.memory[str(target)]
@@ -266,6 +292,20 @@ class _Run:
         picked = row[np.arange(self.batch), np.where(inside, at, 0).astype(np.int64)]
         whole = self.ports[str(args[0])].element in ("mask", "int")
         return np.where(inside, picked.astype(np.float64 if whole else self.number), 0).astype(np.float64)
+
+    def _best(self, args: Sequence[Arg], window: _Window) -> selection.Best:
+        return selection.start(self.batch, int(cast(float, args[0])), self.number)
+
+    def _best_bar(self, args: Sequence[Arg], window: _Window) -> Array:
+        return selection.bar(self.arg(args[0], Kind.BEST), self.lanes)
+
+    def _best_values(self, args: Sequence[Arg], window: _Window) -> Array:
+        values: Array = self.arg(args[0], Kind.BEST)[0].astype(np.float64)
+        return values
+
+    def _best_places(self, args: Sequence[Arg], window: _Window) -> Array:
+        places: Array = self.arg(args[0], Kind.BEST)[1].astype(np.float64)
+        return places
 
     def _parts(self, args: Sequence[Arg], window: _Window) -> Array:
         return np.full((VECTORS, self.batch, self.lanes), np.nan, self.number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
@@ -23,6 +23,10 @@ WHERE = "where"  # the input that holds a call's predicate; no parameter can be 
 class Shape(Enum):
     ROW = "row"
     CONST = "row-constant"
+    SMALL = "k-vector"  # k numbers a row, the same k for every row: in all but its size a row-constant
+
+
+_WIDENESS = {Shape.CONST: 0, Shape.SMALL: 1, Shape.ROW: 2}
 
 
 class Type(Enum):
@@ -101,9 +105,12 @@ UNARY = frozenset(
     "arcsin arccos arctan rint floor stop_gradient".split()
 )
 BINARY = frozenset("add subtract multiply divide minimum maximum power uniform".split())  # uniform(position, key)
-MAPS = UNARY | BINARY | PREDICATES | {"where", "take", "broadcast"}  # broadcast(x, c): c at every element of x
-REDUCTIONS = frozenset("sum prod max min any all argmax argmin count expsum dot mean m2".split())
-INTEGER_RESULTS = frozenset({"argmax", "argmin"})
+SELECTIONS = frozenset({"topk", "topk_at"})  # topk(x, k): the k largest of a row in order; topk_at: their positions
+REDUCTIONS = frozenset("sum prod max min any all argmax argmin count expsum dot mean m2".split()) | SELECTIONS
+SMALL_FOLDS = frozenset("small_sum small_prod small_max small_min pick".split())  # k-vector -> number; pick(v, index)
+# broadcast(x, c): c at every element of x
+MAPS = UNARY | BINARY | PREDICATES | SMALL_FOLDS | {"where", "take", "broadcast", "cumsum"}
+INTEGER_RESULTS = frozenset({"argmax", "argmin", "topk_at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,10 @@ class Program:
     def is_row(self, ref: Ref) -> bool:
         return self.shapes[ref] is Shape.ROW
 
+    def entries(self, ref: Ref) -> int:
+        """The length of a k-vector; 0 for what is none."""
+        return entries(self.nodes, self.shapes, ref)
+
     def stored(self, output: Output) -> Type:
         """What a kernel writes: booleans and int64 themselves, any other dtype as the computing one, to be cast."""
         dtype = output.dtype or {Type.BOOL: "bool", Type.INT: "int64"}.get(self.types[output.ref], "")
@@ -146,6 +157,17 @@ class Program:
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
+
+
+def entries(nodes: Sequence[Node], shapes: Sequence[Shape], ref: Ref) -> int:
+    """The length of a k-vector; 0 for what is none."""
+    while shapes[ref] is Shape.SMALL:
+        match nodes[ref]:
+            case Reduce(_, (_, k)) if isinstance(size := nodes[k], Const):
+                return int(size.value)
+            case node:
+                ref = next(a for a in operands(node) if shapes[a] is Shape.SMALL)
+    return 0
 
 
 def operands(node: Node) -> tuple[Ref, ...]:
@@ -200,6 +222,9 @@ class Builder:
     def is_row(self, ref: Ref) -> bool:
         return self.shapes[ref] is Shape.ROW
 
+    def entries(self, ref: Ref) -> int:
+        return entries(self.nodes, self.shapes, ref)
+
     def finish(self, outputs: Iterable[Output]) -> Program:
         """The program of these outputs. Nodes that no output needs are dropped; inputs and params always stay."""
         outputs = tuple(outputs)
@@ -233,12 +258,14 @@ class Builder:
         match node:
             case Input(_, role):
                 return Shape.CONST if role in (Role.SCALAR, Role.INDEX, Role.SEED) else Shape.ROW
+            case Reduce(op) if op in SELECTIONS:
+                return Shape.SMALL
             case Param() | Const() | Reduce():
                 return Shape.CONST
-            case Map("take"):
+            case Map(op) if op == "take" or op in SMALL_FOLDS:
                 return Shape.CONST
             case Map(_, args):
-                return Shape.ROW if any(self.is_row(a) for a in args) else Shape.CONST
+                return max((self.shapes[a] for a in args), key=_WIDENESS.__getitem__)
 
     def _type(self, node: Node) -> Type:
         match node:
@@ -254,7 +281,7 @@ class Builder:
                 return self.types[args[1]] if self.types[args[1]] is self.types[args[2]] else Type.FLOAT
             case Map("broadcast", args):
                 return self.types[args[1]]
-            case Map("take" | "stop_gradient", args):
+            case Map("take" | "stop_gradient" | "pick", args):
                 return self.types[args[0]]
             case Map(op):
                 return Type.BOOL if op in PREDICATES else Type.FLOAT

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from .ir import SMALL_FOLDS
+
 VECTORS = 16
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # What a variable may not be called: words of C and C++, macros of common systems, names of <math.h> and <string.h>.
@@ -22,7 +24,7 @@ C_NAMES = frozenset(
     "linux unix i386 errno stdin stdout stderr assert main exp exp2 expm1 log log2 log10 log1p pow sqrt sin cos tan "
     "asin acos atan sinh cosh tanh erf gamma lgamma tgamma floor ceil rint round trunc fabs fmin fmax fma abs div "
     "j0 j1 jn y0 y1 yn index rindex memcpy memset signgam drem significand scalb logb hypot cbrt remainder isnan isinf "
-    "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j count whole live vectors "
+    "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j count whole live vectors entry "
     "row_length".split()
 )
 LANES: Mapping[str, int] = {"f32": 16, "f64": 8}
@@ -35,12 +37,22 @@ class Kind(Enum):
     NUM = "num"
     FLAG = "flag"
     PARTS = "parts"  # one vec for each vector of a block
+    BEST = "best"  # the largest elements so far, in order, with their positions
+    SMALL = "small"  # a num for each entry of a k-vector
+    FLAGS = "flags"  # a flag for each entry
+
+
+EACH = {Kind.NUM: Kind.SMALL, Kind.FLAG: Kind.FLAGS}  # a word on a k-vector is the word on each of its entries
+ONE_OF = {many: one for one, many in EACH.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Var:
+    """A variable. `size` is the number of entries of a k-vector, and of what it comes from."""
+
     name: str
     kind: Kind
+    size: int = 0
 
 
 Arg = Var | float | str  # a str names a port
@@ -65,6 +77,7 @@ class Port:
     element: str  # "T" (the computing dtype), "mask", "int", "double", "index"
     row: bool
     output: bool = False
+    entries: int = 0  # of a k-vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +179,9 @@ class Code:
     def call(self, kind: Kind, names: tuple[str, ...], function: str, *args: Arg) -> tuple[Var, ...]:
         return self._pure((kind,) * len(names), names, function, args, call=True)
 
-    def declare(self, kind: Kind, name: str, word: str, *args: Arg) -> Var:
+    def declare(self, kind: Kind, name: str, word: str, *args: Arg, size: int = 0) -> Var:
         """A variable that later statements assign."""
-        var = Var(self.names.fresh(name), kind)
+        var = Var(self.names.fresh(name), kind, size)
         self.stmts.append(Stmt((var,), word, args))
         return var
 
@@ -184,9 +197,12 @@ class Code:
     def _pure(
         self, kinds: tuple[Kind, ...], names: tuple[str, ...], word: str, args: tuple[Arg, ...], call: bool
     ) -> tuple[Var, ...]:
+        size = 0 if word in SMALL_FOLDS else max((a.size for a in args if isinstance(a, Var)), default=0)
+        kinds = tuple(EACH.get(kind, kind) for kind in kinds) if size else kinds
+        size = size if kinds[0] in ONE_OF else 0
         key = (kinds, word, call, *((type(a), repr(a)) if isinstance(a, float) else a for a in args))
         if key not in self._known:
-            made = tuple(Var(self.names.fresh(n), k) for n, k in zip(names, kinds, strict=True))
+            made = tuple(Var(self.names.fresh(n), k, size) for n, k in zip(names, kinds, strict=True))
             self._known[key] = made
             self.stmts.append(Stmt(made, word, args, call=call))
         return self._known[key]

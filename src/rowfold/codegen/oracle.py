@@ -49,7 +49,6 @@ def oracle(
 def _expected(
     program: Program, output: Output, result: Bounded, batch: Batch, errors: Errors, masked: float
 ) -> Expected:
-    row = program.is_row(output.ref)
     result = errors.rounded(result) if result.value.dtype.kind == "f" else result
     value, bound = np.broadcast_arrays(result.value, result.error * SAFETY)
     if value.dtype.kind == "f":
@@ -57,7 +56,7 @@ def _expected(
         value = np.where(spilled, np.copysign(np.inf, value), value)
         edge = np.isfinite(value) & (np.abs(value) + bound > errors.top)
         bound = np.where(spilled, 0.0, np.where(edge, np.inf, bound))
-    return Expected(batch.fit(value, row=row, masked=masked), batch.fit(bound, row=row, masked=0.0))
+    return Expected(batch.fit(value, program, output.ref, masked), batch.fit(bound, program, output.ref, 0.0))
 
 
 class Verdict(NamedTuple):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import PlanError
 from .cost import price
-from .ir import Const, Input, Map, Param, Program, Reduce, Ref, Type, operands
+from .ir import SELECTIONS, Const, Input, Map, Param, Program, Reduce, Ref, Type, operands
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan
 
@@ -23,7 +23,7 @@ FORMS = {
     "two_pass": (Lowering.EXTEXP, False),
 }
 LONGEST = 2**28  # a float32 lane counts 2^24 vectors of 16
-CARRIED = frozenset("sum dot mean m2 count max min argmax prod expsum".split())
+CARRIED = SELECTIONS | frozenset("sum dot mean m2 count max min argmax prod expsum".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ def make_plan(program: Program, *, dtype: str, isa: str, n: int, rows: int, stra
     if strategy not in STRATEGIES:
         raise PlanError(f"strategy={strategy!r} is not known; choose one of {', '.join(STRATEGIES)}")
     _check(program, dtype, n)
+    _check_sizes(program, n)
     shape = (dtype, isa, n, rows, machine)
     candidates = [_candidate(program, name, strategy, *shape) for name in FORMS]
     possible = [c.plan for c in candidates if c.plan is not None]
@@ -67,6 +68,15 @@ def _check(program: Program, dtype: str, n: int) -> None:
             raise PlanError(f"{program.name}: the position of an extremum is exact for {LONGEST} float32, not for {n}")
         if isinstance(node, Reduce) and node.op not in CARRIED:
             raise PlanError(f"{program.name}: {node.op} (value {program.names[i] or i}) has no carry yet")
+
+
+def _check_sizes(program: Program, n: int) -> None:
+    for node in program.nodes:
+        match node:
+            case Reduce("topk", (_, k)) if isinstance(size := program.nodes[k], Const) and size.value > n:
+                raise ValueError(f"{program.name}: k is {size.value:g}, and the rows have {n} elements")
+            case Input() | Param() | Const() | Map() | Reduce():
+                pass
 
 
 def _candidate(

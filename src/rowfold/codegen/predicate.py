@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role, Shape, renumber
+from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role, Type, operands, renumber
 
 
 def under_where(program: Program, masked: float) -> Program:
@@ -26,7 +26,19 @@ def under_where(program: Program, masked: float) -> Program:
 
 
 def _output(b: Builder, ref: Ref, chosen: Ref, fill: Ref, dtype: str | None) -> Output:
-    return Output(b.map("where", chosen, ref, fill) if b.is_row(ref) else ref, dtype)
+    if b.is_row(ref):
+        return Output(b.map("where", chosen, ref, fill), dtype)
+    if b.entries(ref) and b.types[ref] is not Type.INT:
+        found = b.map("greater_equal", _places(b, ref), b.const(0.0))
+        return Output(b.map("where", found, ref, fill), dtype)
+    return Output(ref, dtype)
+
+
+def _places(b: Builder, ref: Ref) -> Ref:
+    """The positions of a k-vector's entries: -1 where fewer were selected."""
+    while not isinstance(node := b.nodes[ref], Reduce):
+        ref = next(a for a in operands(node) if b.entries(a))
+    return b.reduce("topk_at", *node.args, where=node.where)
 
 
 def _where_last(program: Program) -> Program:
@@ -65,7 +77,7 @@ def with_ignored(program: Program) -> Program:
         for mark, value in marks:
             assert value is not None
             skip = b.map("equal", new[mark], b.const(float(value)))
-            if program.shapes[o.ref] is Shape.CONST:
+            if not program.is_row(o.ref):
                 ref = b.map("where", skip, zero, ref)
             else:
                 ref = b.map("where", b.map("broadcast", ref, b.map("where", skip, zero, b.const(1.0))), ref, zero)

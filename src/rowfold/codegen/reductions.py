@@ -63,9 +63,9 @@ def predicate(t: Tracer, x: Traced, where: object) -> Traced | None:
     found = t.lift(where)
     if t.kind(found) is not Type.BOOL:
         t.fail("where= that is not a mask", "compare first: where=w > 0")
-    if not t.is_row(x):
+    if not t.has_elements(x):
         t.fail("where= in the reduction of a number", "reduce a row, or use np.where(mask, number, 0.0)")
-    return found if t.is_row(found) else t.map("broadcast", x, found)
+    return found if t.has_elements(found) else t.map("broadcast", x, found)
 
 
 def accumulate(op: str, t: Tracer, a: object, *, initial: object = None, where: object = True) -> Traced:
@@ -77,7 +77,7 @@ def accumulate(op: str, t: Tracer, a: object, *, initial: object = None, where: 
     mask = predicate(t, x, where)
     if mask is not None and op in ("max", "min") and initial is None:
         t.fail(f"np.{op} with where= and no initial=", f"add initial={'-' * (op == 'max')}np.inf, the {op} of nothing")
-    result = t.reduce(op, x, where=mask) if t.is_row(x) else x
+    result = t.reduce(op, x, where=mask) if t.has_elements(x) else x
     if initial is None or is_constant(initial, IDENTITIES[op]):
         return result
     return t.map(COMBINES[op], result, t.number(initial))
@@ -91,28 +91,30 @@ def decide(op: str, t: Tracer, a: object, *, where: object = True) -> Traced:
     """One of any and all."""
     x = t.truth(a)
     mask = predicate(t, x, where)
-    return t.reduce(op, x, where=mask) if t.is_row(x) else x
+    return t.reduce(op, x, where=mask) if t.has_elements(x) else x
 
 
 def locate(op: str, t: Tracer, a: object) -> Traced:
     """One of argmax and argmin."""
     x = t.number(a)
-    return t.reduce(op, x) if t.is_row(x) else t.const(0.0)
+    return t.reduce(op, x) if t.has_elements(x) else t.const(0.0)
 
 
 def total(t: Tracer, x: Traced, mask: Traced | None = None) -> Traced:
     """The sum of a row; of a row-constant, that constant."""
-    return t.reduce("sum", x, where=mask) if t.is_row(x) else x
+    return t.reduce("sum", x, where=mask) if t.has_elements(x) else x
 
 
 def count(t: Tracer, x: Traced, mask: Traced | None = None) -> Traced:
-    return t.reduce("count", where=mask) if t.is_row(x) else t.const(1.0)
+    if t.is_row(x):
+        return t.reduce("count", where=mask)
+    return t.const(float(t.entries(x) or 1)) if mask is None else t.reduce("sum", t.number(mask))
 
 
 def mean(t: Tracer, a: object, *, where: object = True) -> Traced:
     x = t.number(a)
     mask = predicate(t, x, where)
-    return t.map("divide", total(t, x, mask), count(t, x, mask)) if t.is_row(x) else x
+    return t.map("divide", total(t, x, mask), count(t, x, mask)) if t.has_elements(x) else x
 
 
 def var(
@@ -127,7 +129,7 @@ def var(
 
 
 def _center(t: Tracer, x: Traced, mask: Traced | None) -> Traced:
-    return t.map("divide", total(t, x, mask), count(t, x, mask)) if t.is_row(x) else x
+    return t.map("divide", total(t, x, mask), count(t, x, mask)) if t.has_elements(x) else x
 
 
 def _freedom(t: Tracer, x: Traced, mask: Traced | None, ddof: object) -> Traced:
@@ -154,13 +156,13 @@ def count_nonzero(t: Tracer, a: object) -> Traced:
 def dot(t: Tracer, a: object, *, b: object) -> Traced:
     """The inner product of two rows; a number scales, as in NumPy."""
     product: Traced = mixed_map("multiply", "logical_and")(t, a, b)
-    if not (t.is_row(t.lift(a)) and t.is_row(t.lift(b))):
+    if not (t.has_elements(t.lift(a)) and t.has_elements(t.lift(b))):
         return product
     return t.reduce("any", product) if t.kind(product) is Type.BOOL else total(t, product)
 
 
 def matmul(t: Tracer, a: object, b: object) -> Traced:
-    if not (t.is_row(t.lift(a)) and t.is_row(t.lift(b))):
+    if not (t.has_elements(t.lift(a)) and t.has_elements(t.lift(b))):
         t.fail("`@` with a number", "use `*`; `@` is the inner product of two rows")
     return dot(t, a, b=b)
 
@@ -187,7 +189,7 @@ def logsumexp(t: Tracer, a: object, *, initial: object = None, where: object = T
     """Written plainly; the simplifier makes every log of a sum of exponentials stable."""
     x = t.number(a)
     mask = predicate(t, x, where)
-    result = t.map("log", t.reduce("sum", t.map("exp", x), where=mask)) if t.is_row(x) else x
+    result = t.map("log", t.reduce("sum", t.map("exp", x), where=mask)) if t.has_elements(x) else x
     return result if initial is None or is_constant(initial, -math.inf) else logaddexp(t, result, initial)
 
 

@@ -113,6 +113,9 @@ class ScaledRules(Generic[V]):
             case "exp", [a]:
                 exponent = self.collapse(a)
                 return Scaled(self.plain.split(exponent), exponent, row)
+            case "small_sum", [Scaled(mantissa, log)]:
+                peak = self.plain.map("small_max", [log])
+                return Scaled(self.plain.map("small_sum", [self.plain.term(mantissa, log, peak)]), peak, False)
             case _, [Scaled() as a]:
                 return self._unary(op, a)
             case "multiply" | "divide", [a, b] if _scalable(a, b):

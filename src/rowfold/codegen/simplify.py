@@ -16,6 +16,7 @@ from .rewriting.extrema import compared, extremum, position
 from .rewriting.gathers import take
 from .rewriting.products import absolute, added, power_of_product, scaled, where
 from .rewriting.rewriter import Rewriter
+from .rewriting.selection import topk
 from .rewriting.sums import count_true, sum_
 
 
@@ -104,6 +105,8 @@ class _Rewriter(Rewriter):
                 return extremum(self, op, args[0], where)
             case "argmax":
                 return position(self, args[0], where)
+            case "topk" | "topk_at":
+                return topk(self, op, args[0], args[1], where)
             case "argmin":
                 return position(self, self.map("negative", args), where)
         return self.b.reduce(op, *args, where=where)

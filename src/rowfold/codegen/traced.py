@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from rowfold.codegen.frames import assigned_name, local_values, user_frames
-from rowfold.codegen.ir import Builder, Const, Input, Node, Param, Ref, Shape, Type
+from rowfold.codegen.ir import Builder, Const, Input, Node, Param, Ref, Type
 from rowfold.codegen.traceerrors import MissingAttributeError, fail
 from rowfold.errors import TraceError
 
@@ -33,6 +33,7 @@ class Vocabulary:
     methods: Mapping[str, Handler]
     row_functions: Mapping[str, Handler]  # rowfold's own, by name
     item: Handler
+    small_fold: Handler  # a reduction of a k-vector
     advice: Mapping[str, str]
 
 
@@ -47,9 +48,16 @@ class Tracer:
         return Traced(self, self.builder.add(node, node.name))
 
     def map(self, op: str, *args: object) -> Traced:
+        refs = [self.ref(a) for a in args]
+        sizes = {n for r in refs if (n := self.builder.entries(r))}
+        if len(sizes) > 1 or (sizes and (op == "broadcast" or any(map(self.builder.is_row, refs)))):
+            self.fail("a k-vector beside a row or one of another length", "reduce it first, or take an element: v[0]")
         return self._add(lambda refs: self.builder.map(op, *refs), args)
 
     def reduce(self, op: str, *args: object, where: object = None) -> Traced:
+        if args and self.entries(self.lift(args[0])):
+            found: Traced = self.vocabulary.small_fold(self, op, *args, where=where)
+            return found
         predicate = None if where is None else self.ref(where)
         return self._add(lambda refs: self.builder.reduce(op, *refs, where=predicate), args)
 
@@ -100,6 +108,14 @@ class Tracer:
 
     def is_row(self, value: Traced) -> bool:
         return self.builder.is_row(value.ref)
+
+    def entries(self, value: Traced) -> int:
+        """The length of a k-vector; 0 for what is none."""
+        return self.builder.entries(value.ref)
+
+    def has_elements(self, value: Traced) -> bool:
+        """A row or a k-vector: what a reduction is about."""
+        return self.is_row(value) or self.entries(value) > 0
 
     def kind(self, value: Traced) -> Type:
         return self.builder.types[value.ref]
@@ -197,7 +213,7 @@ class Traced(NDArrayOperatorsMixin):
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        return (self.size,) if self.tracer.is_row(self) else ()
+        return (self.size,) if self.tracer.has_elements(self) else ()
 
     @property
     def ndim(self) -> int:
@@ -244,8 +260,10 @@ class Traced(NDArrayOperatorsMixin):
         advice = "np.rint or np.floor round; rf.positions(x) counts the elements; np.ones_like(x) makes a row"
         self.tracer.fail("Python asks for the integer of a traced value", advice)
 
-    def __len__(self) -> int:  # noqa: PLE0303 - always raises
-        self.tracer.fail("len() of a row", "use x.size, the length of the row")
+    def __len__(self) -> int:
+        if not self.tracer.entries(self):
+            self.tracer.fail("len() of a row", "use x.size, the length of the row")
+        return self.tracer.entries(self)
 
     def __iter__(self) -> Any:
         self.tracer.fail("iteration over a row", "work on the whole row: np.sum(x), np.max(x), np.where(...)")
@@ -278,7 +296,7 @@ class Traced(NDArrayOperatorsMixin):
 
 
 def _size(t: Tracer, x: Traced) -> Any:
-    return t.reduce("count") if t.builder.shapes[x.ref] is Shape.ROW else 1
+    return t.reduce("count") if t.is_row(x) else t.entries(x) or 1
 
 
 def _label(func: Any) -> str:

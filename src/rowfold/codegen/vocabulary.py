@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from rowfold.codegen import elementwise, noise, reductions
-from rowfold.codegen.traced import Vocabulary
+from rowfold.codegen import elementwise, noise, reductions, selection
+from rowfold.codegen.traced import Handler, Vocabulary
 
 _SORTED = "an order of the row's elements is not in the row language; sort outside the kernel"
 _ROLLING = "a running result along the row is not in the row language; compute it outside the kernel"
@@ -20,7 +20,7 @@ _INNER = "use np.dot(a, b), or np.sum(a * b)"
 
 _ADVICE_BY_WORDS: Final = {
     "sort argsort partition argpartition median percentile quantile unique searchsorted lexsort": _SORTED,
-    "cumsum cumprod cummax accumulate diff ediff1d gradient convolve correlate roll flip trapezoid": _ROLLING,
+    "cumprod cummax accumulate diff ediff1d gradient convolve correlate roll flip trapezoid": _ROLLING,
     "reshape ravel flatten squeeze expand_dims transpose T swapaxes broadcast_to tile repeat resize": _SHAPES,
     "stack concatenate vstack hstack append column_stack insert delete split array_split": _JOIN,
     "nansum nanmean nanmax nanmin nanvar nanstd nanprod nanargmax nanargmin nan_to_num": _NAN,
@@ -51,8 +51,9 @@ _ADVICE_BY_WORDS: Final = {
 
 ADVICE: Final = {word: advice for words, advice in _ADVICE_BY_WORDS.items() for word in words.split()}
 
-_METHODS: Final = "sum prod max min any all argmax argmin mean var std dot clip".split()
-_FUNCTIONS: Final = {**elementwise.FUNCTIONS, **reductions.FUNCTIONS}
+_METHODS: Final = "cumsum sum prod max min any all argmax argmin mean var std dot clip".split()
+_CUMSUM: Final = reductions.numpy_order("a axis dtype out", selection.cumsum)
+_FUNCTIONS: Final[dict[Any, Handler]] = {**elementwise.FUNCTIONS, **reductions.FUNCTIONS, np.cumsum: _CUMSUM}
 
 VOCABULARY: Final = Vocabulary(
     ufuncs={**elementwise.UFUNCS, np.matmul: reductions.matmul},
@@ -68,7 +69,10 @@ VOCABULARY: Final = Vocabulary(
         "stop_gradient": elementwise.stop_gradient,
         "uniform": noise.uniform,
         "gumbel": noise.gumbel,
+        "topk": selection.topk,
+        "kth": selection.kth,
     },
     item=elementwise.item,
+    small_fold=selection.fold,
     advice=ADVICE,
 )

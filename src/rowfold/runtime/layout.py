@@ -64,8 +64,10 @@ class Layout(NamedTuple):
             return array.reshape(1)
         return array if array.ndim < len(self.shape) else self._flat(array)
 
-    def result_shape(self, batch: Shape, row: bool, keepdims: bool) -> Shape:
-        """The shape of a result in the user's order of axes."""
+    def result_shape(self, batch: Shape, row: bool, keepdims: bool, entries: int = 0) -> Shape:
+        """The shape of a result in the user's order of axes; a k-vector takes the row's place, or the last."""
+        if entries:
+            return self._placed(batch, entries)
         if not self.shape and not batch:
             return ()
         if not row and not keepdims:
@@ -75,6 +77,14 @@ class Layout(NamedTuple):
         sizes = {k: self.shape[k] if self.shape and row else 1 for k in self.axes}
         rest = iter(batch)
         return tuple(sizes[k] if k in sizes else next(rest) for k in range(-len(batch) - len(sizes), 0))
+
+    def _placed(self, batch: Shape, entries: int) -> Shape:
+        place = len(batch) + 1 + self.axes[-1] if self.shape and len(self.axes) == 1 else len(batch)
+        return (*batch[:place], entries, *batch[place:])
+
+    def entries_last(self, array: Array) -> Array:
+        """A k-vector result as the loop writes it."""
+        return self.axes_last(array) if self.shape and len(self.axes) == 1 else array
 
     def loop_view(self, array: Array, batch: Shape, row: bool) -> Array:
         """A result's array as the loop writes it. It is a copy where no view of that shape exists."""

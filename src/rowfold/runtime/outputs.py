@@ -28,6 +28,7 @@ class Target(NamedTuple):
         """What the user gets, after the loop has run. The one rounding of narrow dtypes happens here."""
         if not self.shared:
             moved = layout.axes_last(self.array) if self.result.row and self.array.ndim else self.array
+            moved = layout.entries_last(moved) if self.result.entries else moved
             np.copyto(moved, self.loop.reshape(moved.shape), casting="unsafe")
         return self.array[()] if self.given is None else self.given
 
@@ -35,7 +36,7 @@ class Target(NamedTuple):
 def prepare(kernel: str, results: Results, operands: Operands, out: Any, keepdims: bool) -> tuple[Target, ...]:
     """One target per result. Raises before anything is written if `out` cannot take them."""
     given = _given(kernel, out, len(results))
-    shapes = [operands.layout.result_shape(operands.batch, r.row, keepdims) for r in results]
+    shapes = [operands.layout.result_shape(operands.batch, r.row, keepdims, r.entries) for r in results]
     for place, result, shape in zip(given, results, shapes, strict=True):
         if place is not None:
             _check(kernel, place, shape, _dtype(result, operands))
@@ -80,7 +81,7 @@ def _target(given: Any, result: Result, shape: Shape, operands: Operands) -> Tar
     layout, batch = operands.layout, operands.batch
     array = _fresh(operands, shape, _dtype(result, operands)) if given is None else np.asarray(given)
     dtype = _stored(result, operands)
-    view = layout.loop_view(array, batch, result.row)
+    view = layout.entries_last(array) if result.entries else layout.loop_view(array, batch, result.row)
     shared = array.dtype == dtype and (np.may_share_memory(view, array) or array.size == 0)
     return Target(result, given, array, view if shared else np.empty(view.shape, dtype), shared)
 

@@ -90,4 +90,4 @@ def _read(body: dict[str, Any]) -> tuple[Results | None, dict[str, str]]:
     """What is in a record; it is sealed, and its format is in its key."""
     if not body:
         return None, {}
-    return tuple(Result(row, dtype) for row, dtype in body["results"]), body["plans"]
+    return tuple(Result(*r) for r in body["results"]), body["plans"]

@@ -40,10 +40,11 @@ class FloatSetting(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One result: a row or one number a row. `dtype` None is the dtype of the call."""
+    """One result: a row, `entries` numbers a row, or one. `dtype` None is the dtype of the call."""
 
     row: bool
     dtype: str | None = None
+    entries: int = 0
 
 
 Results = tuple[Result, ...]

@@ -12,6 +12,7 @@ from .context import Context
 from .expsums import ExpSums, Maximum
 from .forms import Number
 from .rows import Rows
+from .topk import TopK
 
 ELEMENTS = {Role.ROW: "T", Role.MASK: "mask", Role.INT_ROW: "int", Role.SCALAR: "double", Role.INDEX: "index",
             Role.SEED: "key"}  # fmt: skip
@@ -57,7 +58,7 @@ def _ports(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
 def _output(program: Program, output: Output, names: Names) -> Port:
     row = program.is_row(output.ref)
     element = {Type.FLOAT: "T", Type.BOOL: "mask", Type.INT: "int" if row else "index"}[program.stored(output)]
-    return Port(names.fresh("out"), element, row, output=True)
+    return Port(names.fresh("out"), element, row, output=True, entries=program.entries(output.ref))
 
 
 def _carries(ctx: Context, sweep: SweepPlan) -> list[Carry]:
@@ -88,6 +89,9 @@ def _carry(
             return Sum(ctx, ref, x, where)
         case Reduce("count"):
             return None
+        case Reduce(("topk" | "topk_at"), (x, k), where):
+            twin = _find(ctx, sweep, Reduce("topk", (x, k), where))
+            return TopK(ctx, x, k, where) if twin in (None, ref) else None
         case Reduce("dot", (a, b), where):
             return Dot(ctx, ref, a, b, where)
         case Reduce("mean", (x,), where):
