@@ -104,12 +104,12 @@ UNARY = frozenset(
     "negative absolute sign square reciprocal sqrt rsqrt exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos "
     "arcsin arccos arctan rint floor stop_gradient".split()
 )
-BINARY = frozenset("add subtract multiply divide minimum maximum power uniform".split())  # uniform(position, key)
+BINARY = frozenset("add subtract multiply divide minimum maximum power".split())
 SELECTIONS = frozenset({"topk", "topk_at"})  # topk(x, k): the k largest of a row in order; topk_at: their positions
 REDUCTIONS = frozenset("sum prod max min any all argmax argmin count expsum dot mean m2".split()) | SELECTIONS
 SMALL_FOLDS = frozenset("small_sum small_prod small_max small_min pick".split())  # k-vector -> number; pick(v, index)
-# broadcast(x, c): c at every element of x
-MAPS = UNARY | BINARY | PREDICATES | SMALL_FOLDS | {"where", "take", "broadcast", "cumsum"}
+# broadcast(x, c): c at every element of x; uniform(position, key)
+MAPS = UNARY | BINARY | PREDICATES | SMALL_FOLDS | {"where", "take", "broadcast", "cumsum", "uniform"}
 INTEGER_RESULTS = frozenset({"argmax", "argmin", "topk_at"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,16 @@ from .interpret import largest
 
 Array = NDArray[Any]
 Best = tuple[Array, Array]  # values and positions, (batch, k); position -1 where nothing was found yet
+
+
+FOLDS: dict[str, Callable[..., Array]] = {  # of k-vectors, the entries one after the other
+    "small_sum": lambda v: np.cumsum(v, axis=-1)[..., -1],
+    "pick": lambda v, index: v[..., int(index)],
+    "small_prod": lambda v: np.cumprod(v, axis=-1)[..., -1],
+    "small_max": lambda v: np.max(v, axis=-1),
+    "small_min": lambda v: np.min(v, axis=-1),
+    "cumsum": lambda v: np.cumsum(v, axis=-1),
+}
 
 
 def start(batch: int, k: int, number: type[np.floating[Any]]) -> Best:

@@ -18,6 +18,7 @@ from rowfold.codegen.mathlib import FUNCTIONS
 from rowfold.codegen.mathlib.exponential import MAGIC
 from rowfold.codegen.mathlib.words import Dtype
 from rowfold.codegen.numpywords import FORMATS, NumpyWords, fma64, two_sum
+from rowfold.codegen.planselection import FOLDS
 
 Array = Any  # an array, a NumPy scalar, or the pair of arrays of a wide sum
 Word = Callable[..., Any]
@@ -83,7 +84,7 @@ def table(dtype: Dtype) -> Table:
         Kind.VEC: _vectors(dtype),
         Kind.MASK: _masks(),
         Kind.ACC: _wide32() if dtype == "f32" else _wide64(),
-        Kind.NUM: _numbers(dtype),
+        Kind.NUM: {**_numbers(dtype), **FOLDS},
         Kind.FLAG: _flags(),
     }
     for kind, group in groups.items():
@@ -261,12 +262,6 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         "max": w.max,
         **{name: getattr(w, name) for name in ("abs", "scale", "exponent", "mantissa")},
         "choose": np.where,
-        "small_sum": lambda v: np.cumsum(v, axis=-1)[..., -1],
-        "pick": lambda v, index: v[..., int(index)],
-        "small_prod": lambda v: np.cumprod(v, axis=-1)[..., -1],
-        "small_max": lambda v: np.max(v, axis=-1),
-        "small_min": lambda v: np.min(v, axis=-1),
-        "cumsum": lambda v: np.cumsum(v, axis=-1),
         "finite_or_0": finite_or_0,
         "single": single,
         "center": lambda b, a: np.where(np.abs(b * a) >= 2.0**12, single(b), 0.0),

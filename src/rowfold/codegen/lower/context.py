@@ -25,6 +25,7 @@ from .forms import (
     scaled,
     times,
 )
+from .smallrows import small_fold
 
 LOG2E = math.log2(math.e)
 LOG2E_LO = 2.0355273740931033e-17  # log2 e - LOG2E
@@ -165,7 +166,7 @@ class Context:
     def _map(self, ref: Ref, operation: str, args: tuple[Ref, ...]) -> NumForm:
         name = self.name(ref, operation.rstrip("_"))
         if operation in SMALL_FOLDS or operation == "cumsum":
-            return self._fold(name, operation, args)
+            return small_fold(self, name, operation, args)
         if operation in ("add", "subtract"):
             if any(isinstance(self.num(a), Scaled | DisplacedSum) for a in args):
                 left, right = (scaled(self.multiplicative(self.num(a))) for a in args)
@@ -213,17 +214,6 @@ class Context:
         if isinstance(m, float):
             return n
         return self.code.num("power", "choose", self.code.flag("nothing", "eq", m, 0.0), -2 * FAR, n)
-
-    def _fold(self, name: str, operation: str, args: tuple[Ref, ...]) -> NumForm:
-        """A k-vector folded. A sum of exponentials is taken under the largest of them."""
-        form = self.num(args[0])
-        if operation == "small_sum" and isinstance(form, Scaled) and isinstance(form.log, Var) and form.log.size:
-            top = self.code.num("top", "finite_or_0", self.code.num("top", "small_max", form.log))
-            near = self.code.num("below", "sub", form.log, top)
-            whole = self.unscale(Scaled(form.m, log=near, binade=form.binade), "terms")
-            return Scaled(self.code.num(name, operation, whole), form.powers, None, top)
-        values = [self.collapse(form, name), *(self.value(a) for a in args[1:])]
-        return Plain(self.code.num(name, operation, *values), operation in ("small_max", "small_min", "pick"))
 
     def reciprocal(self, number: Number) -> Number:
         """1 / number; one variable wherever it is needed, so that equal factors are seen to be equal."""

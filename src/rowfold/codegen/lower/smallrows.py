@@ -1,0 +1,24 @@
+"""Folds of k-vectors: row-constant arithmetic whose numbers have entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..ir import Ref
+from ..loops import Var
+from .forms import NumForm, Plain, Scaled
+
+if TYPE_CHECKING:
+    from .context import Context
+
+
+def small_fold(ctx: Context, name: str, operation: str, args: tuple[Ref, ...]) -> NumForm:
+    """A k-vector folded. A sum of exponentials is taken under the largest of them."""
+    form = ctx.num(args[0])
+    if operation == "small_sum" and isinstance(form, Scaled) and isinstance(form.log, Var) and form.log.size:
+        top = ctx.code.num("top", "finite_or_0", ctx.code.num("top", "small_max", form.log))
+        near = ctx.code.num("below", "sub", form.log, top)
+        whole = ctx.unscale(Scaled(form.m, log=near, binade=form.binade), "terms")
+        return Scaled(ctx.code.num(name, operation, whole), form.powers, None, top)
+    values = [ctx.collapse(form, name), *(ctx.value(a) for a in args[1:])]
+    return Plain(ctx.code.num(name, operation, *values), operation in ("small_max", "small_min", "pick"))
