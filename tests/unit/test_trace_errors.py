@@ -45,7 +45,7 @@ OUTSIDE = [
     (lambda x: np.argsort(x), "np.argsort(x)", "sort outside"),
     (lambda x: np.cumsum(x), "np.cumsum(x)", "running result"),
     (lambda x: np.add.accumulate(x), "np.add.accumulate(x)", "running result"),
-    (lambda x: x.cumsum(), "x.cumsum", "running result"),
+    (lambda x: x.cumsum(), "x.cumsum()", "running result"),
     (lambda x: np.median(x), "np.median(x)", "order"),
     (lambda x: np.nansum(x), "np.nansum(x)", "isnan"),
     (lambda x: np.concatenate([x, x]), "np.concatenate([x, x])", "tuple"),

@@ -53,8 +53,8 @@ def fold(t: Tracer, op: str, v: Traced, where: object = None) -> Traced:
 def cumsum(t: Tracer, a: object) -> Traced:
     v = t.number(a)
     if not t.entries(v):
-        advice = "only a k-vector has one: v, i = rf.topk(x, k); np.cumsum(v)"
-        t.fail("a running result along the row", advice)
+        advice = "a running result is for k-vectors: v, i = rf.topk(x, k); np.cumsum(v)"
+        t.fail("np.cumsum of a row", advice)
     return t.map("cumsum", v)
 
 
