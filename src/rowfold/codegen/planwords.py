@@ -355,9 +355,12 @@ def stretch(a: Array) -> Array:
 
 
 def trailing(a: Array, leading: Array) -> Array:
-    """What a has beside its leading bits, with its sign and never 0, so that infinity times it is infinity."""
-    rest = np.copysign(np.maximum(np.abs(a - leading), 2.0**-149), a)
-    return np.where(np.isfinite(a) & (a != 0), rest, a)
+    """What a has beside its leading bits, with its sign and 0 only if a is: infinity times it is infinity.
+
+    The least that it is for that is far below u, and far above where its products would be subnormal, hence slow.
+    """
+    rest = np.copysign(np.maximum(np.abs(a - leading), np.abs(a) * 2.0**-48), a)
+    return np.where(np.isfinite(a), rest, a)
 
 
 def log_rest(small: Array, rest: Array, maximum: Array) -> Array:
