@@ -72,8 +72,10 @@ static inline rf_acc rf_acc_fma(rf_acc s, rf_vec x, rf_vec y)
     r.lo = rf_add(r.lo, rf_fma(x, y, rf_neg(p)));
     return r;
 }
-static inline rf_acc rf_acc_add_from(rf_acc s, rf_vec x, rf_vec pivot) { return rf_acc_add(s, rf_sub(x, pivot)); }
-static inline rf_acc rf_acc_fma_from(rf_acc s, rf_vec x, rf_vec pivot) { const rf_vec d = rf_sub(x, pivot); return rf_acc_fma(s, d, d); }
+typedef rf_vec rf_wide;
+static inline rf_wide rf_distance(rf_vec x, rf_vec pivot) { return rf_sub(x, pivot); }
+static inline rf_acc rf_acc_add_wide(rf_acc s, rf_wide x) { return rf_acc_add(s, x); }
+static inline rf_acc rf_acc_fma_wide(rf_acc s, rf_wide x, rf_wide y) { return rf_acc_fma(s, x, y); }
 static inline double num_two_sum(double a, double b, double *lost) { const double s = a + b, back = s - a; *lost = (a - (s - back)) + (b - back); return s; }
 static inline void rf_fold2(rf_acc s, double *hi, double *lo)
 {
@@ -99,9 +101,9 @@ static inline double num_single(double a) { return num_finite_or_0((double)(doub
 static inline double num_second_moment(double squares, double squares_lo, double sum, double sum_lo, double off, double off_lo)
 {
     const double explained = sum * off, lost = num_finite_or_0(num_fma(sum, off, -explained));
-    const double m2 = (squares - explained) + (squares_lo - (lost + (sum * off_lo + sum_lo * off)));
-    return m2 < 0 ? 0 : m2;
+    return (squares - explained) + (squares_lo - (lost + (sum * off_lo + sum_lo * off)));
 }
+static inline double num_at_least_0(double a) { return a < 0 ? 0 : a; }
 static inline double num_div_rest2(double hi, double lo, double b, double q) { return num_finite_or_0((num_fma(-q, b, hi) + lo) / b); }
 static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
 static inline double num_sqrt(double a) { return sqrt(a); }
@@ -126,15 +128,17 @@ static void layer_norm_row(intptr_t n, const char *x, intptr_t x_step, const cha
         intptr_t j = 0;
         for (; j < whole; j += 8) {
             const rf_vec x_i = rf_load(x_b + j);
-            moment_1_lanes = rf_acc_add_from(moment_1_lanes, x_i, pivot_v);
-            moment_2_lanes = rf_acc_fma_from(moment_2_lanes, x_i, pivot_v);
+            const rf_wide distance = rf_distance(x_i, pivot_v);
+            moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
+            moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
         }
         if (j < count) {
             const rf_mask live = rf_first_lanes(count - j);
             const rf_vec x_i = rf_load_tail(x_b + j, live);
             const rf_vec x_i_2 = rf_select(live, x_i, pivot_v);
-            moment_1_lanes = rf_acc_add_from(moment_1_lanes, x_i_2, pivot_v);
-            moment_2_lanes = rf_acc_fma_from(moment_2_lanes, x_i_2, pivot_v);
+            const rf_wide distance = rf_distance(x_i_2, pivot_v);
+            moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
+            moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
         }
     }
     double moment_1, moment_1_lo; rf_fold2(moment_1_lanes, &moment_1, &moment_1_lo);
@@ -144,9 +148,10 @@ static void layer_norm_row(intptr_t n, const char *x, intptr_t x_step, const cha
     double mean, mean_lo; num_two_sum2(pivot, off, &mean, &mean_lo);
     const double mean_lo_2 = mean_lo + off_lo;
     const double m2 = num_second_moment(moment_2, moment_2_lo, moment_1, moment_1_lo, off, off_lo);
+    const double m2_2 = num_at_least_0(m2);
     
     /* Sweep: write y. */
-    const double divide = m2 / row_length;
+    const double divide = m2_2 / row_length;
     const double eps_2 = num_scalar(eps);
     const double add = divide + eps_2;
     const double sqrt_v = num_sqrt(add);

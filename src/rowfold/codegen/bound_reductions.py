@@ -13,6 +13,7 @@ from rowfold.codegen.interpret import fold, largest
 
 Array = NDArray[Any]
 SHIFT_SLACK = 1.5  # shifts are powers of two, so an exponential is carried at up to 1.42 times its own size
+MOVED = 64.0  # terms of a fourth moment, times what their sums round
 SPREAD_ERROR = 6.0  # in u, of a sum of squared distances, beside that of its sum
 
 
@@ -37,6 +38,12 @@ def reduce(rules: ElementErrors, op: str, args: Sequence[Bounded], where: Bounde
             return rules.map("divide", [reduce(rules, "sum", [a], where), reduce(rules, "count", [], where)])
         case "m2", [a]:
             return _spread(rules, picked, reduce(rules, "mean", [a], where))
+        case "comoment", _:
+            return _comoment(rules, picked, [reduce(rules, "mean", [a], where).value for a in args])
+        case "wcomoment", [w, *rows]:
+            total = reduce(rules, "sum", [w], where).value
+            means = [reduce(rules, "dot", [w, a], where).value / total for a in rows]
+            return _comoment(rules, picked, [np.zeros((1,)), *means])
         case "prod", _:
             return _product(rules, picked)
         case (("max" | "min"), _):
@@ -106,6 +113,19 @@ def _spread(rules: ElementErrors, picked: _Picked, mean: Bounded) -> Bounded:
     error = np.where(odd, np.inf, np.where(np.isfinite(value), wider, error))
     empty = n == 0
     return _const(np.where(empty, 0.0, value), np.where(empty & ~odd, 0.0, error))
+
+
+def _comoment(rules: ElementErrors, picked: _Picked, centers: Sequence[Array]) -> Bounded:
+    """Distances are taken from pivots in wide lanes: what counts is the error of the rows, and the largest terms."""
+    product, above, reach = (np.ones((1,), rules.wide) for _ in range(3))
+    for a, slips, center in zip(picked.values, picked.errors, centers, strict=True):
+        apart = np.where(picked.chosen, a.astype(rules.wide) - center, 0.0)
+        product, above = product * apart, above * (np.abs(apart) + slips)
+        reach = reach * np.max(np.abs(apart), axis=-1, keepdims=True, initial=0.0)
+    value, error = _sum(rules, product, above - np.abs(product), picked)
+    moved = MOVED * rules.const_unit * picked.count() * reach  # sums about a pivot, moved to the mean
+    spilled = ~(MOVED * picked.count() * reach <= rules.top) & np.isfinite(value) | (picked.doubt() > 0)
+    return _const(value, np.where(spilled, np.inf, np.where(np.isfinite(value), error + moved, error)))
 
 
 def _product(rules: ElementErrors, picked: _Picked) -> Bounded:

@@ -20,6 +20,7 @@ from .loops import (
     Phase,
     Port,
     Scalars,
+    Seek,
     Step,
     Stmt,
     Sweep,
@@ -27,22 +28,16 @@ from .loops import (
     Var,
     assigned,
     statements,
-)
+)  # fmt: skip
 from .source import Source
-from .text_c import indented, literal, turn_name
+from .text_c import CTYPES, INFIX, POINTERS, RESULTS, indented, literal, turn_name
 from .words_c import builtins_of, environment, isa_of, words_of
 
-CTYPES = {Kind.VEC: "rf_vec", Kind.MASK: "rf_mask", Kind.ACC: "rf_acc", Kind.NUM: "double", Kind.FLAG: "int",
-          Kind.SMALL: "double", Kind.FLAGS: "int"}  # fmt: skip
-INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
-         "ne": "!=", "and": "&&", "or": "||", "xor": "!="}  # fmt: skip
 WHOLE = {"cumsum": "num_cumsum", "best_values": "rf_best_values", "best_places": "rf_best_places"}
 FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul", "fold_first"})
 WITH_COUNT = {"acc_add_tree": 2, "parts_max": 1, "acc_add_pairs": 3}
 ELEMENT = {"T": "num_element", "mask": "num_element_mask", "int": "num_element_int"}
 TURNS = 4  # accumulators of a maximum: its latency over its throughput
-POINTERS = {"T": "", "mask": "_mask", "int": "_int"}
-RESULTS = {"T": "", "mask": "_mask", "index": "_int"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +180,22 @@ class _Page:
                 case Scalars(comment, body):
                     yield from ("", *(f"/* {c} */" for c in comment))
                     yield from map(self.stmt, body)
+                case Seek():
+                    yield from self.seek(step)
                 case Unless(comment, safe, inner):
                     yield from ("", *(f"/* {c} */" for c in comment), f"if (!{safe.name}) {{")
                     yield from indented(self.steps(inner))
                     yield "}"
                 case Sweep():
                     yield from self.sweep(step)
+
+    def seek(self, seek: Seek) -> Iterable[str]:
+        at = seek.at.name
+        yield from ("", *(f"/* {c} */" for c in seek.comment), f"double {at} = 0.0;")
+        yield f"for (; {at} < (double)(n - 1); {at} += 1.0) {{"
+        yield from indented(map(self.stmt, seek.body))
+        yield f"    if ({seek.found.name}) break;"
+        yield "}"
 
     def sweep(self, sweep: Sweep) -> Iterable[str]:
         block = 16 * self.kernel.lanes

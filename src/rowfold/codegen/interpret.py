@@ -274,8 +274,11 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
         case "mean", [a]:
             return fold(xp, "sum", [a], chosen, dtype) / fold(xp, "count", [], chosen, dtype)
         case "m2", [a]:
-            d = a - fold(xp, "mean", [a], chosen, dtype)
-            return fold(xp, "sum", [d * d], chosen, dtype)
+            return fold(xp, "comoment", [a, a], chosen, dtype)
+        case "comoment", _:
+            return fold(xp, "sum", [_distances(xp, None, rows, chosen, dtype)], chosen, dtype)
+        case "wcomoment", [w, *factors]:
+            return fold(xp, "sum", [w * _distances(xp, w, factors, chosen, dtype)], chosen, dtype)
         case _:
             raise AssertionError(f"{op} is not a reduction over {len(rows)} rows")
 
@@ -287,6 +290,18 @@ def largest(a: Array, k: int, chosen: Array) -> tuple[Array, Array]:
     order = np.lexsort((np.where(nan, 0.0, -a), ~nan, ~chosen), axis=-1)[..., :k]
     found = np.take_along_axis(chosen, order, axis=-1)
     return np.where(found, np.take_along_axis(a, order, axis=-1), -np.inf), np.where(found, order, -1)
+
+
+def _distances(xp: ModuleType, weight: Array, rows: Sequence[Array], chosen: Array, dtype: Any) -> Array:
+    """The product of the rows, each from its mean."""
+    result: Array = 1.0
+    for a in rows:
+        if weight is None:
+            mean = fold(xp, "mean", [a], chosen, dtype)
+        else:
+            mean = fold(xp, "dot", [weight, a], chosen, dtype) / fold(xp, "sum", [weight], chosen, dtype)
+        result = result * (a - mean)
+    return result
 
 
 def _position(xp: ModuleType, op: str, a: Array, chosen: Array) -> Array:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import philox
 from . import planselection as selection
 from .ir import Program
-from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var
+from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Var
 from .lower.kernel import lower
 from .mathlib.words import Dtype
 from .numpywords import FORMATS
@@ -115,8 +115,20 @@ class _Run:
                     self.run(body, _Window())
                 case Sweep():
                     self.sweep(step)
+                case Seek():
+                    self.seek(step)
                 case Unless(_, safe, inner):
                     self.unless(self.env[safe.name], inner)
+
+    def seek(self, seek: Seek) -> None:
+        """Every row goes on until it has found its place; the others wait."""
+        at = self.env[seek.at.name] = np.zeros(self.batch)
+        for _ in range(self.n - 1):
+            self.run(seek.body, _Window())
+            going = ~self.env[seek.found.name] & (at < self.n - 1)
+            if not going.any():
+                break
+            at = self.env[seek.at.name] = at + going
 
     def sweep(self, sweep: Sweep) -> None:
         self.run(sweep.before, _Window())

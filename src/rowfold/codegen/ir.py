@@ -88,7 +88,9 @@ class Reduce:
     """A reduction over the elements of a row, or over those where `where` is true. Row-constant.
 
     As traced: sum prod max min any all argmax argmin, and count() for the row's length.
-    After `simplify`: expsum(w, a) = sum w e^a, dot(a, b) = sum a b, mean(x), m2(x) = sum (x - mean x)^2.
+    After `simplify`: expsum(w, a) = sum w e^a, dot(a, b) = sum a b, mean(x), m2(x) = sum (x - mean x)^2,
+    comoment(x, z, ...) = sum (x - mean x) (z - mean z) ..., of up to four rows; wcomoment(w, x, ...) the same with a
+    weight at each element and weighted means.
     """
 
     op: str
@@ -106,7 +108,8 @@ UNARY = frozenset(
 )
 BINARY = frozenset("add subtract multiply divide minimum maximum power".split())
 SELECTIONS = frozenset({"topk", "topk_at"})  # topk(x, k): the k largest of a row in order; topk_at: their positions
-REDUCTIONS = frozenset("sum prod max min any all argmax argmin count expsum dot mean m2".split()) | SELECTIONS
+SUMS = frozenset("sum mean dot expsum count m2 comoment wcomoment".split())
+REDUCTIONS = SUMS | SELECTIONS | frozenset("prod max min any all argmax argmin".split())
 SMALL_FOLDS = frozenset("small_sum small_prod small_max small_min pick".split())  # k-vector -> number; pick(v, index)
 # broadcast(x, c): c at every element of x; uniform(position, key)
 MAPS = UNARY | BINARY | PREDICATES | SMALL_FOLDS | {"where", "take", "broadcast", "cumsum", "uniform"}

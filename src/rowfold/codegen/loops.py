@@ -34,6 +34,7 @@ class Kind(Enum):
     VEC = "vec"
     MASK = "mask"
     ACC = "acc"
+    WIDE = "wide"  # a vec's numbers as doubles
     NUM = "num"
     FLAG = "flag"
     PARTS = "parts"  # one vec for each vector of a block
@@ -112,6 +113,16 @@ class Scalars:
 
 
 @dataclass(frozen=True, slots=True)
+class Seek:
+    """`at` becomes the first place where `found` is true, the last place of the row if there is none."""
+
+    comment: tuple[str, ...]
+    at: Var
+    body: tuple[Stmt, ...]
+    found: Var
+
+
+@dataclass(frozen=True, slots=True)
 class Unless:
     """Steps that run only for the rare row in which `safe` is false."""
 
@@ -120,7 +131,7 @@ class Unless:
     steps: tuple[Step, ...]
 
 
-Step = Sweep | Scalars | Unless
+Step = Sweep | Scalars | Seek | Unless
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +248,7 @@ def statements(steps: tuple[Step, ...]) -> list[Stmt]:
                 for head, phase in step.phases:
                     found += head + phase.body + phase.tail
                 found += step.block_end + step.after
-            case Scalars():
+            case Scalars() | Seek():
                 found += step.body
             case Unless():
                 found += statements(step.steps)
@@ -254,6 +265,7 @@ def prune(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         stmts = statements(steps)
         read = {a.name for s in stmts for a in s.args if isinstance(a, Var)}
         read |= {s.safe.name for s in _nested(steps) if isinstance(s, Unless)}
+        read |= {s.found.name for s in _nested(steps) if isinstance(s, Seek)}
         if not any(_dead(s, read) for s in stmts):
             return steps
         steps = tuple(_pruned(step, read) for step in steps)
@@ -274,6 +286,8 @@ def _pruned(step: Step, read: set[str]) -> Step:
     match step:
         case Scalars(comment, body):
             return Scalars(comment, live(body))
+        case Seek():
+            return replace(step, body=live(step.body))
         case Unless(comment, safe, inner):
             return Unless(comment, safe, tuple(_pruned(s, read) for s in inner))
         case Sweep():

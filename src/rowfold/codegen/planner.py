@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import PlanError
 from .cost import price
-from .ir import SELECTIONS, Const, Input, Map, Param, Program, Reduce, Ref, Type, operands
+from .ir import SELECTIONS, SUMS, Const, Input, Map, Param, Program, Reduce, Ref, Type, operands
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan
 
@@ -23,7 +23,7 @@ FORMS = {
     "two_pass": (Lowering.EXTEXP, False),
 }
 LONGEST = 2**28  # a float32 lane counts 2^24 vectors of 16
-CARRIED = SELECTIONS | frozenset("sum dot mean m2 count max min argmax prod expsum".split())
+CARRIED = SUMS | SELECTIONS | {"max", "min", "argmax", "prod"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ the last axis; a wide sum is float64 lanes for float32, and a pair of lanes (hi,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,7 @@ from rowfold.codegen.mathlib.exponential import MAGIC
 from rowfold.codegen.mathlib.words import Dtype
 from rowfold.codegen.numpywords import FORMATS, NumpyWords, fma64, two_sum
 from rowfold.codegen.planselection import FOLDS
+from rowfold.codegen.sumwords import doubles, sums32, sums64
 
 Array = Any  # an array, a NumPy scalar, or the pair of arrays of a wide sum
 Word = Callable[..., Any]
@@ -83,7 +84,8 @@ def table(dtype: Dtype) -> Table:
     groups = {
         Kind.VEC: _vectors(dtype),
         Kind.MASK: _masks(),
-        Kind.ACC: _wide32() if dtype == "f32" else _wide64(),
+        Kind.ACC: sums32() if dtype == "f32" else sums64(),
+        Kind.WIDE: doubles(),
         Kind.NUM: {**_numbers(dtype), **FOLDS},
         Kind.FLAG: _flags(),
     }
@@ -135,86 +137,6 @@ def _masks() -> dict[str, Word]:
 
     logic = {"mask_and": np.logical_and, "mask_or": np.logical_or, "mask_xor": np.logical_xor}
     return {**COMPARISONS, **logic, "mask_not": np.logical_not, "mask_first": first, "copy": lambda a: a}
-
-
-def tree(parts: Array, vectors: int) -> Array:
-    """A block's vectors summed to two, which the wide lanes take: halves are added to halves."""
-    parts = parts.copy()
-    parts[vectors:] = 0
-    half = len(parts) // 2
-    while half > 1:
-        parts = parts[:half] + parts[half : 2 * half]
-        half //= 2
-    return parts
-
-
-def pairs_tree(
-    words: NumpyWords, parts: Array, exponents: Array, vectors: int, exponent: Array
-) -> tuple[Array, Array]:
-    """The sums of parts * 2^exponents over 2^exponent, two of them."""
-    p, n = parts.copy(), exponents.copy()
-    p[vectors:], n[vectors:] = 0, exponents[0]
-    half = len(p) // 2
-    while half > 1:
-        (p, q), (n, m) = ((a[:half], a[half : 2 * half]) for a in (p, n))
-        top = words.max(n, m)
-        p, n = words.scale(p, n - top) + words.scale(q, m - top), top
-        half //= 2
-    return words.scale(p[0], n[0] - exponent), words.scale(p[1], n[1] - exponent)
-
-
-# wide sums
-
-
-def both(add: Callable[[Any, Array], Any], s: Any, parts: Sequence[Array] | Array) -> Any:
-    """The wide sum s with two vectors added, one after the other."""
-    return add(add(s, parts[0]), parts[1])
-
-
-def _wide32() -> dict[str, Word]:
-    single, double = NumpyWords("f32"), NumpyWords("f64")
-
-    def add(s: Array, x: Array) -> Array:
-        return s + x.astype(np.float64)
-
-    def fma_from(s: Array, x: Array, pivot: Array) -> Array:
-        distance = x.astype(np.float64) - pivot.astype(np.float64)
-        return fma64(distance, distance, s)
-
-    return {
-        "copy": lambda s: s,
-        "acc_add": add,
-        "acc_fma": lambda s, x, y: x.astype(np.float64) * y.astype(np.float64) + s,  # the product is exact
-        "acc_add_from": lambda s, x, pivot: s + (x.astype(np.float64) - pivot.astype(np.float64)),
-        "acc_fma_from": fma_from,
-        "acc_scale": double.scale,
-        "acc_add_tree": lambda s, parts, vectors: both(add, s, tree(parts, vectors)),
-        "acc_add_pairs": lambda s, p, n, at, vectors: both(add, s, pairs_tree(single, p, n, vectors, at)),
-    }
-
-
-def _wide64() -> dict[str, Word]:
-    words = NumpyWords("f64")
-
-    def add(s: Array, x: Array) -> Array:
-        hi, lost = two_sum(s[0], x)
-        return hi, s[1] + lost
-
-    def fma(s: Array, x: Array, y: Array) -> Array:
-        product = x * y
-        hi, lo = add(s, product)
-        return hi, lo + fma64(x, y, -product)
-
-    return {
-        "copy": lambda s: s,
-        "acc_add": add,
-        "acc_fma": fma,
-        "acc_add_from": lambda s, x, pivot: add(s, x - pivot),
-        "acc_fma_from": lambda s, x, pivot: fma(s, x - pivot, x - pivot),
-        "acc_scale": lambda s, n: (words.scale(s[0], n), words.scale(s[1], n)),
-        "acc_add_tree": lambda s, parts, vectors: both(add, s, tree(parts, vectors)),
-        "acc_add_pairs": lambda s, p, n, at, vectors: both(add, s, pairs_tree(words, p, n, vectors, at)),
-    }
 
 
 def fold(lanes: Array) -> Array:
@@ -273,7 +195,6 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         "log_rest": log_rest,
         "low_end": lambda n, scale, drop: (n - drop) / scale,
         "high_end": lambda n, scale, drop: (n + drop) / scale,
-        "second_moment": second_moment,
         "nan_if": lambda c, a: np.where(c, np.nan, a),
         "from_flag": lambda c: c.astype(np.float64),
         "square": lambda a: a * a,
@@ -285,8 +206,10 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
 
 
 def _rests() -> dict[str, Word]:
-    """A factor in two parts, and what roundings lost."""
+    """A factor in two parts, what roundings lost, and moments from what is left of them."""
     return {
+        "second_moment": second_moment,
+        "at_least_0": lambda a: np.where(a < 0, 0.0, a),
         "stretch": stretch,
         "leading": lambda a: (a.view(np.uint64) & np.uint64(0xFFFFFFFFE0000000)).view(np.float64),
         "trailing": trailing,
@@ -371,11 +294,11 @@ def log_rest(small: Array, rest: Array, maximum: Array) -> Array:
 
 
 def second_moment(squares: Array, squares_lo: Array, total: Array, total_lo: Array, off: Array, off_lo: Array) -> Array:
-    """sum (x - mean)^2 from the sums about a pivot that is `off` away from the mean."""
+    """sum (x - mean x)(z - mean z) from the sums about pivots, that of z `off` away from its mean."""
     explained = total * off
     lost = finite_or_0(fma64(total, off, -explained))
-    m2 = (squares - explained) + (squares_lo - (lost + (total * off_lo + total_lo * off)))
-    return np.where(m2 < 0, 0.0, m2)
+    m2: Array = (squares - explained) + (squares_lo - (lost + (total * off_lo + total_lo * off)))
+    return m2
 
 
 def binade(a: Array) -> Array:

@@ -6,6 +6,15 @@ import math
 import re
 from collections.abc import Iterable
 
+from .loops import Kind
+
+CTYPES = {Kind.VEC: "rf_vec", Kind.MASK: "rf_mask", Kind.ACC: "rf_acc", Kind.NUM: "double", Kind.FLAG: "int",
+          Kind.WIDE: "rf_wide", Kind.SMALL: "double", Kind.FLAGS: "int"}  # fmt: skip
+INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
+         "ne": "!=", "and": "&&", "or": "||", "xor": "!="}  # fmt: skip
+POINTERS = {"T": "", "mask": "_mask", "int": "_int"}
+RESULTS = {"T": "", "mask": "_mask", "index": "_int"}
+
 
 def turn_name(name: str, turn: int) -> str:
     """A further accumulator's name; no variable of a program is called so."""

@@ -13,7 +13,7 @@ from ..ir import Reduce, Ref
 from ..loops import Code, Kind
 from .context import Context
 from .folds import fold, quotient
-from .forms import Offset, Plain, op
+from .forms import Plain
 from .rows import Rows
 
 INF = float("inf")
@@ -122,56 +122,6 @@ class Dot:
 
     def after(self, code: Code) -> None:
         self.ctx.known[self.ref] = fold(code, self.ctx, self.acc, self.ctx.name(self.ref, "dot"))
-
-
-@dataclass
-class Moments:
-    """mean x and sum (x - mean)^2 from sums of x - pivot and its square, the pivot being the row's first element.
-
-    The pivot's own distance from the mean is part of the variance, so the subtraction at the end cannot lose it.
-    """
-
-    ctx: Context
-    mean: Ref | None
-    m2: Ref
-    x: Ref
-    where: Ref | None
-    phases: int = 1
-
-    def before(self, pre: Code) -> None:
-        outer, self.ctx.code = self.ctx.code, pre
-        first = self.ctx.element(self.x, 0.0)
-        if self.where is not None:
-            counts = pre.flag("counts", "ne", self.ctx.element(self.where, 0.0), 0.0)
-            first = pre.num("first", "choose", counts, first, 0.0)
-        self.ctx.code = outer
-        self.pivot = pre.num("pivot", "single", first)
-        self.pivot_v = pre.vec("pivot_v", "set", self.pivot)
-        self.sum = pre.declare(Kind.ACC, "moment_1_lanes", "acc_zero")
-        self.squares = pre.declare(Kind.ACC, "moment_2_lanes", "acc_zero")
-
-    def body(self, rows: Rows, phase: int) -> None:
-        x = rows.vec(self.x)
-        mask = rows.selected(self.where)
-        x = x if mask is None else rows.code.vec(x.name, "select", mask, x, self.pivot_v)
-        rows.code.assign(self.sum, "acc_add_from", self.sum, x, self.pivot_v)
-        rows.code.assign(self.squares, "acc_fma_from", self.squares, x, self.pivot_v)
-
-    def between(self, block: Code, phase: int) -> None: ...
-    def block_end(self, block: Code) -> None: ...
-
-    def after(self, code: Code) -> None:
-        s, q = fold(code, self.ctx, self.sum, "moment_1"), fold(code, self.ctx, self.squares, "moment_2")
-        off = quotient(code, self.ctx, s, self.where, "off")
-        lo = off.lo if isinstance(off, Offset) else off.lo if isinstance(off, Plain) and off.lo is not None else 0.0
-        hi = off.hi if isinstance(off, Offset) else off.value
-        if self.mean is not None:
-            name = self.ctx.name(self.mean, "mean")
-            mean, rest = code.call(Kind.NUM, (name, name + "_lo"), "two_sum", self.pivot, hi)
-            self.ctx.known[self.mean] = Offset(mean, op(code, name + "_lo", "add", rest, lo))
-        s_lo, q_lo = s.lo or 0.0, q.lo or 0.0
-        m2 = code.num(self.ctx.name(self.m2, "m2"), "second_moment", q.value, q_lo, s.value, s_lo, hi, lo)
-        self.ctx.known[self.m2] = Plain(m2)
 
 
 @dataclass

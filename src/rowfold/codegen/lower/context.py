@@ -318,7 +318,7 @@ class Context:
         form = self.num(ref)
         return isinstance(form, Plain) and form.exact
 
-    def element(self, ref: Ref, index: float) -> Number:
+    def element(self, ref: Ref, index: Number) -> Number:
         """A row-shaped value at one position, in double precision."""
         if not self.program.is_row(ref):
             return self.value(ref)

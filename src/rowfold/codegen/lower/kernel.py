@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from ..ir import Input, Map, Output, Param, Program, Reduce, Ref, Role, Type
 from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Var, prune
 from ..plan import Lowering, Plan, SweepPlan
-from .carries import Carry, Count, Dot, Extremum, Mean, Moments, Position, Product, Sum
+from .carries import Carry, Count, Dot, Extremum, Mean, Position, Product, Sum
 from .context import Context
 from .expsums import ExpSums, Maximum
 from .forms import Number
+from .moments import Moments, families
 from .rows import Rows
 from .topk import TopK
 
@@ -64,20 +65,20 @@ def _output(program: Program, output: Output, names: Names) -> Port:
 def _carries(ctx: Context, sweep: SweepPlan) -> list[Carry]:
     made: list[Carry] = [Count(ctx, where) for where in _counted(ctx, sweep)]
     made += [Maximum(ctx, g) for g in sweep.maxima]
+    moments = families(ctx, sweep)
+    made += moments
     grouped: set[int] = set()
-    moments: set[Ref] = set()
+    taken = {ref for m in moments for ref in (*m.wanted, *m.means)}
     for ref in sweep.carries:
         node = ctx.program.nodes[ref]
         assert isinstance(node, Reduce)
-        carry = _carry(ctx, ref, node, sweep, grouped, moments)
+        carry = None if ref in taken else _carry(ctx, ref, node, sweep, grouped)
         if carry is not None:
             made.append(carry)
     return made
 
 
-def _carry(
-    ctx: Context, ref: Ref, node: Reduce, sweep: SweepPlan, grouped: set[int], moments: set[Ref]
-) -> Carry | None:
+def _carry(ctx: Context, ref: Ref, node: Reduce, sweep: SweepPlan, grouped: set[int]) -> Carry | None:
     match node:
         case Reduce("expsum"):
             index = next(i for i, g in enumerate(ctx.plan.groups) if ref in g.sums)
@@ -95,11 +96,7 @@ def _carry(
         case Reduce("dot", (a, b), where):
             return Dot(ctx, ref, a, b, where)
         case Reduce("mean", (x,), where):
-            twin = _find(ctx, sweep, Reduce("m2", (x,), where))
-            return None if twin is not None else Mean(ctx, ref, x, where)
-        case Reduce("m2", (x,), where):
-            mean = _find(ctx, sweep, Reduce("mean", (x,), where))
-            return Moments(ctx, mean, ref, x, where)
+            return Mean(ctx, ref, x, where)
         case Reduce("max" | "min" as op, (x,), where):
             return Extremum(ctx, ref, x, where, op)
         case Reduce("argmax", (x,), where):
@@ -113,7 +110,7 @@ def _carry(
 def _counted(ctx: Context, sweep: SweepPlan) -> list[Ref]:
     """The predicates whose elements this sweep has to count: for a count asked for, and for means under them."""
     nodes = [ctx.program.nodes[r] for r in sweep.carries]
-    wanted = [n.where for n in nodes if isinstance(n, Reduce) and n.op in ("count", "mean", "m2")]
+    wanted = [n.where for n in nodes if isinstance(n, Reduce) and n.op in ("count", "mean", "m2", "comoment")]
     return [w for w in dict.fromkeys(wanted) if w is not None and w not in ctx.counts]
 
 
@@ -126,7 +123,8 @@ def _sweep(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port]) -> list[Step
     for carry in carries:
         if isinstance(carry, ExpSums):
             carry.keep_in = next((outputs[o].name for g, o in sweep.keeps if g == carry.index), None)
-    steps: list[Step] = [walk(ctx, carries, sweep, outputs)]
+    steps: list[Step] = [step for carry in carries if isinstance(carry, Moments) for step in carry.seek()]
+    steps.append(walk(ctx, carries, sweep, outputs))
     for carry in carries:
         if isinstance(carry, ExpSums) and carry.lowering is not Lowering.MAX:
             steps.append(_fallback(ctx, carry))

@@ -6,7 +6,8 @@ from ..algebra import Product, expand, product, split, total, write_product, wri
 from ..algebra import Sum as Terms
 from ..ir import Const, Input, Map, Param, Reduce, Ref
 from .exponents import exp_const, exponent, log_of
-from .products import added, sum_of, times
+from .moments import central
+from .products import sum_of, times
 from .rewriter import Rewriter
 
 
@@ -33,8 +34,8 @@ def sum_(r: Rewriter, x: Ref, where: Ref | None) -> Ref:
 
 def sum_of_product(r: Rewriter, inside: Product, outside: Product, where: Ref | None) -> Ref:
     """Sum of a product of row-shaped atoms, taken apart into terms where that lowers its level."""
-    if square := central(r, inside, where):
-        return times(r, outside, square)
+    if (moment := central(r, inside, where)) is not None:
+        return times(r, outside, moment)
     whole = times(r, outside, monomial(r, inside, where))
     parts = expand(r.b, inside, lambda a: r.level(a) > 0)
     if parts is not None and r.level(split_up := sum_of_parts(r, parts, outside, where)) < r.level(whole):
@@ -61,22 +62,6 @@ def terms_with_exp(r: Rewriter, inside: Product) -> list[Product] | None:
     row, const = split(r.b, next(iter(inside.powers)))
     unbounded = [p for p in row if any(map(r.scales, p.powers))]
     return row + const if unbounded and len(row) + len(const) > 1 else None
-
-
-def central(r: Rewriter, inside: Product, where: Ref | None) -> Ref | None:
-    """Sum (f - c)^2 is m2(f) + n (mean f - c)^2 for a c that is known only after a sweep; nothing cancels."""
-    if len(inside.powers) != 1 or next(iter(inside.powers.values())) != 2:
-        return None
-    row, const = split(r.b, next(iter(inside.powers)))
-    if not row or not any(r.level(a) for c in const for a in c.powers):
-        return None
-    f = sum_of(r, row)
-    m2, mean = r.b.reduce("m2", f, where=where), r.b.reduce("mean", f, where=where)
-    rest = added(r, "add", mean, sum_of(r, const))
-    if r.b.nodes[rest] == Const(0.0):
-        return m2
-    off = r.b.map("multiply", r.b.reduce("count", where=where), r.b.map("square", rest))
-    return r.b.map("add", m2, off)
 
 
 def monomial(r: Rewriter, p: Product, where: Ref | None) -> Ref:
