@@ -35,7 +35,7 @@ def plan_key(plan: Plan) -> str:
 def _templates() -> str:
     """A digest of the templates and of the modules that read them: an edited vocabulary is a new kernel."""
     digest, package = hashlib.sha256(), os.path.dirname(os.path.abspath(__file__))
-    for folder in ("templates", "templates/isa", "codegen", "codegen/lower", "codegen/mathlib"):
+    for folder in ("templates", "templates/isa", "templates/builtins", "codegen", "codegen/lower", "codegen/mathlib"):
         for name in sorted(os.listdir(os.path.join(package, folder))):
             if name.endswith((".py", ".j2")):
                 with open(os.path.join(package, folder, name), "rb") as file:

@@ -18,6 +18,9 @@ typedef float __m256 __attribute__((vector_size(32), may_alias));
 typedef double __m256d __attribute__((vector_size(32), may_alias));
 typedef long long __m256i __attribute__((vector_size(32), may_alias));
 typedef float __m128 __attribute__((vector_size(16), may_alias));
+static inline unsigned _mm_getcsr(void) { return __builtin_ia32_stmxcsr(); }
+static inline void _mm_setcsr(unsigned a) { __builtin_ia32_ldmxcsr(a); }
+#define _CMP_LT_OQ 17
 typedef float rf_any_ps256 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int rf_int_ps256 __attribute__((vector_size(32)));
 static inline __m256 _mm256_set1_ps(float a) { return (__m256){ a, a, a, a, a, a, a, a }; }
@@ -46,9 +49,6 @@ static inline __m128 _mm256_castps256_ps128(__m256 a) { return __builtin_shuffle
 static inline __m128 rf_upper_quarter(__m256 a) { return __builtin_shufflevector(a, a, 4, 5, 6, 7); }
 #define _mm256_extractf128_ps(a, one) rf_upper_quarter(a)
 static inline __m256d _mm256_cvtps_pd(__m128 a) { return __builtin_convertvector(a, __m256d); }
-static inline unsigned _mm_getcsr(void) { return __builtin_ia32_stmxcsr(); }
-static inline void _mm_setcsr(unsigned a) { __builtin_ia32_ldmxcsr(a); }
-#define _CMP_LT_OQ 17
 #else
 #include <immintrin.h>
 #endif

@@ -18,6 +18,8 @@ typedef float __m512 __attribute__((vector_size(64), may_alias));
 typedef double __m512d __attribute__((vector_size(64), may_alias));
 typedef float __m256 __attribute__((vector_size(32), may_alias));
 typedef unsigned short __mmask16;
+static inline unsigned _mm_getcsr(void) { return __builtin_ia32_stmxcsr(); }
+static inline void _mm_setcsr(unsigned a) { __builtin_ia32_ldmxcsr(a); }
 typedef float rf_any_ps512 __attribute__((vector_size(64), aligned(4), may_alias));
 static inline __m512 _mm512_set1_ps(float a) { return (__m512){ a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a }; }
 static inline __m512 _mm512_setzero_ps(void) { return (__m512){ 0 }; }
@@ -40,8 +42,6 @@ static inline __m256 _mm512_castps512_ps256(__m512 a) { return __builtin_shuffle
 static inline __m256 rf_upper_half(__m512 a) { return __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15); }
 #define _mm512_extractf32x8_ps(a, one) rf_upper_half(a)
 static inline __m512d _mm512_cvtps_pd(__m256 a) { return __builtin_convertvector(a, __m512d); }
-static inline unsigned _mm_getcsr(void) { return __builtin_ia32_stmxcsr(); }
-static inline void _mm_setcsr(unsigned a) { __builtin_ia32_ldmxcsr(a); }
 #else
 #include <immintrin.h>
 #endif

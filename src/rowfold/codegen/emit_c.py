@@ -69,7 +69,7 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
             lanes=kernel.lanes,
             ctype=page.ctype,
             words=words,
-            builtins=builtins_of(words) if isa.header == "immintrin.h" else [],
+            builtins=builtins_of(isa.name, words) if isa.header == "immintrin.h" else [],
             functions=functions,
             row_name=f"{_symbol(kernel.name)}_row",
             row_parameters=page.parameters(),

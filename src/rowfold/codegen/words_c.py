@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+_TEMPLATES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Isa:
 
 @cache
 def template_text(name: str) -> str:
-    return resources.files("rowfold").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+    with open(os.path.join(_TEMPLATES, name), encoding="utf-8") as file:
+        return file.read()
 
 
 @cache
@@ -52,9 +55,9 @@ def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
     return _needed(_definitions((f"isa/{isa}.c.j2", "common.c.j2"), dtype), used)
 
 
-def builtins_of(lines: Iterable[str]) -> list[str]:
+def builtins_of(isa: str, lines: Iterable[str]) -> list[str]:
     """GCC's builtins for the intrinsics that the lines use."""
-    return _needed(_definitions(("gcc_builtins.c.j2",), "f32"), _identifiers(lines))
+    return _needed(_definitions(("builtins/x86.c.j2", f"builtins/{isa}.c.j2"), "f32"), _identifiers(lines))
 
 
 def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[str]:
