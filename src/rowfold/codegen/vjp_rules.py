@@ -30,7 +30,7 @@ class Maths:
         y = factor if isinstance(factor, int) else self.b.const(factor)
         if self.is_number(x, 1.0):
             return y
-        return x if self.is_number(y, 1.0) else self.b.map("multiply", x, y)
+        return x if self.is_number(y, 1.0) else self.b.map("multiply", min(x, y), max(x, y))
 
     def over(self, x: Ref, y: Ref) -> Ref:
         return self.b.map("divide", x, y)
@@ -239,14 +239,19 @@ def _m2(send: Send, node: Reduce) -> None:
 
 
 def _expsum(send: Send, node: Reduce) -> None:
-    """sum w e^a. An element at a = -inf counts nothing, whatever its weight is: it gets nothing."""
+    """sum w e^a. An element at a = -inf counts nothing, whatever its weights are: it gets nothing."""
     weight, exponent = node.args
-    one = send.maths.is_number(weight, 1.0)
     e = send.b.map("exp", exponent)
-    alive = node.where if one else send.maths.both(node.where, _above_minus_inf(send, exponent))
+    alive = send.maths.both(node.where, _above_minus_inf(send, exponent)) if _weighted(send, exponent) else node.where
     term = send.maths.times(send.value, e)
     send(weight, term, alive)
     send(exponent, send.maths.times(term, weight), alive)
+
+
+def _weighted(send: Send, exponent: Ref) -> bool:
+    """Whether any sum of these exponentials has a weight; all of one exponent then have one predicate."""
+    sums = (n for n in send.b.nodes if isinstance(n, Reduce) and n.op == "expsum" and n.args[1] == exponent)
+    return any(not send.maths.is_number(n.args[0], 1.0) for n in sums)
 
 
 def _above_minus_inf(send: Send, x: Ref) -> Ref:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..algebra import ONE, Product, is_map, leaves, product, total, write_product, write_sum
 from ..algebra import Sum as Terms
 from ..ir import Const, Input, Map, Param, Reduce, Ref
+from .common import factored
 from .rewriter import Rewriter
 
 
@@ -55,6 +56,9 @@ def added(r: Rewriter, op: str, x: Ref, y: Ref) -> Ref:
     plain = r.b.map(op, x, y)
     terms = total(r.b, plain)
     cancelled = len(terms.terms) + bool(terms.constant) < leaves(r.b, plain)
+    shared = factored(r, terms)
+    if shared is not None:
+        return shared
     return write_sum(r.b, terms) if cancelled else plain
 
 
