@@ -23,6 +23,7 @@ import numpy as np
 from . import config as configuration
 from .config import Config
 from .errors import CompileError, IsaError, LoadError, PlanError
+from .gradients import Differentiable, Gradients
 from .runtime import cache, cpu, recall
 from .runtime.call import Argument, Bound, Caller, CallSpec, FloatSetting, HasLoop, Remembering
 from .runtime.recall import Call, Known
@@ -51,7 +52,7 @@ class _Signature:
         return found
 
 
-class Kernel(Remembering, Generic[P, R]):
+class Kernel(Differentiable, Remembering, Generic[P, R]):
     """A row function as a callable over arrays, compiled on first use for each dtype and plan.
 
     Calling it: `k(*arrays, axis=-1, out=None, where=None, dtype=None, keepdims=False, threads=None, **settings)`.
@@ -271,7 +272,10 @@ class Kernel(Remembering, Generic[P, R]):
         """The same kernel under other options (strategy, isa, backend, threads); errors come from the call."""
         merged = {**self._chosen, **{k: v for k, v in chosen.items() if v is not None}}
         configuration.Config().changed(**merged)
-        return Kernel(self._fn, name=self.name, masked=self.masked, chosen=merged)
+        return self._with(merged)
+
+    def _with(self, chosen: dict[str, Any]) -> Kernel[P, R]:
+        return Kernel(self._fn, name=self.name, masked=self.masked, chosen=chosen)
 
     def cffi(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
         """`(ffi, lib)`: the compiled functions with the emitted header's declarations."""
@@ -303,6 +307,10 @@ class Kernel(Remembering, Generic[P, R]):
         from .inspecting.reference import check
 
         return check(self, arrays, settings)
+
+
+class Vjp(Gradients, Kernel[..., tuple[Any, ...]]):
+    """The gradients of another kernel, as a kernel."""
 
 
 def plan_for(program: Program, dtype: str, n: int, rows: int, config: Config) -> Plan:

@@ -34,7 +34,7 @@ _HIDING: Final = frozenset(  # attributes that lead from what is known here to w
     "char core ctypeslib dtypes emath empty_like exceptions f2py fft format format_map lib linalg ma matlib matrixlib "
     "polynomial random rec strings test testing typing".split()
 )
-_LAZY: Final = frozenset("parameters settings static".split())  # what a kernel finds out when asked
+_LAZY: Final = frozenset("parameters settings static vjp".split())  # what a kernel finds out when asked
 _MODULES: Final = ("math", "numpy", "rowfold", "rowfold.library")
 _DISPATCHED: Final[Any] = type(np.sum)  # NumPy's functions that hand a traced row to the row
 _TYPES: Final = frozenset("dtype errstate finfo iinfo ndarray".split())
