@@ -26,26 +26,25 @@ WIDE_ROLES = (Role.ROW, Role.MASK, Role.INT_ROW)
 class Differentiable:
     """What a kernel knows of its derivative."""
 
-    name: str
-    parameters: tuple[Parameter, ...]
+    _chosen: dict[str, Any]
 
     @cached_property
     def vjp(self) -> Vjp:
         """The kernel of the gradients: `k.vjp(*arrays, *gradients, **settings)`.
 
-        It takes a gradient for each float result after the kernel's own arrays, and gives a tuple: one gradient for each
-        float parameter that is present, in order and in its shape. NotDifferentiableError where there is none.
+        It takes a gradient for each float result after the kernel's own arrays, and gives a tuple: one for each float
+        parameter that is present, in order and in its shape. NotDifferentiableError where there is none.
         """
         from .api import Vjp
         from .codegen.gradient_function import gradient_function
 
-        return Vjp(self, gradient_function(self))
+        return Vjp(self, gradient_function(self), self._chosen)
 
     def defvjp(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: `fn(*arrays, *gradients, **settings)`, a row function, gives the gradients from now on."""
         from .api import Vjp
 
-        vars(self)["vjp"] = Vjp(self, fn)
+        vars(self)["vjp"] = Vjp(self, fn, self._chosen)
         return fn
 
 
@@ -53,11 +52,11 @@ class Gradients:
     """How a gradient kernel is called; stands before `Kernel` among the bases of `api.Vjp`."""
 
     name: str
-    parameters: tuple[Parameter, ...]
+    parameters: Any
 
-    def __init__(self, forward: Any, fn: Callable[..., Any], chosen: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, forward: Any, fn: Callable[..., Any], chosen: Mapping[str, Any]) -> None:
         self.forward = forward  # the kernel whose gradients these are
-        super().__init__(fn, name=f"{forward.name}_vjp", chosen=chosen or forward._chosen)  # type: ignore[call-arg]
+        super().__init__(fn, name=f"{forward.name}_vjp", chosen=chosen)  # type: ignore[call-arg]
 
     def _with(self, chosen: dict[str, Any]) -> Any:
         return type(self)(self.forward, self.__wrapped__, chosen)  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rowfold import annotations
+from rowfold.annotations import Row, Scalar
 from rowfold.codegen.interpret import interpret
 from rowfold.codegen.ir import Builder, Input, Param, Program, Ref, Role, Type, renumber
 from rowfold.codegen.signature import Parameter, Setting
@@ -30,7 +30,8 @@ def gradient_function(kernel: Any) -> Callable[..., tuple[Any, ...]]:
     names = [p.name for p in parameters] + [p.name for p in incoming]
 
     def gradients(*args: Any, **given: Any) -> tuple[Any, ...]:
-        values = {n: a for n, a in (dict(zip(names, args, strict=False)) | given).items() if n in names and a is not None}
+        bound = dict(zip(names, args, strict=False)) | given
+        values = {n: bound[n] for n in names if bound.get(n) is not None}
         traced = [a for a in (*args, *given.values()) if is_traced(a)]
         static = {s.name: given.get(s.name, s.default) for s in settings if s.static}
         floats = {s.name: given.get(s.name, s.default) for s in settings if not s.static}
@@ -72,10 +73,11 @@ def _is_boolean(value: Any) -> bool:
 
 
 def _signature(kernel: Any, incoming: Sequence[Parameter]) -> inspect.Signature:
-    kinds = {Role.ROW: annotations.Row, Role.SCALAR: annotations.Scalar}
+    kinds: dict[Role, Any] = {Role.ROW: Row, Role.SCALAR: Scalar}
     own = inspect.signature(kernel.__wrapped__).parameters.values()
     positional = [p for p in own if p.kind is not p.KEYWORD_ONLY]
-    more = [inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kinds[p.role]) for p in incoming]
+    either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    more = [inspect.Parameter(p.name, either, annotation=kinds[p.role]) for p in incoming]
     settings = [p for p in own if p.kind is p.KEYWORD_ONLY]
     # a gradient may follow an optional parameter: a call that leaves that out gives the gradients last all the same
     return inspect.Signature([*positional, *more, *settings], __validate_parameters__=False)

@@ -1,7 +1,7 @@
 """Program -> Program: the gradients of a row function, by reverse mode on its simplified program.
 
-The simplified program has no maximum that only shifts, so that none gets a gradient. What comes out goes through the same
-simplifier and planner as any program: the gradient of softmax arrives at y (g - sum g y) there, not by a special case.
+The simplified program has no maximum that only shifts, so that none gets a gradient. What comes out goes through the
+simplifier and the planner as any program: there softmax arrives at y (g - sum g y), not by a special case.
 
 A gradient is kept as values under predicates. What a `where` hides is never an operand: an infinity or a NaN behind a
 mask stays there. Ties of a maximum or a minimum share the gradient equally; steps (sign, floor, rint, comparisons,
@@ -77,7 +77,7 @@ class _Reverse:
                     self._send_down(ref, node, value, under)
 
     def _send_down(self, ref: Ref, node: Map | Reduce, value: Ref, under: Ref | None) -> None:
-        rule = (vjp_rules.MAPS if isinstance(node, Map) else vjp_rules.REDUCTIONS).get(node.op)
+        rule = vjp_rules.RULES.get(node.op)
         if rule is None:
             name = self.program.names[ref]
             what = f"{node.op} ({name})" if name else node.op

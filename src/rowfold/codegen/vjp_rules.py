@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from .ir import PREDICATES, Builder, Const, Input, Map, Reduce, Ref, Role
 
@@ -88,6 +88,7 @@ class Send:
 
 # elementwise operations
 
+Rule = Callable[[Send, Any], None]  # (send, the node)
 Slope = Callable[[Maths, Ref, Ref], Ref]  # (maths, x, f(x)) -> f'(x)
 
 
@@ -130,7 +131,7 @@ SLOPES: Final[Mapping[str, Slope]] = {
 }
 
 
-def _unary(slope: Slope) -> Callable[[Send, Map], None]:
+def _unary(slope: Slope) -> Rule:
     return lambda send, node: send.scaled(node.args[0], slope(send.maths, node.args[0], send.out))
 
 
@@ -170,7 +171,7 @@ def _power(send: Send, node: Map) -> None:
     send.scaled(x, send.maths.times(slope, float(exponent.value)))
 
 
-def _larger(op: str) -> Callable[[Send, Map], None]:
+def _larger(op: str) -> Rule:
     """Maximum or minimum: to the one that wins; a tie halves."""
 
     def rule(send: Send, node: Map) -> None:
@@ -199,7 +200,7 @@ def _broadcast(send: Send, node: Map) -> None:
     send(node.args[1], send.value)
 
 
-MAPS: Final[Mapping[str, Callable[[Send, Map], None]]] = {
+_MAPS: Final[Mapping[str, Rule]] = {
     **{op: _unary(slope) for op, slope in SLOPES.items()},
     "negative": _negative,
     "add": _add,
@@ -280,7 +281,8 @@ def _prod(send: Send, node: Reduce) -> None:
     send(x, m.chosen(one, m.times(send.value, rest)), inside[0])
 
 
-REDUCTIONS: Final[Mapping[str, Callable[[Send, Reduce], None]]] = {
+RULES: Final[Mapping[str, Rule]] = {
+    **_MAPS,
     "sum": _sum,
     "dot": _dot,
     "mean": _mean,

@@ -179,7 +179,8 @@ def check(kernel: Any, arrays: tuple[Any, ...], settings: Mapping[str, Any]) -> 
     from ..codegen.oracle import judge, oracle
 
     static = {k: v for k, v in settings.items() if k in kernel.static}
-    given = dict(zip((p.name for p in kernel.parameters), map(_array, arrays), strict=False))
+    names = (p.name for p in kernel.parameters)
+    given = {name: _array(a) for name, a in zip(names, arrays, strict=False) if a is not None}
     booleans = frozenset(p.name for p in kernel.parameters if p.role is Role.ROW and p.name in given
                          and np.asarray(given[p.name]).dtype == bool)  # fmt: skip
     program = kernel.program(static, frozenset(given), booleans)

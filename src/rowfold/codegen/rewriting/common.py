@@ -1,4 +1,4 @@
-"""Common factors of a sum: g e^x/S - (sum g e^x) e^x/S^2 is e^x/S (g - sum(g e^x)/S), in which every factor is in range."""
+"""Common factors of a sum: g e^x/S - (sum g e^x) e^x/S^2 is e^x/S (g - sum(g e^x)/S), whose factors stay in range."""
 
 from __future__ import annotations
 
