@@ -5,7 +5,7 @@ simplifier and the planner as any program: there softmax arrives at y (g - sum g
 
 A gradient is kept as values under predicates. What a `where` hides is never an operand: an infinity or a NaN behind a
 mask stays there. Ties of a maximum or a minimum share the gradient equally; steps (sign, floor, rint, comparisons,
-positions of extremes) have none (docs/decisions/0006).
+positions of extremes) have none (docs/decisions/0010).
 """
 
 from __future__ import annotations

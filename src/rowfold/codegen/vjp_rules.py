@@ -26,8 +26,10 @@ class Maths:
             return y
         return x if self.is_number(y, 0.0) else self.b.map("add", x, y)
 
-    def times(self, x: Ref, factor: Ref | float) -> Ref:
-        y = factor if isinstance(factor, int) else self.b.const(factor)
+    def by(self, x: Ref, factor: float) -> Ref:
+        return self.times(x, self.b.const(factor))
+
+    def times(self, x: Ref, y: Ref) -> Ref:
         if self.is_number(x, 1.0):
             return y
         return x if self.is_number(y, 1.0) else self.b.map("multiply", min(x, y), max(x, y))
@@ -82,7 +84,7 @@ class Send:
             under = None if inside is not None else under
         self.to.receive(x, value, under)
 
-    def scaled(self, x: Ref, factor: Ref | float, also: Ref | None = None) -> None:
+    def scaled(self, x: Ref, factor: Ref, also: Ref | None = None) -> None:
         self(x, self.maths.times(self.value, factor), also)
 
 
@@ -94,9 +96,9 @@ Slope = Callable[[Maths, Ref, Ref], Ref]  # (maths, x, f(x)) -> f'(x)
 
 def _tanh(m: Maths, x: Ref, y: Ref) -> Ref:
     """4 sigmoid(2x) sigmoid(-2x): 1 - y^2 would cancel where y is near 1."""
-    twice = m.times(x, 2.0)
+    twice = m.by(x, 2.0)
     sides = m.times(m.b.map("sigmoid", twice), m.b.map("sigmoid", m.negative(twice)))
-    return m.times(sides, 4.0)
+    return m.by(sides, 4.0)
 
 
 def _arcsin(m: Maths, x: Ref, y: Ref) -> Ref:
@@ -109,12 +111,12 @@ def _arctan(m: Maths, x: Ref, y: Ref) -> Ref:
 
 
 SLOPES: Final[Mapping[str, Slope]] = {
-    "square": lambda m, x, y: m.times(x, 2.0),
+    "square": lambda m, x, y: m.by(x, 2.0),
     "reciprocal": lambda m, x, y: m.negative(m.b.map("square", y)),
     "sqrt": lambda m, x, y: m.over(m.b.const(0.5), y),
-    "rsqrt": lambda m, x, y: m.times(m.over(y, x), -0.5),
+    "rsqrt": lambda m, x, y: m.by(m.over(y, x), -0.5),
     "exp": lambda m, x, y: y,
-    "exp2": lambda m, x, y: m.times(y, math.log(2.0)),
+    "exp2": lambda m, x, y: m.by(y, math.log(2.0)),
     "expm1": lambda m, x, y: m.b.map("exp", x),
     "log": lambda m, x, y: m.b.map("reciprocal", x),
     "log2": lambda m, x, y: m.over(m.b.const(1.0 / math.log(2.0)), x),
@@ -168,7 +170,7 @@ def _power(send: Send, node: Map) -> None:
     exponent = send.b.nodes[p]
     assert isinstance(exponent, Const)  # as the row language has it
     slope = send.b.map("power", x, send.b.const(exponent.value - 1.0))
-    send.scaled(x, send.maths.times(slope, float(exponent.value)))
+    send.scaled(x, send.maths.by(slope, float(exponent.value)))
 
 
 def _larger(op: str) -> Rule:
@@ -236,7 +238,7 @@ def _mean(send: Send, node: Reduce) -> None:
 def _m2(send: Send, node: Reduce) -> None:
     (x,) = node.args
     distance = send.b.map("subtract", x, send.b.reduce("mean", x, where=node.where))
-    send(x, send.maths.times(distance, send.maths.times(send.value, 2.0)), node.where)
+    send(x, send.maths.times(distance, send.maths.by(send.value, 2.0)), node.where)
 
 
 def _expsum(send: Send, node: Reduce) -> None:

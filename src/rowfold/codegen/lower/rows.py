@@ -327,8 +327,16 @@ class Rows:
         which = 0 if isinstance(forms[0], ScaledRow) else 1
         scaled = forms[which]
         assert isinstance(scaled, ScaledRow)
+        match forms[1 - which]:
+            case Affine(v, 1.0, Plain(constant, _, None), minus, None) if scaled.by.plain:
+                return Affine(self._spread(self.materialize(scaled, name), v, constant, minus, name))
         other = self.materialize(forms[1 - which], name)
         return replace(scaled, e=self.code.vec(name, "mul", scaled.e, other))
+
+    def _spread(self, y: Var, v: Var, constant: Number, minus: bool, name: str) -> Var:
+        """y (v + c) as y v + y c: one rounding less on the part that is large."""
+        signed = op(self.ctx.code, "against", "sub", 0.0, constant) if minus else constant
+        return self.code.vec(name, "fma", y, v, self.product(y, signed, "far"))
 
     def _where(self, name: str, args: tuple[Ref, ...]) -> RowForm:
         condition, x, y = args
