@@ -274,6 +274,9 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         configuration.Config().changed(**merged)
         return self._with(merged)
 
+    def _kernel_of(self, gradients: Callable[..., Any]) -> Vjp:
+        return Vjp(self, gradients, self._chosen)
+
     def _with(self, chosen: dict[str, Any]) -> Kernel[P, R]:
         return Kernel(self._fn, name=self.name, masked=self.masked, chosen=chosen)
 

@@ -26,7 +26,7 @@ WIDE_ROLES = (Role.ROW, Role.MASK, Role.INT_ROW)
 class Differentiable:
     """What a kernel knows of its derivative."""
 
-    _chosen: dict[str, Any]
+    _kernel_of: Callable[[Callable[..., Any]], Vjp]  # in `api`, above this module
 
     @cached_property
     def vjp(self) -> Vjp:
@@ -35,16 +35,13 @@ class Differentiable:
         It takes a gradient for each float result after the kernel's own arrays, and gives a tuple: one for each float
         parameter that is present, in order and in its shape. NotDifferentiableError where there is none.
         """
-        from .api import Vjp
         from .codegen.gradient_function import gradient_function
 
-        return Vjp(self, gradient_function(self), self._chosen)
+        return self._kernel_of(gradient_function(self))
 
     def defvjp(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: `fn(*arrays, *gradients, **settings)`, a row function, gives the gradients from now on."""
-        from .api import Vjp
-
-        vars(self)["vjp"] = Vjp(self, fn, self._chosen)
+        vars(self)["vjp"] = self._kernel_of(fn)
         return fn
 
 
