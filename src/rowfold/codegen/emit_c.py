@@ -12,6 +12,7 @@ from itertools import chain
 
 from .functions_c import record
 from .ir import SMALL_FOLDS
+from .isas import isa_of
 from .loops import (
     ONE_OF,
     Arg,
@@ -29,9 +30,9 @@ from .loops import (
     assigned,
     statements,
 )  # fmt: skip
-from .source import Source
+from .source import Source, identifier, symbol_of
 from .text_c import CTYPES, INFIX, POINTERS, RESULTS, indented, literal, turn_name
-from .words_c import builtins_of, environment, isa_of, words_of
+from .words_c import builtins_of, environment, words_of
 
 WHOLE = {"cumsum": "num_cumsum", "best_values": "rf_best_values", "best_places": "rf_best_places"}
 FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul", "fold_first"})
@@ -50,7 +51,7 @@ class _FunctionText:
 def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str) -> Source:
     """The translation unit of a kernel. Same input, same bytes."""
     isa = isa_of(isa_name)
-    symbol = f"rowfold_{_symbol(kernel.name)}_{kernel.dtype}_{strategy}__{isa_name}_u1_a1"
+    symbol = symbol_of(kernel.name, kernel.dtype, strategy, isa_name)
     page = _Page(kernel)
     body = page.body()
     functions = _functions(kernel, statements(kernel.steps))
@@ -71,7 +72,7 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
             words=words,
             builtins=builtins_of(isa.name, words) if isa.header == "immintrin.h" else [],
             functions=functions,
-            row_name=f"{_symbol(kernel.name)}_row",
+            row_name=f"{identifier(kernel.name)}_row",
             row_parameters=page.parameters(),
             row_arguments=loop,
             body=body,
@@ -80,11 +81,6 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
     )
     header = f"void {symbol}(char **args, const intptr_t *dims, const intptr_t *steps, void *data);\n"
     return Source(symbol, text, header, isa_name, isa.flags, isa.features, signature, types)
-
-
-def _symbol(name: str) -> str:
-    """A user's name as part of a C identifier: ASCII letters, digits and underscores only."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)[:60]
 
 
 # maths functions

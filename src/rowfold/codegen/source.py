@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -22,3 +23,14 @@ class Source:
     features: tuple[str, ...]  # the CPU features that the code needs, in /proc/cpuinfo's words
     signature: str  # e.g. "(n),()->(n)"
     types: str  # e.g. "fdf"
+    language: str = "c"  # or "llvm"
+
+
+def symbol_of(name: str, dtype: str, strategy: str, isa: str) -> str:
+    """What the loop of a kernel is called."""
+    return f"rowfold_{identifier(name)}_{dtype}_{strategy}__{identifier(isa)}_u1_a1"
+
+
+def identifier(name: str) -> str:
+    """A user's name as part of a C identifier: ASCII letters, digits and underscores only."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)[:60]

@@ -1,32 +1,14 @@
-"""The vocabulary as text: templates, what an instruction set's file states, and the definitions that a page uses."""
+"""The vocabulary as text: templates, and the definitions that a page uses."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-_TEMPLATES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates")
-
-
-@dataclass(frozen=True, slots=True)
-class Isa:
-    """What the head of a vocabulary file states."""
-
-    name: str
-    features: tuple[str, ...]
-    flags: tuple[str, ...]
-    header: str
-
-
-@cache
-def template_text(name: str) -> str:
-    with open(os.path.join(_TEMPLATES, name), encoding="utf-8") as file:
-        return file.read()
+from .isas import template_text
 
 
 @cache
@@ -39,14 +21,6 @@ def environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - the output is C
     )
-
-
-@cache
-def isa_of(name: str) -> Isa:
-    """The metadata of a vocabulary."""
-    text = template_text(f"isa/{name}.c.j2")
-    found = dict(re.findall(r"\{# (features|flags|header): (.*?) ?#\}", text))
-    return Isa(name, tuple(found["features"].split()), tuple(found["flags"].split()), found["header"])
 
 
 def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
