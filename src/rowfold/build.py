@@ -15,9 +15,10 @@ from . import __version__
 from .codegen.interpret import interpret
 from .codegen.ir import Program, Role, Type
 from .codegen.plan import Plan
+from .codegen.targets import host
 from .config import Config
-from .errors import CompileError, PlanError
-from .runtime import cache
+from .errors import CompileError, LoadError
+from .runtime import cache, cpu
 from .runtime.call import HasLoop
 from .runtime.spec import Result, Results
 
@@ -52,42 +53,48 @@ def results_of(program: Program) -> Results:
 
 
 def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:
-    """A loop that runs the plan. Falls back to NumPy with one warning when nothing can compile."""
+    """A loop that runs the plan: compiled from C, else from LLVM IR, else NumPy; said once where it is not C.
+
+    Raises CompileError when the backend that was asked for by name cannot compile.
+    """
     if config.backend == "numpy":
         return NumpyLoop(plan)
-    if config.backend == "llvm":
-        raise PlanError("backend='llvm' is not in this version; use backend='c', 'numpy' or 'auto'")
-    try:
-        return _compiled(plan, key, config)
-    except CompileError as error:
-        if config.backend == "c":
-            raise
-        _warn_once(str(error))  # all of it: the command, what it printed, where the source is
-        return NumpyLoop(plan)
+    in_view = config.dump or config.override or config.debug
+    found = None if in_view else cache.find(key, config)
+    if found is not None:
+        return found
+    failures = []
+    for language in ("c", "llvm") if config.backend == "auto" else (config.backend,):
+        try:
+            loop = _compiled(plan, key, config, language)
+        except (CompileError, LoadError) as error:
+            if config.backend != "auto":
+                raise
+            failures.append(str(error))  # all of it: the command, what it printed, where the source is
+        else:
+            if failures:
+                _warn_once("rowfold compiles with llvmlite, for this could not be compiled:", failures)
+            return loop
+    _warn_once("rowfold runs on NumPy, right but slow, for this could not be compiled:", failures)
+    return NumpyLoop(plan)
 
 
-def _compiled(plan: Plan, key: str, config: Config) -> cache.Loaded:
+def _compiled(plan: Plan, key: str, config: Config, language: str) -> cache.Loaded:
+    from .codegen.generate import llvm_of, source_of
+
+    source = source_of(plan) if language == "c" else llvm_of(plan, host(plan.isa, cpu.arch()))
     if not (config.dump or config.override or config.debug):
-        found = cache.find(key, config)
-        if found is not None:
-            return found
-        from .codegen.generate import source_of
-
-        return cache.load(source_of(plan), key, config)
+        return cache.load(source, key, config)
     from .inspecting.stagefiles import inspected
 
-    return inspected(plan, key, config)
+    return inspected(plan, source, key, config)
 
 
-def _warn_once(reason: str) -> None:
-    """One warning for each kind of failure, whatever kernels meet it."""
-    kind = reason.splitlines()[0]
+def _warn_once(what: str, failures: list[str]) -> None:
+    """One warning for each kind of failure, whatever kernels meet it, with all that is known of the failures."""
+    kind = " ".join(failure.splitlines()[0] for failure in failures)
     if kind not in _warned:
-        warnings.warn(
-            f"rowfold runs on NumPy, right but slow, for this could not be compiled: {reason}",
-            RuntimeWarning,
-            stacklevel=6,
-        )
+        warnings.warn(f"{what} {'; '.join(failures)}", RuntimeWarning, stacklevel=6)
         _warned.add(kind)  # not before: where warnings are errors, every call is one
 
 

@@ -25,7 +25,7 @@ PLAN = SMALL.plan((2, 8))
 
 
 def run(plan=PLAN, **chosen):
-    return inspected(plan, plan_key(plan), Config(isa="portable", **chosen))
+    return inspected(plan, source_of(plan), plan_key(plan), Config(isa="portable", **chosen))
 
 
 def answer(loaded):
@@ -80,7 +80,7 @@ def test_a_stage_is_made_once():
 
 def test_a_stage_whose_tool_is_absent_says_so():
     """Without a compiler there is one sentence instead of assembly."""
-    with rf.options(cc="no-such-compiler"):
+    with rf.options(cc="no-such-compiler", backend="c"):
         text = SMALL.stages()["asm"]
     assert text.startswith("There is no asm text: no C compiler was found (") and text.count("\n") == 0
 

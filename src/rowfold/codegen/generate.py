@@ -1,23 +1,33 @@
-"""Plan -> Source: the last stages of the code generator, in order."""
+"""Plan -> Source: the last stages of the code generator, in order, for each language."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from .. import __version__
-from .emit_c import emit
 from .ir import Program, Ref, Role, Type
 from .loops import with_banner
 from .lower.kernel import lower
 from .plan import Plan, describe
 from .source import Source
+from .targets import Target
 
 
 def source_of(plan: Plan) -> Source:
     """The C of a plan."""
+    from .emit_c import emit  # brings Jinja, which the other emitters do without
+
     signature, types = gufunc(plan)
     banner = tuple(describe(plan, brief=True))
     return emit(with_banner(lower(plan), banner), plan.isa, plan.strategy, __version__, signature, types)
+
+
+def llvm_of(plan: Plan, target: Target) -> Source:
+    """The LLVM IR of a plan."""
+    from .emit_llvm import emit as emit_llvm
+
+    banner = tuple(describe(plan, brief=True))
+    return emit_llvm(with_banner(lower(plan), banner), target, plan.strategy, __version__, *gufunc(plan))
 
 
 def gufunc(plan: Plan) -> tuple[str, str]:

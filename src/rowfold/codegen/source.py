@@ -23,7 +23,7 @@ class Source:
     features: tuple[str, ...]  # the CPU features that the code needs, in /proc/cpuinfo's words
     signature: str  # e.g. "(n),()->(n)"
     types: str  # e.g. "fdf"
-    language: str = "c"  # or "llvm"
+    language: str = "c"  # or "llvm": LLVM IR
 
 
 def symbol_of(name: str, dtype: str, strategy: str, isa: str) -> str:

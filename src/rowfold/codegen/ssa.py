@@ -96,7 +96,7 @@ COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 
 
 class Builder(ABC):
-    """Writes one function, line by line. Every result has a name; `let` gives the newest the one that a reader knows."""
+    """Writes one function, line by line. Every result has a name; `let` gives the newest another one."""
 
     kernel: Kernel
 
@@ -147,14 +147,24 @@ class Builder(ABC):
 
     @abstractmethod
     def convert(self, word: str, value: Value, element: str) -> Value:
-        """widen narrow to_int from_int from_flag (one or zero) bits (the same bits as another format)."""
+        """widen narrow to_int from_int extend (by zeros) truncate bits (as another format) wide (from an index)."""
 
     @abstractmethod
     def splat(self, number: Value, lanes: int) -> Value: ...
 
     @abstractmethod
+    def shuffle(self, a: Value, b: Value, places: Sequence[int]) -> Value:
+        """Those lanes of a, and behind them of b."""
+
     def half(self, vector: Value, which: int) -> Value:
         """The lower (0) or upper (1) half of a vector."""
+        lanes = vector.type.lanes // 2
+        return self.shuffle(vector, vector, range(lanes * which, lanes * (which + 1)))
+
+    def interleaved(self, a: Value, b: Value) -> Value:
+        """The lanes of a and b in turn."""
+        lanes = a.type.lanes
+        return self.shuffle(a, b, [k // 2 + k % 2 * lanes for k in range(2 * lanes)])
 
     @abstractmethod
     def lane(self, vector: Value, which: int) -> Value: ...
@@ -210,6 +220,10 @@ class Builder(ABC):
         """A row-constant argument as a double."""
 
     @abstractmethod
+    def key(self, port: Port) -> Value:
+        """A row-constant argument of 64 bits."""
+
+    @abstractmethod
     def element(self, port: Port, at: Value) -> Value:
         """One element of a row as a double, at an index inside the row."""
 
@@ -227,6 +241,7 @@ class Builder(ABC):
     @abstractmethod
     def store_array(self, array: Value, at: Value, vector: Value) -> None: ...
 
+    @abstractmethod
     def ahead(self, port: Port, at: Value) -> None:
         """Ask for the next row's element at this place."""
 

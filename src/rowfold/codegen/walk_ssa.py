@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .loops import VECTORS, Arg, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned, statements
+from .loops import VECTORS, Arg, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned
 from .mathlib import FUNCTIONS
 from .numbers_ssa import Numbers, functions_of
+from .philox_ssa import uniform, uniform_at
 from .ssa import DOUBLE, INDEX, Builder, Value
 from .words_ssa import Vectors, fold2, table
 
@@ -236,7 +237,7 @@ class Row:
                 return value if value.type.element == self.kernel.dtype else self.b.convert("narrow", value, "f32")
             case "mask":
                 flags = value if value.type.element == "i1" else value.ne(0.0)
-                return self.b.convert("from_flag", flags, "i8")
+                return self.b.convert("extend", flags, "i8")
             case _:
                 wide = value if value.type.element == "f64" else self.b.convert("widen", value, "f64")
                 fits = (wide >= -(2.0**63)) & (wide < 2.0**63)
@@ -262,6 +263,13 @@ class Row:
         lanes = self.kernel.lanes
         number = self.b.apply("shr", self.place.start + self.place.at, lanes.bit_length() - 1)
         return self.vectors.set(self.b.convert("from_int", number, "f64"))
+
+    def _uniform(self, s: Stmt) -> Value:
+        key = self.b.key(self.ports[str(s.args[-1])])
+        if s.results[0].kind is Kind.NUM:
+            return uniform_at(self.b, self.arg(s.args[0], Kind.NUM), key)
+        assert self.place is not None
+        return uniform(self.b, self.place.start + self.place.at, key, self.kernel.lanes, self.kernel.dtype)
 
     def _scalar(self, s: Stmt) -> Value:
         return self.b.number(self.ports[str(s.args[0])])

@@ -18,7 +18,7 @@ PLAIN = ("add", "sub", "mul", "div", "neg", "sqrt", "rint", "floor", "abs", "cop
 
 
 class Vectors:
-    """The library's words on vectors. `exact_halves`: how the vocabulary halves an exponent, by rounding or by cutting."""
+    """The library's words on vectors. `rounds`: an exponent is halved by rounding, else by cutting."""
 
     def __init__(self, builder: Builder, dtype: Any, *, rounds: bool) -> None:
         self.b, self.dtype, self._rounds = builder, dtype, rounds

@@ -1,8 +1,9 @@
 """Compiling under ROWFOLD_DEBUG, ROWFOLD_DUMP and ROWFOLD_OVERRIDE: every stage shown, written or read back.
 
-A dump is `<directory>/<kernel>/` with 00-program.txt 01-plan.txt 02-kernel.c 03-kernel.s 04-cc.log. A second plan of
-the same kernel (another dtype, say) goes to `<kernel>-2/`. Overriding looks through the same folders for a 02-kernel.c
-that defines the symbol of the plan and, where 00-program.txt is beside it, has the plan's program.
+A dump is `<directory>/<kernel>/` with 00-program.txt 01-plan.txt 02-kernel.c 03-kernel.s 04-cc.log, or 02-kernel.ll
+where LLVM compiles. A second plan of the same kernel (another dtype, say) goes to `<kernel>-2/`. Overriding looks
+through the same folders for a text that defines the symbol of the plan and, where 00-program.txt is beside it, has the
+plan's program.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import shlex
 import sys
 from dataclasses import dataclass, replace
 
-from ..codegen.generate import source_of
 from ..codegen.plan import Plan
 from ..codegen.source import Source
 from ..config import Config
@@ -23,15 +23,15 @@ from ..runtime import cache
 from ..runtime import compiler as compilers
 from .stages import assembly_of, plan_text
 
-PROGRAM, PLAN, C, ASSEMBLY, LOG = "00-program.txt", "01-plan.txt", "02-kernel.c", "03-kernel.s", "04-cc.log"
+PROGRAM, PLAN, ASSEMBLY, LOG = "00-program.txt", "01-plan.txt", "03-kernel.s", "04-cc.log"
+TEXTS = {"c": "02-kernel.c", "llvm": "02-kernel.ll"}
 _folders: dict[str, list[str]] = {}  # <directory>/<kernel> -> the keys of the plans that this process dumped there
 
 
-def inspected(plan: Plan, key: str, config: Config) -> cache.Loaded:
+def inspected(plan: Plan, emitted: Source, key: str, config: Config) -> cache.Loaded:
     """What `build` does without these variables, in the open. Raises CompileError and LoadError as it does."""
     if config.debug >= 2:
         _show(plan_text(plan))
-    emitted = source_of(plan)
     source = _overridden(plan, emitted, config.override) if config.override else emitted
     dump = _dump(plan, source, key, config)
     if config.debug >= 3:
@@ -67,7 +67,7 @@ def _assembled(source: Source, loaded: cache.Loaded, config: Config, dump: Dump)
 
 
 def _log(source: Source, loaded: cache.Loaded, config: Config, said: str) -> str:
-    compiler = compilers.find(config.cc)
+    compiler = compilers.find(config.cc) if source.language == "c" else None
     command = shlex.join(compilers.command_line(compiler, source.flags)) if compiler else "none"
     origin = "loaded from the cache" if loaded.from_cache else "compiled now"
     lines = [
@@ -102,7 +102,8 @@ def _dump(plan: Plan, source: Source, key: str, config: Config) -> Dump:
         return Dump(None)
     folder = _folder_for(os.path.join(os.path.abspath(config.dump), safe_name(plan.name)), key)
     if _would_lose_an_edit(folder, source, config):
-        _say(f"not dumped: {os.path.join(folder, C)} is an edited file of another plan; dump to another directory")
+        path = os.path.join(folder, TEXTS[source.language])
+        _say(f"not dumped: {path} is an edited file of another plan; dump to another directory")
         return Dump(None)
     try:
         os.makedirs(folder, exist_ok=True)
@@ -110,7 +111,8 @@ def _dump(plan: Plan, source: Source, key: str, config: Config) -> Dump:
         _say(f"cannot dump {plan.name}: {error}")
         return Dump(None)
     dump = Dump(folder)
-    for name, text in ((PROGRAM, f"{plan.program}\n"), (PLAN, f"{plan_text(plan)}\n"), (C, source.text)):
+    texts = ((PROGRAM, f"{plan.program}\n"), (PLAN, f"{plan_text(plan)}\n"), (TEXTS[source.language], source.text))
+    for name, text in texts:
         dump.write(name, text)
     return dump
 
@@ -119,7 +121,7 @@ def _would_lose_an_edit(folder: str, source: Source, config: Config) -> bool:
     """Whether the dump goes where edited files are read from, and one is there that this plan did not take."""
     if not config.override or os.path.realpath(os.path.dirname(folder)) != os.path.realpath(config.override):
         return False
-    return _text(os.path.join(folder, C)) not in (None, source.text)
+    return _text(os.path.join(folder, TEXTS[source.language])) not in (None, source.text)
 
 
 def _folder_for(base: str, key: str) -> str:
@@ -140,7 +142,7 @@ def safe_name(name: str) -> str:
 
 def _overridden(plan: Plan, source: Source, directory: str) -> Source:
     """The source with the text of a hand-edited file, or the same source when there is none for it."""
-    found = _kernel_files(directory, safe_name(plan.name))
+    found = _kernel_files(directory, safe_name(plan.name), TEXTS[source.language])
     for path in found:
         text = _text(path)
         if text is not None and _is_for(plan, source, path, text):
@@ -149,17 +151,18 @@ def _overridden(plan: Plan, source: Source, directory: str) -> Source:
             _say(f"{source.symbol} is compiled from {path}, not from what rowfold emits")
             return replace(source, text=text)
     if found:
-        _say(f"{source.symbol} is compiled as emitted: no {C} of {directory} has this symbol and program")
+        file = TEXTS[source.language]
+        _say(f"{source.symbol} is compiled as emitted: no {file} of {directory} has this symbol and program")
     elif not os.path.isdir(directory):
         _say(f"{source.symbol} is compiled as emitted: {directory} is not a directory")
     return source
 
 
-def _kernel_files(directory: str, name: str) -> list[str]:
+def _kernel_files(directory: str, name: str, file: str) -> list[str]:
     folders: list[str] = []
     with contextlib.suppress(OSError):
         folders = [f for f in os.listdir(directory) if re.fullmatch(rf"{name}(-[0-9]+)?", f)]
-    paths = (os.path.join(directory, f, C) for f in sorted(folders, key=lambda f: (len(f), f)))
+    paths = (os.path.join(directory, f, file) for f in sorted(folders, key=lambda f: (len(f), f)))
     return [path for path in paths if os.path.isfile(path)]
 
 
@@ -174,7 +177,7 @@ def _is_for(plan: Plan, source: Source, path: str, text: str) -> bool:
 
 def _arguments(text: str) -> set[str]:
     """Which arguments the loop takes. One too many would read memory that is not ours."""
-    return set(re.findall(r"\bargs\[([0-9]+)\]", text))
+    return set(re.findall(r"\bargs(?:\[|, i64 )([0-9]+)\b", text))
 
 
 def _text(path: str) -> str | None:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ..codegen.plan import Plan, describe
 from ..codegen.source import Source
+from ..codegen.targets import host
 from ..config import Config
 from ..errors import CompileError
 from ..runtime import compiler as compilers
+from ..runtime import cpu, load_llvm
 
 KEYS = ("program", "plan", "c", "llvm", "mlir", "asm")
 
@@ -24,7 +26,7 @@ class Stages(Mapping[str, str]):
             "program": lambda: str(plan.program),
             "plan": lambda: plan_text(plan),
             "c": lambda: self._source().text,
-            "llvm": lambda: "There is no LLVM text: this version of rowfold emits C only.",
+            "llvm": lambda: self._llvm().text,
             "mlir": lambda: "There is no MLIR text: this version of rowfold emits C only.",
             "asm": self._assembly,
         }
@@ -48,8 +50,15 @@ class Stages(Mapping[str, str]):
 
         return source_of(self._plan)
 
+    def _llvm(self) -> Source:
+        from ..codegen.generate import llvm_of
+
+        return llvm_of(self._plan, host(self._plan.isa, cpu.arch()))
+
     def _assembly(self) -> str:
-        return assembly_of(self._source(), self._config)[0]
+        """The assembly of the backend that runs: from C, unless another was asked for or there is no compiler."""
+        c = self._config.backend != "llvm" and (self._config.backend == "c" or compilers.find(self._config.cc))
+        return assembly_of(self._source() if c else self._llvm(), self._config)[0]
 
 
 def plan_text(plan: Plan) -> str:
@@ -67,6 +76,8 @@ def walks(plan: Plan) -> str:
 
 def assembly_of(source: Source, config: Config) -> tuple[str, str]:
     """The assembly of a source by the compiler that would compile it, and what that compiler printed."""
+    if source.language == "llvm":
+        return load_llvm.assembly(source.text), ""
     compiler = compilers.find(config.cc)
     if compiler is None:
         tried = "; ".join(f"{place.found_by}: {place.reason}" for place in compilers.survey(config.cc))

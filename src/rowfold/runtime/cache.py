@@ -12,14 +12,14 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..config import Config
 from ..errors import CompileError, IsaError, LoadError
 from . import compiler as compilers
-from . import cpu, load_c
+from . import cpu, load_c, load_llvm
 from . import ufunc as ufuncs
 from .compiler import Compiler
 from .store import SCHEMA, Fault, Store, digest, open_store
@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from ..codegen.source import Source  # 2 ms that a warm call need not pay
 
 T = TypeVar("T")
+Library = load_c.Library | load_llvm.Library
 _LOCK_SECONDS = 2 * compilers.SECONDS
+_FILES = {"c": ("kernel.so", "kernel.c"), "llvm": ("kernel.o", "kernel.ll")}  # of an entry, by language
 
 
 class Loaded:
     """A kernel in memory. `ufunc` is a np.ufunc, or a plain loop where NumPy has no way to make one."""
 
-    def __init__(self, entry: Entry, pointer: int, library: load_c.Library, from_cache: bool) -> None:
+    def __init__(self, entry: Entry, pointer: int, library: Library, from_cache: bool) -> None:
         self.symbol, self.header = entry.symbol, entry.header
         self.signature, self.types, self.isa = entry.signature, entry.types, entry.isa
         self.compiler = entry.compiler  # what the compiler that made it says it is
@@ -54,6 +56,8 @@ class Loaded:
 
     def cffi(self) -> tuple[Any, Any]:
         """`(ffi, lib)` with the emitted header's declarations."""
+        if isinstance(self.library, load_llvm.Library):
+            return load_llvm.declared(self.symbol, self.library)
         return load_c.declared(self.header, self.library)
 
 
@@ -68,26 +72,27 @@ class Entry(NamedTuple):
     features: list[str]
     compiler: str
     library: str
+    language: str
 
 
-_libraries: dict[str, load_c.Library] = {}
+_libraries: dict[str, Library] = {}
 _warned: set[str] = set()
 
 
 def find(plan_key: str, config: Config) -> Loaded | None:
-    """The kernel of this plan if it was compiled before, by the compiler that would be used now. Starts no process."""
+    """The kernel of this plan if it was compiled before, by what would compile it now. Starts no process."""
     return _guarded(lambda: _find(plan_key, config)) if config.cache else None
 
 
 def load(source: Source, plan_key: str, config: Config) -> Loaded:
     """The kernel of this source: from the cache, or compiled and then kept there under the source and the plan."""
     _check_cpu(source.symbol, source.isa, source.features)
-    compiler = _compiler(config)
-    identity = compilers.identity(compiler)
+    compiler = _compiler(source.language, config)
+    identity = compilers.identity(compiler) if source.language == "c" else load_llvm.identity()
     key = library_key(source, identity)
     store = _guarded(lambda: open_store(config.cache_dir, create=True)) if config.cache else None
-    library, from_cache = _library(source, key, compiler, identity, store, config)
     entry = _entry(source, identity, key)
+    library, from_cache = _library(source, entry, compiler, store, config)
     loaded = _loaded(entry, library, from_cache)
     if store and plan_key:
         _guarded(lambda: _remember(store, plan_key, entry, compiler))
@@ -109,77 +114,103 @@ def note(key: str, body: dict[str, Any], config: Config) -> None:
 
 def library_key(source: Source, identity: str) -> str:
     """The hash of everything that decides the bytes of the library."""
-    flags = [*compilers.FLAGS, *source.flags]
+    flags = [*compilers.FLAGS, *source.flags] if source.language == "c" else []
     parts = [SCHEMA, source.text, flags, identity, sorted(source.features), sys.platform, os.uname().machine]
     return _digest(parts)
 
 
 def _find(plan_key: str, config: Config) -> Loaded | None:
     store = open_store(config.cache_dir, create=False)
-    compiler = compilers.find(config.cc)
-    if store is None or (config.cc and compiler is None):
-        return None
-    body = store.read_plan(_plan_name(plan_key, compiler))
-    if body is None:
-        return None
-    entry = _entry_of(body)
-    if cpu.missing(entry.features):
-        return None
-    library = _kept(entry.library, store)
-    return None if library is None else _loaded(entry, library, from_cache=True)
+    for compiler in _users(config) if store else ():
+        assert store is not None
+        body = store.read_plan(_plan_name(plan_key, compiler))
+        if body is None:
+            continue
+        entry = _entry_of(body)
+        library = None if cpu.missing(entry.features) else _kept(entry, store)
+        if library is not None:
+            return _loaded(entry, library, from_cache=True)
+    return None
 
 
-def _kept(key: str, store: Store) -> load_c.Library | None:
-    """The library of this key, verified and loaded, unless this process has loaded it already."""
+def _users(config: Config) -> Iterator[Compiler | None]:
+    """Whose kernels may serve: those of the C compiler that would be used; with none, anybody's, then llvmlite's."""
+    compiler = compilers.find(config.cc) if config.backend != "llvm" else None
+    if compiler:
+        yield compiler
+        return
+    if config.backend != "llvm" and not config.cc:
+        yield None
+    if config.backend != "c" and (llvm := load_llvm.find()):
+        yield llvm
+
+
+def _kept(entry: Entry, store: Store) -> Library | None:
+    """The library of an entry, verified and loaded, unless this process has loaded it already."""
+    key = entry.library
     if key not in _libraries:
-        data = store.read_library(key)
+        name = _FILES[entry.language][0]
+        data = store.read_library(key, name)
         if data is None:
             return None
-        _libraries.setdefault(key, load_c.load(data, store.library_path(key)))
+        _libraries.setdefault(key, _in_memory(entry, data, store.library_path(key, name)))
     return _libraries[key]
 
 
 def _library(
-    source: Source, key: str, compiler: Compiler, identity: str, store: Store | None, config: Config
-) -> tuple[load_c.Library, bool]:
+    source: Source, entry: Entry, compiler: Compiler, store: Store | None, config: Config
+) -> tuple[Library, bool]:
     if store is None:
-        return load_c.load(_compiled(source, compiler, config)), False
-    kept = _guarded(lambda: _kept(key, store))
-    return (kept, True) if kept else _build_once(source, key, compiler, identity, store, config)
+        return _in_memory(entry, _compiled(source, compiler, config), None), False
+    kept = _guarded(lambda: _kept(entry, store))
+    return (kept, True) if kept else _build_once(source, entry, compiler, store, config)
 
 
 def _build_once(
-    source: Source, key: str, compiler: Compiler, identity: str, store: Store, config: Config
-) -> tuple[load_c.Library, bool]:
+    source: Source, entry: Entry, compiler: Compiler, store: Store, config: Config
+) -> tuple[Library, bool]:
     """Compile under the key's lock, unless another process did while we waited."""
+    key = entry.library
     with contextlib.ExitStack() as stack:
         _guarded(lambda: stack.enter_context(store.lock(key, _LOCK_SECONDS)))
-        kept = _guarded(lambda: _kept(key, store))
+        kept = _guarded(lambda: _kept(entry, store))
         if kept:
             return kept, True
         data = _compiled(source, compiler, config)
-        about = {"symbol": source.symbol, "compiler": identity, "flags": list(source.flags), "schema": SCHEMA}
-        written = _guarded(lambda: store.write_library(key, data, source.text, about))
-        library = load_c.load(data, written)
+        about = {"symbol": source.symbol, "compiler": entry.compiler, "flags": list(source.flags), "schema": SCHEMA}
+        written = _guarded(lambda: store.write_library(key, data, source.text, about, _FILES[source.language]))
+        library = _in_memory(entry, data, written)
     return _libraries.setdefault(key, library), False
 
 
 def _compiled(source: Source, compiler: Compiler, config: Config) -> bytes:
     start = time.perf_counter()
-    data = compilers.build(source.text, source.flags, compiler, compilers.SECONDS)
+    seconds = compilers.SECONDS
+    c = source.language == "c"
+    data = compilers.build(source.text, source.flags, compiler, seconds) if c else load_llvm.build(source.text)
     if config.debug:
         took = 1e3 * (time.perf_counter() - start)
         sys.stderr.write(f"rowfold: compiled {source.symbol} with {compiler} in {took:.0f} ms\n")
     return data
 
 
-def _loaded(entry: Entry, library: load_c.Library, from_cache: bool) -> Loaded:
-    return Loaded(entry, load_c.address(library, entry.symbol), library, from_cache)
+def _in_memory(entry: Entry, data: bytes, path: str | None) -> Library:
+    return load_c.load(data, path) if entry.language == "c" else load_llvm.load(data, path, entry.symbol)
+
+
+def _loaded(entry: Entry, library: Library, from_cache: bool) -> Loaded:
+    return Loaded(entry, _address(library, entry.symbol), library, from_cache)
+
+
+def _address(library: Library, symbol: str) -> int:
+    if isinstance(library, load_llvm.Library):
+        return load_llvm.address(library, symbol)
+    return load_c.address(library, symbol)
 
 
 def _remember(store: Store, plan_key: str, entry: Entry, compiler: Compiler) -> None:
-    """Record the plan twice: for this compiler, and for a machine that has no compiler at all."""
-    for which in (compiler, None):
+    """Record the plan, and what C made of it once more for a machine that has no compiler at all."""
+    for which in (compiler, None) if entry.language == "c" else (compiler,):
         store.write_plan(_plan_name(plan_key, which), entry._asdict())
 
 
@@ -190,7 +221,8 @@ def _plan_name(plan_key: str, compiler: Compiler | None) -> str:
 
 def _entry(source: Source, identity: str, key: str) -> Entry:
     features = sorted(source.features)
-    return Entry(source.symbol, source.header, source.signature, source.types, source.isa, features, identity, key)
+    about = (source.symbol, source.header, source.signature, source.types, source.isa, features)
+    return Entry(*about, identity, key, source.language)
 
 
 def _entry_of(body: dict[str, Any]) -> Entry:
@@ -200,7 +232,12 @@ def _entry_of(body: dict[str, Any]) -> Entry:
         raise Fault(f"a record of the cache has other fields than it should: {error}") from error
 
 
-def _compiler(config: Config) -> Compiler:
+def _compiler(language: str, config: Config) -> Compiler:
+    if language == "llvm":
+        llvm = load_llvm.find()
+        if llvm is None:
+            raise CompileError("llvmlite is not installed; install it with `pip install llvmlite`")
+        return llvm
     found = compilers.find(config.cc)
     if found is None:
         places = [config.cc] if config.cc else []

@@ -61,6 +61,12 @@ def host_isas(having: frozenset[str] | None = None) -> tuple[str, ...]:
     return tuple(name for name, needed in ISAS.items() if needed <= found)
 
 
+def arch() -> str:
+    """The architecture in LLVM's word."""
+    name = os.uname().machine
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
+
+
 @cache
 def caches() -> Caches:
     """The cache sizes from sysfs, with the defaults of `Caches` where it is silent."""

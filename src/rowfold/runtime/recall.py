@@ -66,7 +66,7 @@ class Memory:
 def usable(config: Config) -> bool:
     """Whether kernels may be recalled: not when someone wants to see or to change the stages, or has no cache."""
     open_to_view = config.debug or config.dump or config.override
-    return config.cache and not open_to_view and config.backend in ("auto", "c") and stamp.IMPORTED is not None
+    return config.cache and not open_to_view and config.backend != "numpy" and stamp.IMPORTED is not None
 
 
 def key_of(definition: str, call: Call) -> str:

@@ -1,6 +1,6 @@
 """Files of the cache: whole entries that appear by rename, are checked when read, and belong to this user alone.
 
-    <directory>/1/library/<key>/{kernel.so, kernel.c, manifest.json}   what was compiled
+    <directory>/1/library/<key>/{kernel.so, kernel.c, manifest.json}   what was compiled (of LLVM: kernel.o, kernel.ll)
     <directory>/1/plan/<key>.json                                      which library answers which plan
     <directory>/1/lock/<key>   one compilation at a time        <directory>/1/aside/   entries being written
 
@@ -41,34 +41,37 @@ class Store(NamedTuple):
 
     root: str
 
-    def library_path(self, key: str) -> str:
-        return os.path.join(self.root, "library", key, "kernel.so")
+    def library_path(self, key: str, name: str) -> str:
+        return os.path.join(self.root, "library", key, name)
 
-    def read_library(self, key: str) -> bytes | None:
+    def read_library(self, key: str, name: str) -> bytes | None:
         """The verified bytes of a library, None if there is none; Fault if what is there is damaged."""
-        folder = os.path.dirname(self.library_path(key))
+        folder = os.path.dirname(self.library_path(key, name))
         if not os.path.isdir(folder):
             return None
         manifest = _unsealed(_read(os.path.join(folder, "manifest.json")), folder)
-        data = _read(self.library_path(key))
+        data = _read(self.library_path(key, name))
         if len(data) != manifest.get("size") or digest(data) != manifest.get("sha256"):
             raise Fault(f"the cache entry {folder} is damaged: its library is not the one that its manifest describes")
         return data
 
-    def write_library(self, key: str, data: bytes, text: str, about: dict[str, Any]) -> str:
-        """Publish a whole entry at once; its path. A sound one of another process stays; a damaged one is replaced."""
-        final = os.path.dirname(self.library_path(key))
+    def write_library(self, key: str, data: bytes, text: str, about: dict[str, Any], names: tuple[str, str]) -> str:
+        """Publish a whole entry at once; its path. A sound one of another process stays; a damaged one is replaced.
+
+        `names` are those of the library and of the text that it was compiled from.
+        """
+        path = self.library_path(key, names[0])
         manifest = {**about, "size": len(data), "sha256": digest(data)}
         with self._aside() as aside:
             for name, content in (
-                ("kernel.so", data),
-                ("kernel.c", text.encode()),
+                (names[0], data),
+                (names[1], text.encode()),
                 ("manifest.json", _sealed(manifest)),
             ):
                 _write(os.path.join(aside, name), content)
             _sync(aside)
-            self._publish(aside, final, key)
-        return self.library_path(key)
+            self._publish(aside, path, key)
+        return path
 
     def read_plan(self, key: str) -> dict[str, Any] | None:
         path = os.path.join(self.root, "plan", f"{key}.json")
@@ -96,8 +99,9 @@ class Store(NamedTuple):
                 fcntl.flock(fd, fcntl.LOCK_UN)  # by name: a child forked meanwhile shares this lock
             os.close(fd)
 
-    def _publish(self, aside: str, final: str, key: str) -> None:
-        if os.path.lexists(final) and not self._sound(key):
+    def _publish(self, aside: str, path: str, key: str) -> None:
+        final, name = os.path.split(path)
+        if os.path.lexists(final) and not self._sound(key, name):
             os.rename(final, f"{aside}-damaged")
             _remove(f"{aside}-damaged")
         try:
@@ -107,9 +111,9 @@ class Store(NamedTuple):
                 raise
         _sync(os.path.dirname(final))
 
-    def _sound(self, key: str) -> bool:
+    def _sound(self, key: str, name: str) -> bool:
         try:
-            return self.read_library(key) is not None
+            return self.read_library(key, name) is not None
         except (Fault, OSError):
             return False
 

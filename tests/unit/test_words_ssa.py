@@ -1,0 +1,51 @@
+"""The words of LLVM IR and MLIR are those of the interpreter of plans, which are those of the C."""
+
+import pytest
+
+from rowfold import library
+from rowfold.codegen import planwords, walk_ssa
+from rowfold.codegen.emit_llvm import LlvmBuilder
+from rowfold.codegen.interpret_plan import _Run
+from rowfold.codegen.loops import Kind
+from rowfold.codegen.lower.kernel import lower
+from rowfold.codegen.numbers_ssa import Numbers, functions_of
+from rowfold.codegen.ssa import INDEX, Value
+from rowfold.codegen.targets import host
+from rowfold.codegen.words_ssa import Vectors, table
+
+every_dtype = pytest.mark.parametrize("dtype", ["f32", "f64"])
+
+
+def builder(dtype):
+    """A builder of a small kernel."""
+    kernel = lower(library.softmax.plan((4, 100), {"f32": "float32", "f64": "float64"}[dtype]))
+    return LlvmBuilder(kernel, host("portable", "x86_64"))
+
+
+@every_dtype
+def test_no_word_is_missing(dtype):
+    """Every word that the interpreter knows has a form for values; f64 sums with fold2 instead of fold."""
+    b = builder(dtype)
+    numbers = Numbers(b, dtype)
+    assert set(planwords.table(dtype)) - set(table(b, Vectors(b, dtype, rounds=True), numbers)) == set()
+
+
+@every_dtype
+def test_no_function_is_missing(dtype):
+    """What is called with several results is there for values too."""
+    own = set(planwords.functions(dtype, Kind.NUM)) - set(walk_ssa.FUNCTIONS) - {"fold2"}
+    assert own == set(functions_of(Numbers(builder(dtype), dtype)))
+
+
+def test_no_word_on_the_row_is_missing():
+    """The words that need the row are methods of both walks, but for two that are plain words for values."""
+    words = {name for name in vars(_Run) if name.startswith("_") and not name.startswith("__")}
+    ours = {name for name in vars(walk_ssa.Row) if name.startswith("_")}
+    assert words - ours == {"_acc_zero", "_mask_none"}
+
+
+def test_a_name_is_taken_once():
+    """Two values that want one name get two."""
+    b = builder("f32")
+    first, second = (b.let("x", Value(b, "%n", INDEX) + Value(b, "%n", INDEX)) for _ in range(2))
+    assert (first.text, second.text) == ("%x", "%x.1")
