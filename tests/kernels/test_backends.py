@@ -38,7 +38,7 @@ def differ(name, call, **chosen):
         try:
             want, got = (call(kernel.using(backend=b), n) for b in ("c", "llvm"))
         except PlanError:
-            pytest.skip(f"{chosen} has no plan for {name}")
+            pytest.skip(f"{chosen.get('strategy')} has no plan for {name}")
         if bits(want) != bits(got):
             found.append(n)
     return found

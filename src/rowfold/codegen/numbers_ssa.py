@@ -121,6 +121,22 @@ class Numbers:
     def binade(self, a: Value) -> Value:
         return self.select((a >= 1.5) & self.isfinite(a), self.exponent(a * FOUR_THIRDS), 0.0)
 
+    def center(self, b: Value, a: Value) -> Value:
+        return self.select(self.abs(b * a) >= 2.0**12, self.finite_or_0(self.single(b)), 0.0)
+
+    def stretch(self, a: Value) -> Value:
+        size = self.abs(a)
+        large = self.select(size > 2.0**164, 2.0**126, self.select(size > 2.0**100, 2.0**64, 1.0))
+        return self.select(size < 2.0**-164, 2.0**-126, self.select(size < 2.0**-100, 2.0**-64, large))
+
+    def leading(self, a: Value) -> Value:
+        return self.b.convert("bits", self.b.apply("and", self.b.convert("bits", a, "i64"), -(1 << 29)), "f64")
+
+    def trailing(self, a: Value, leading: Value) -> Value:
+        rest = self.max(self.abs(a - leading), 2.0**-149)
+        none = ~self.isfinite(a) | a.eq(0.0)
+        return self.select(none, a, self.copysign(rest, a))
+
     # two results
 
     def two_sum(self, a: Value, b: Value) -> tuple[Value, Value]:
@@ -167,7 +183,7 @@ def number_words(w: Numbers) -> Mapping[str, Word]:
     """The words that give a double."""
     apply, choose = w.b.apply, w.select
     methods = ("min", "max", "abs", "scale", "exponent", "mantissa", "finite_or_0", "join", "binade", "far_shift",
-               "exponent_of", "log_rest", "second_moment")  # fmt: skip
+               "exponent_of", "log_rest", "second_moment", "center", "stretch", "leading", "trailing")  # fmt: skip
     return {
         **{name: lambda *a, name=name: apply(name, *a) for name in PLAIN},
         **{name: getattr(w, name) for name in methods},

@@ -56,7 +56,7 @@ def identity() -> str:
 def import_llvmlite() -> Any:
     """The module llvmlite.binding, ready for this machine."""
     try:
-        from llvmlite import binding
+        from llvmlite import binding  # type: ignore[import-untyped]
     except (ImportError, OSError, RuntimeError) as error:
         raise CompileError(f"llvmlite cannot be imported ({error}); install it with `pip install llvmlite`") from error
     if binding.llvm_version_info < OLDEST:
