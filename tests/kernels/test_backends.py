@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+import rowfold as rf
 from rowfold import library
 from rowfold.errors import PlanError
 from rowfold.runtime.cpu import host_isas
@@ -46,7 +47,10 @@ def differ(name, call, **chosen):
 
 def bits(array):
     """The bytes, with one NaN for all: IEEE 754 leaves a NaN's sign open, and compilers exchange operands."""
-    return np.where(np.isnan(array), array.dtype.type(np.nan), array).tobytes()
+    array = np.array(array)
+    if array.dtype.kind == "f":
+        array[np.isnan(array)] = np.nan
+    return array.tobytes()
 
 
 @every_dtype
@@ -87,6 +91,40 @@ def test_llvm_reads_an_element_at_an_index(dtype, dtype_of_target):
         return kernel(x, np.arange(len(x), dtype=dtype_of_target) % max(n, 1))
 
     assert differ("cross_entropy", call) == []
+
+
+@rf.kernel
+def selected(x, *, k: int):
+    """What selection and k-vectors have words for, and positions."""
+    v, at = rf.topk(x, k)
+    masses = library.softmax(v)
+    return v, at, np.cumsum(masses), np.mean(v), np.max(v) - v[0], np.argmax(x), x > v[-1], np.argmin(x)
+
+
+@every_dtype
+@pytest.mark.parametrize("isa", host_isas())
+def test_llvm_selects_as_c_does(isa, dtype):
+    """The largest elements, their positions, k-vectors, integer and boolean results."""
+    different = []
+    for n in WIDTHS[4:]:
+        results = [selected.using(isa=isa, backend=b)(rows(dtype, n), k=9) for b in ("c", "llvm")]
+        different += [(n, k) for k, (c, llvm) in enumerate(zip(*results, strict=True)) if bits(c) != bits(llvm)]
+    assert different == []
+
+
+@rf.kernel
+def noisy(x, at: rf.Index, seed: rf.Scalar):
+    u = rf.uniform(x, seed)
+    return x + u, u[at]
+
+
+@every_dtype
+@pytest.mark.parametrize("isa", host_isas())
+def test_llvm_makes_the_noise_of_c(isa, dtype):
+    """Counter-based random numbers, in rows and at an index."""
+    x = rows(dtype, 257)
+    results = [noisy.using(isa=isa, backend=b)(x, np.arange(len(x)), 2**63 + 7) for b in ("c", "llvm")]
+    assert [bits(a) for a in results[0]] == [bits(a) for a in results[1]]
 
 
 def test_llvm_leaves_the_floating_point_flags_alone():

@@ -87,8 +87,8 @@ class LlvmBuilder(LlvmText):
         for k, port in enumerate(ports):
             base = self.line(f"load ptr, ptr {self.word('%args', k, 'ptr').text}", PTR, f"{port.name}_rows")
             next_row = self.load_word("%steps", k, f"{port.name}_next")
-            step = self.load_word("%steps", core, f"{port.name}_step") if port.row else None
-            core += port.row
+            step = self.load_word("%steps", core, f"{port.name}_step") if port.row or port.entries else None
+            core += step is not None
             bases.append(Address(base, step, next_row))
 
         def one(row: Value, _: list[Value]) -> list[Value]:
@@ -116,10 +116,10 @@ class LlvmBuilder(LlvmText):
         kinds = {"mask": "i8", "int": "i64" if port.output else self.kernel.dtype}
         return kinds.get(port.element, self.kernel.dtype)
 
-    def room(self, name: str, element: str) -> Value:
-        """Room for a block on the stack, one cache line of alignment."""
+    def room(self, name: str, element: str, count: int = 0) -> Value:
+        """Room on the stack, for a block unless a count says otherwise, aligned to a cache line."""
         place = self.fresh(name)
-        elements = VECTORS * self.kernel.lanes
+        elements = count or VECTORS * self.kernel.lanes
         self.head.append(f"{place} = alloca [{elements} x {self.name(Type(element))}], align 64")
         return Value(self, place, PTR)
 
@@ -206,18 +206,18 @@ class LlvmBuilder(LlvmText):
                 return self.convert("widen", value, "f64")
         return value
 
-    def result(self, port: Port, value: Value) -> None:
-        self.write(self.addresses[port.name].base, value)
+    def result(self, port: Port, value: Value, entry: Value | None = None) -> None:
+        base = self.addresses[port.name].base
+        self.write(base if entry is None else self.bytes_on(base, entry * self.step(port)), value)
 
-    def array(self, name: str) -> Value:
-        return self.room(name, self.kernel.dtype)
+    def array(self, name: str, of: Type, count: int) -> Value:
+        return self.room(name, of.element, count)
 
-    def load_array(self, array: Value, at: Value) -> Value:
-        of = Type(self.kernel.dtype, self.kernel.lanes)
-        return self.read(self.elements_on(array, at, of.element), of, 64)
+    def load_array(self, array: Value, at: Value, of: Type) -> Value:
+        return self.read(self.elements_on(array, at, of.element), of, 64 if of.lanes else 4)
 
-    def store_array(self, array: Value, at: Value, vector: Value) -> None:
-        self.write(self.elements_on(array, at, vector.type.element), vector, 64)
+    def store_array(self, array: Value, at: Value, value: Value) -> None:
+        self.write(self.elements_on(array, at, value.type.element), value, 64 if value.type.lanes else 4)
 
     def ahead(self, port: Port, at: Value) -> None:
         a = self.addresses[port.name]

@@ -228,18 +228,19 @@ class Builder(ABC):
         """One element of a row as a double, at an index inside the row."""
 
     @abstractmethod
-    def result(self, port: Port, value: Value) -> None:
-        """Store a number of the port's own format."""
+    def result(self, port: Port, value: Value, entry: Value | None = None) -> None:
+        """Store a number of the port's own format, at an entry of a k-vector."""
 
     @abstractmethod
-    def array(self, name: str) -> Value:
-        """Room for the vectors of a block."""
+    def array(self, name: str, of: Type, count: int) -> Value:
+        """Room for numbers."""
 
     @abstractmethod
-    def load_array(self, array: Value, at: Value) -> Value: ...
+    def load_array(self, array: Value, at: Value, of: Type) -> Value:
+        """A number or a vector, from this element on."""
 
     @abstractmethod
-    def store_array(self, array: Value, at: Value, vector: Value) -> None: ...
+    def store_array(self, array: Value, at: Value, value: Value) -> None: ...
 
     @abstractmethod
     def ahead(self, port: Port, at: Value) -> None:

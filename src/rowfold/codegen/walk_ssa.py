@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, cast
 
-from .loops import VECTORS, Arg, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned
+from .loops import ONE_OF, VECTORS, Arg, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned
 from .mathlib import FUNCTIONS
 from .numbers_ssa import Numbers, functions_of
 from .philox_ssa import uniform, uniform_at
-from .ssa import DOUBLE, INDEX, Builder, Value
+from .small_ssa import Best, Small, best, cumsum, each, small, take
+from .ssa import DOUBLE, INDEX, Builder, Type, Value
 from .words_ssa import Vectors, fold2, table
 
-Held: TypeAlias = "Value | tuple[Value, ...]"  # what a variable is: a wide sum of float64 is two vectors
+Held: TypeAlias = "Value | tuple[Value, ...] | Small | Best"  # a wide sum of float64 is two vectors
 COUNTED = frozenset({"acc_add_tree", "acc_add_pairs", "parts_max"})  # words that take the number of vectors last
 OF_NUMBERS = frozenset({"set", "set_lo"})  # words on vectors whose operands are doubles
+WHOLE: Mapping[str, Callable[[Any, str, Builder], Small]] = {  # words on a k-vector or a buffer as a whole
+    "cumsum": lambda v, name, b: cumsum(b, v, name),
+    "best_values": lambda v, name, b: v.read(name, places=False),
+    "best_places": lambda v, name, b: v.read(name, places=True),
+}
 TURNS = 4  # accumulators of a maximum: its latency over its throughput
 
 
@@ -159,8 +165,8 @@ class Row:
         return results
 
     def flat(self, names: Sequence[str]) -> list[Value]:
-        held = (self.env[name] for name in names)
-        return [v for h in held for v in (h if isinstance(h, tuple) else (h,))]
+        held = [self.env[name] for name in names]
+        return [v for h in held for v in (h if isinstance(h, tuple) else (h,)) if isinstance(v, Value)]
 
     def give(self, names: Sequence[str], values: list[Value]) -> None:
         rest = iter(values)
@@ -183,6 +189,8 @@ class Row:
 
     def made(self, s: Stmt) -> Any:
         kind = s.results[0].kind
+        if kind in ONE_OF:
+            return self.entries(s)
         if s.call:
             return self.called(s, kind)
         if (own := getattr(self, f"_{s.word}", None)) is not None:
@@ -193,6 +201,25 @@ class Row:
             lanes = self.kernel.lanes
             args.append(self.b.apply("shr", self.place.count + (lanes - 1), lanes.bit_length() - 1))
         return self.words[kind, s.word](*args)
+
+    def entries(self, s: Stmt) -> Any:
+        """A statement on k-vectors: the same on each of their entries, or a word on the whole."""
+        if s.word in WHOLE:
+            return WHOLE[s.word](self.value(cast(Var, s.args[0])), s.results[0].name, self.b)
+        made = [small(self.b, v.name, v.size, flags=v.kind is Kind.FLAGS) for v in s.results]
+        one = replace(s, results=tuple(replace(v, kind=ONE_OF[v.kind], size=0) for v in s.results))
+
+        def body(at: Value) -> None:
+            outer = dict(self.env)
+            self.env.update({n: v.entry(at) for n, v in outer.items() if isinstance(v, Small) and n in names})
+            results = self.made(one)
+            for vector, result in zip(made, results if len(made) > 1 else (results,), strict=True):
+                vector.put(at, result)
+            self.env = outer
+
+        names = {a.name for a in s.args if isinstance(a, Var)}
+        each(self.b, made[0].size, body)
+        return made if len(made) > 1 else made[0]
 
     def called(self, s: Stmt, kind: Kind) -> Any:
         args = [self.arg(a, kind) for a in s.args]
@@ -222,13 +249,27 @@ class Row:
                 assert self.place is not None
                 self.b.store_array(self.arg(target, Kind.VEC), self.place.at, self.arg(s.args[1], Kind.VEC))
             case "result":
-                port = self.ports[str(target)]
-                self.b.result(port, self.stored(port, self.arg(s.args[1], Kind.NUM)))
+                self.result(self.ports[str(target)], self.arg(s.args[1], Kind.NUM))
+            case "best_take" | "best_take_where":
+                assert self.place is not None
+                kept, *parts, above = (self.arg(a, Kind.VEC) for a in s.args)
+                take(kept, parts, above, self.place.start, self.place.count)
             case word:
                 assert word.startswith("store") and self.place is not None, word
                 port = self.ports[str(target)]
                 vector = self.stored(port, self.arg(s.args[1], Kind.VEC))
                 self.b.store(port, self.place.at, vector, self.place.live if word.endswith("_tail") else None)
+
+    def result(self, port: Port, value: Value | Small) -> None:
+        def body(at: Value) -> None:
+            entry = value.entry(at) if isinstance(value, Small) else value
+            self.b.result(port, self.stored(port, entry), at)
+
+        if port.entries:
+            each(self.b, port.entries, body)
+        else:
+            assert isinstance(value, Value)
+            self.b.result(port, self.stored(port, value))
 
     def stored(self, port: Port, value: Value) -> Value:
         """The value as the port's memory takes it; what no integer can hold becomes the lowest one."""
@@ -286,10 +327,17 @@ class Row:
         return self.b.branch(inside, read, [self.b.const(0.0, DOUBLE)], rare=False)[0]
 
     def _parts(self, s: Stmt) -> Value:
-        return self.b.array(s.results[0].name)
+        return self.b.array(s.results[0].name, Type(self.kernel.dtype), VECTORS * self.kernel.lanes)
 
+    def _best(self, s: Stmt) -> Best:
+        return best(self.b, s.results[0].name, Type(self.kernel.dtype), s.results[0].size)
 
-OWN = tuple(name[1:] for name in vars(Row) if name.startswith("_") and not name.startswith("__"))
+    def _best_bar(self, s: Stmt) -> Value:
+        return self.b.splat(self.arg(s.args[0], Kind.VEC).bar(), self.kernel.lanes)
+
+    def _pick(self, s: Stmt) -> Value:
+        assert isinstance(s.args[1], float)
+        return cast(Value, self.words[Kind.NUM, "pick"](self.arg(s.args[0], Kind.NUM), s.args[1]))
 
 
 def write_row(builder: Builder, length: Value, *, rounds: bool) -> None:

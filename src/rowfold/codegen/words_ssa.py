@@ -9,6 +9,7 @@ from .loops import VECTORS, Kind
 from .mathlib import FUNCTIONS
 from .mathlib.exponential import MAGIC
 from .numbers_ssa import NORMAL, Numbers, exponent_bits, flag_words, number_words, power, unit
+from .small_ssa import small_words
 from .ssa import DOUBLE, INDEX, Builder, Type, Value
 
 Word = Callable[..., Any]
@@ -89,7 +90,7 @@ class Vectors:
     # blocks
 
     def _part(self, array: Value, k: int) -> Value:
-        return self.b.load_array(array, self.b.const(k * self.type.lanes, INDEX))
+        return self.b.load_array(array, self.b.const(k * self.type.lanes, INDEX), self.type)
 
     def fill(self, array: Value, vectors: Value, vector: Value) -> None:
         """The places behind the last vector of a block that is not full."""
@@ -124,7 +125,7 @@ class Vectors:
 
     def parts_max(self, parts: Value, vectors: Value) -> Value:
         def body(at: Value, top: list[Value]) -> list[Value]:
-            return [self.max(self.b.load_array(parts, at), top[0])]
+            return [self.max(self.b.load_array(parts, at, self.type), top[0])]
 
         lanes = self.type.lanes
         first = self._part(parts, 0)
@@ -290,7 +291,7 @@ def table(b: Builder, v: Vectors, numbers: Numbers) -> dict[tuple[Kind, str], Wo
         Kind.VEC: vector_words(v, numbers),
         Kind.MASK: mask_words(v),
         Kind.ACC: wide_words(v),
-        Kind.NUM: {**number_words(numbers), **fold_words(b)},
+        Kind.NUM: {**number_words(numbers), **fold_words(b), **small_words(b)},
         Kind.FLAG: flag_words(numbers),
     }
     return {(kind, word): meaning for kind, group in groups.items() for word, meaning in group.items()}
