@@ -113,6 +113,26 @@ def test_llvm_selects_as_c_does(isa, dtype):
 
 
 @rf.kernel
+def moments(x, w):
+    """Weighted and plain moments, co-moments and products, about pivots that count."""
+    d, e = x - np.mean(x), x - np.average(x, weights=w)
+    v = np.mean(d**2)
+    return v, np.mean(d**3) / v**1.5, np.mean(d**4), np.average(e**2, weights=w), np.mean(d * w), np.prod(w)
+
+
+@every_dtype
+@pytest.mark.parametrize("isa", host_isas())
+def test_llvm_gives_the_moments_of_c(isa, dtype):
+    """Sums about a pivot that is sought first; the weights begin with zeros."""
+    different = []
+    for n in WIDTHS[3:]:
+        x, w = rows(dtype, n), np.maximum(0, np.linspace(-0.3, 1.2, n, dtype=dtype))
+        results = [moments.using(isa=isa, backend=b)(x, w) for b in ("c", "llvm")]
+        different += [(n, k) for k, (c, llvm) in enumerate(zip(*results, strict=True)) if bits(c) != bits(llvm)]
+    assert different == []
+
+
+@rf.kernel
 def noisy(x, at: rf.Index, seed: rf.Scalar):
     u = rf.uniform(x, seed)
     return x + u, u[at]

@@ -178,6 +178,22 @@ class LlvmText(Builder, ABC):
         self.begin(end)
         return self.phis(otherwise, lambda k: [(otherwise[k].text, before), (results[k].text, last)], "v")
 
+    def seek(self, stop: Value, test: Callable[[Value], Value]) -> Value:
+        label, more, end = (self.fresh(name)[1:] for name in ("seek", "look", "found"))
+        before = self.label
+        self.lines.append(f"br label %{label}")
+        self.begin(label)
+        place = len(self.lines)
+        at = self.phis([self.const(0, INDEX)], lambda _: [("0", before)], "at")[0]
+        self.lines.append(f"br {self.typed(at < stop)}, label %{more}, label %{end}")
+        self.begin(more)
+        found = test(at)
+        following = at + self.const(1, INDEX)
+        self.lines[place] += f", [ {following.text}, %{self.label} ]"
+        self.lines.append(f"br {self.typed(found)}, label %{end}, label %{label}")
+        self.begin(end)
+        return at
+
     # places
 
     def bytes_on(self, base: Value, count: Value, name: str = "p") -> Value:

@@ -115,8 +115,7 @@ class Numbers:
     ) -> Value:
         explained = total * off
         lost = self.finite_or_0(self.fma(total, off, -explained))
-        m2 = (squares - explained) + (squares_lo - (lost + (total * off_lo + total_lo * off)))
-        return self.select(m2 < 0.0, 0.0, m2)
+        return (squares - explained) + (squares_lo - (lost + (total * off_lo + total_lo * off)))
 
     def binade(self, a: Value) -> Value:
         return self.select((a >= 1.5) & self.isfinite(a), self.exponent(a * FOUR_THIRDS), 0.0)
@@ -198,6 +197,7 @@ def number_words(w: Numbers) -> Mapping[str, Word]:
         "mul_rest": lambda a, b, p: w.finite_or_0(w.fma(a, b, -p)),
         "nan_if": lambda c, a: choose(c, math.nan, a),
         "from_flag": lambda c: choose(c, 1.0, 0.0),
+        "at_least_0": lambda a: choose(a < 0.0, 0.0, a),
         "square": lambda a: a * a,
         "reciprocal": lambda a: 1.0 / a,
         "sign": lambda a: choose(a > 0.0, 1.0, choose(a < 0.0, -1.0, a)),

@@ -199,6 +199,10 @@ class Builder(ABC):
     def branch(self, test: Value, then: Callable[[], list[Value]], otherwise: Carried, rare: bool) -> list[Value]:
         """What `then` gives where the test is true, else the other values."""
 
+    @abstractmethod
+    def seek(self, stop: Value, test: Callable[[Value], Value]) -> Value:
+        """The first index below `stop` at which the test is true, else `stop`."""
+
     # memory
 
     @abstractmethod

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
-from .loops import ONE_OF, VECTORS, Arg, Kind, Phase, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned
+from .loops import ONE_OF, VECTORS, Arg, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Var, assigned
 from .mathlib import FUNCTIONS
 from .numbers_ssa import Numbers, functions_of
 from .philox_ssa import uniform, uniform_at
@@ -59,6 +59,9 @@ class Row:
                 case Unless(comment, safe, inner):
                     self.comments(comment)
                     self.unless(safe, inner)
+                case Seek():
+                    self.comments(step.comment)
+                    self.seek(step)
                 case Sweep():
                     self.comments(f"Sweep: {c}." for c in step.comment)
                     self.sweep(step)
@@ -70,6 +73,19 @@ class Row:
     def unless(self, safe: Var, steps: tuple[Step, ...]) -> None:
         rare = ~self.value(safe)
         self.branch(rare, self.carried(assigned(steps)), lambda: self.steps(steps), rare=True)
+
+    def seek(self, seek: Seek) -> None:
+        def found(at: Value) -> Value:
+            outer = dict(self.env)
+            self.env[seek.at.name] = self.b.convert("from_int", at, "f64")
+            self.run(seek.body)
+            result, self.env = self.env[seek.found.name], outer
+            assert isinstance(result, Value)
+            return result
+
+        last = self.n - self.index(1)
+        last = self.b.apply("select", last < self.index(0), self.index(0), last)
+        self.env[seek.at.name] = self.b.convert("from_int", self.b.seek(last, found), "f64")
 
     def sweep(self, sweep: Sweep) -> None:
         self.run(sweep.before)

@@ -84,6 +84,9 @@ class Vectors:
     def set_lo(self, number: Value, numbers: Numbers) -> Value:
         return self.set(numbers.finite_or_0(number - numbers.single(number)))
 
+    def widen(self, x: Value) -> Value:
+        return x if self.dtype == "f64" else self.b.convert("widen", x, "f64")
+
     def exponent_v(self, x: Value, scale: Value) -> Value:
         return self.b.apply("fma", x, scale, MAGIC[self.dtype]) - MAGIC[self.dtype]
 
@@ -184,22 +187,23 @@ def wide_words(v: Vectors) -> Mapping[str, Word]:
     }
 
 
+def double_words(v: Vectors) -> Mapping[str, Word]:
+    """The words that give a vector's numbers as doubles."""
+    return {
+        "widen": v.widen,
+        "distance": lambda x, pivot: v.widen(x) - v.widen(pivot),
+        "wide_mul": lambda x, y: x * y + 0.0 if v.dtype == "f64" else v.b.apply("fma", x, y, 0.0),
+    }
+
+
 def _wide32(v: Vectors) -> dict[str, Word]:
-    b = v.b
-
-    def wide(x: Value) -> Value:
-        return b.convert("widen", x, "f64")
-
-    def fma_from(s: Value, x: Value, pivot: Value) -> Value:
-        d = wide(x) - wide(pivot)
-        return b.apply("fma", d, d, s)
-
+    b, wide = v.b, v.widen
     return {
         "acc_zero": lambda: b.const(0.0, Type("f64", v.type.lanes)),
         "acc_add": lambda s, x: s + wide(x),
         "acc_fma": lambda s, x, y: b.apply("fma", wide(x), wide(y), s),
-        "acc_add_from": lambda s, x, pivot: s + (wide(x) - wide(pivot)),
-        "acc_fma_from": fma_from,
+        "acc_add_wide": lambda s, x: s + x,
+        "acc_fma_wide": lambda s, x, y: b.apply("fma", x, y, s),
         "acc_scale": lambda s, n: v.scale(s, wide(n)),
     }
 
@@ -220,8 +224,8 @@ def _wide64(v: Vectors) -> dict[str, Word]:
         "acc_zero": lambda: (zero, zero),
         "acc_add": add,
         "acc_fma": fma,
-        "acc_add_from": lambda s, x, pivot: add(s, x - pivot),
-        "acc_fma_from": lambda s, x, pivot: fma(s, x - pivot, x - pivot),
+        "acc_add_wide": add,
+        "acc_fma_wide": fma,
         "acc_scale": lambda s, n: (v.scale(s[0], n), v.scale(s[1], n)),
     }
 
@@ -291,6 +295,7 @@ def table(b: Builder, v: Vectors, numbers: Numbers) -> dict[tuple[Kind, str], Wo
         Kind.VEC: vector_words(v, numbers),
         Kind.MASK: mask_words(v),
         Kind.ACC: wide_words(v),
+        Kind.WIDE: double_words(v),
         Kind.NUM: {**number_words(numbers), **fold_words(b), **small_words(b)},
         Kind.FLAG: flag_words(numbers),
     }
