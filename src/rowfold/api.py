@@ -117,11 +117,12 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         threads = self._chosen.get("threads")
         if threads is not None:
             options.setdefault("threads", threads)
-        return self._caller(static).careful(arrays, out, options)
+        value, ready = self._caller(static).careful(arrays, out, options)
+        return value, None if any(map(recall.is_zero, static.values())) else ready
 
     def _caller(self, static: dict[str, object]) -> Caller:
         values = self._static_values(static)
-        key = tuple((type(v), v) for v in values.values())
+        key = recall.exactly(values)
         if key not in self._callers:
             self._callers[key] = Caller(self._spec(), functools.partial(self._compiled, values))
         return self._callers[key]
@@ -156,7 +157,7 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
     ) -> tuple[Program, str | None]:
         """The canonical program for these settings and present parameters, and the definition that it was made of."""
         definition = self._definition()
-        key = (tuple((type(v), v) for v in values.values()), given, booleans, has_where, definition)
+        key = (recall.exactly(values), given, booleans, has_where, definition)
         if key not in self._programs:
             program = self._trace(values, given, booleans, has_where)
             if self._definition() != definition:  # something that it reads was changing: it stands for this call only
@@ -187,8 +188,7 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
     ) -> Bound:  # fmt: skip
         """The loop for a call: from memory, from the cache, or traced, planned, emitted and compiled now."""
         config = configuration.resolve(self._chosen)
-        settings = tuple((type(v), v) for v in values.values())
-        call = Call(settings, dtype.char, n, rows, given, has_where, booleans)
+        call = Call(recall.exactly(values), dtype.char, n, rows, given, has_where, booleans)
         found = self._bound.get((call, config))
         if found is None:
             found = self._bound[call, config] = self._bind(values, call, config)

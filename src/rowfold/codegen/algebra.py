@@ -140,17 +140,17 @@ def _add_term(b: Builder, result: Ref | None, atom: Ref, coefficient: float) -> 
     return b.map("add" if coefficient > 0 else "subtract", result, scaled)
 
 
-def leaves(b: Builder, ref: Ref, depth: int = MAX_DEPTH) -> int:
-    """How many terms a sum has as written, before any cancels."""
+def leaves(b: Builder, ref: Ref, depth: int = MAX_DEPTH) -> list[Ref]:
+    """The terms of a sum as written, before any cancels."""
     match b.nodes[ref]:
         case Map() if not depth:
-            return 1
+            return [ref]
         case Map("add" | "subtract", (x, y)):
             return leaves(b, x, depth - 1) + leaves(b, y, depth - 1)
         case Map("negative", (x,)):
             return leaves(b, x, depth - 1)
         case Input() | Param() | Const() | Map() | Reduce():
-            return 1
+            return [ref]
 
 
 def split(b: Builder, ref: Ref, depth: int = MAX_DEPTH) -> tuple[list[Product], list[Product]]:

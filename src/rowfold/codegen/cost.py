@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .ir import Map, Program, Reduce, Ref, operands
+from .ir import Map, Program, Reduce, Ref, Role, Type, operands
 from .machine import THROUGHPUT, Machine, Throughput
 from .plan import Group, Lowering, SweepPlan
 
@@ -34,28 +34,48 @@ def price(
     machine: Machine,
 ) -> Price:
     """Nanoseconds, memory passes and bytes to and from memory, an element."""
-    size = SIZES[dtype]
-    row_inputs = [ref for ref, _ in program.inputs if program.is_row(ref)]
-    row_outputs = [o for o in program.outputs if program.is_row(o.ref)]
-    streams = len(row_inputs) + len(row_outputs)
-    resident = machine.level(streams * n * size)
-    source = machine.level(streams * n * size * rows)
+    row_inputs = {ref for ref, _ in program.inputs if program.is_row(ref)}
+    row_outputs = [i for i, o in enumerate(program.outputs) if program.is_row(o.ref)]
+    element = read_bytes(program, row_inputs, dtype) + written_bytes(program, row_outputs, dtype)
+    resident, source = machine.level(element * n), machine.level(element * n * rows)
     t = THROUGHPUT[isa]
     total, passes, traffic = 0.0, 0, 0.0
     for i, sweep in enumerate(sweeps):
         level = source if i == 0 else resident
-        reads = len(inputs_of(program, sweep, groups)) + len(sweep.reloads)
-        writes = len(sweep.writes) + len(sweep.keeps)
+        reads = sweep_reads(program, sweep, groups, dtype)
+        writes = sweep_writes(program, sweep, dtype)
         out = resident if i + 1 < len(sweeps) else source
-        memory = size * (reads * machine.read[level] + writes * machine.write[out])
+        memory = reads * machine.read[level] + writes * machine.write[out]
         work = _work(program, sweep, groups, t) * machine.tick / LANES[dtype]
         total += max(work, memory)
         if i == 0 or resident >= 2:
             passes += 1
-            traffic += size * (reads + writes)
+            traffic += reads + writes
     if resident < 2:
-        traffic = float(size * streams)
+        traffic = float(element)
     return Price(total, passes, traffic)
+
+
+def read_bytes(program: Program, refs: Collection[Ref], dtype: str) -> int:
+    """The bytes an element of these row inputs: a mask is stored in one, an integer in eight."""
+    sizes = {Role.MASK: 1, Role.INT_ROW: 8}
+    return sum(sizes.get(node.role, SIZES[dtype]) for ref, node in program.inputs if ref in refs)
+
+
+def written_bytes(program: Program, outputs: Collection[int], dtype: str) -> int:
+    """The bytes an element of these results."""
+    sizes = {Type.BOOL: 1, Type.INT: 8, Type.FLOAT: SIZES[dtype]}
+    return sum(sizes[program.stored(program.outputs[o])] for o in outputs)
+
+
+def sweep_reads(program: Program, sweep: SweepPlan, groups: Sequence[Group], dtype: str) -> int:
+    """The bytes an element that a sweep reads; what it reloads is of the computing dtype."""
+    return read_bytes(program, inputs_of(program, sweep, groups), dtype) + SIZES[dtype] * len(sweep.reloads)
+
+
+def sweep_writes(program: Program, sweep: SweepPlan, dtype: str) -> int:
+    """The bytes an element that a sweep writes."""
+    return written_bytes(program, sweep.writes, dtype) + SIZES[dtype] * len(sweep.keeps)
 
 
 def inputs_of(program: Program, sweep: SweepPlan, groups: Sequence[Group]) -> set[Ref]:

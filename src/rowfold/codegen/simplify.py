@@ -85,7 +85,7 @@ class _Rewriter(Rewriter):
                 return take(self, x, y)
             case "stop_gradient", (x,):
                 return x
-            case "negative", (x,) if not self.b.is_row(x) and leaves(self.b, x) > 1:
+            case "negative", (x,) if not self.b.is_row(x) and len(leaves(self.b, x)) > 1:
                 return write_sum(self.b, Terms(0.0, {}).plus(total(self.b, x), -1.0))
             case (("square" | "reciprocal" | "negative"), (x,)):
                 return power_of_product(self, op, x)

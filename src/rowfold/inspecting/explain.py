@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 
-from ..codegen.cost import SIZES, inputs_of
+from ..codegen.cost import inputs_of, sweep_reads, sweep_writes
 from ..codegen.plan import Plan, SweepPlan, describe
 from .stages import walks
 
@@ -20,17 +20,18 @@ _LABEL = 50  # characters beside a bar
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What one sweep moves, by name, and its bytes an element as the price counts them: one dtype for every row."""
+    """What one sweep moves, by name, and its bytes an element as the price counts them."""
 
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    size: int
+    read: int
+    written: int
     memory: bool  # whether the row comes from memory rather than from cache
 
     def __str__(self) -> str:
         sides = [
-            f"{verb} {', '.join(names)} ({self.size * len(names)} bytes an element)"
-            for verb, names in (("reads", self.reads), ("writes", self.writes))
+            f"{verb} {', '.join(names)} ({size} bytes an element)"
+            for verb, names, size in (("reads", self.reads, self.read), ("writes", self.writes, self.written))
             if names
         ]
         return f"{'; '.join(sides) or 'reads nothing'}; the row is in {'memory' if self.memory else 'cache'}"
@@ -84,7 +85,8 @@ def _traffic(plan: Plan, sweep: SweepPlan, memory: bool) -> Traffic:
     reads += [f"the exponentials in {_output(plan, o)}" for _, o in sweep.reloads]
     writes = [_output(plan, o) for o in sweep.writes]
     writes += [f"the exponentials to {_output(plan, o)}" for _, o in sweep.keeps]
-    return Traffic(tuple(reads), tuple(writes), SIZES[plan.dtype], memory)
+    read, written = sweep_reads(program, sweep, plan.groups, plan.dtype), sweep_writes(program, sweep, plan.dtype)
+    return Traffic(tuple(reads), tuple(writes), read, written, memory)
 
 
 def _output(plan: Plan, position: int) -> str:
@@ -126,7 +128,7 @@ def _svg(plan: Plan) -> str:
     from jinja2 import Environment, StrictUndefined  # only a notebook needs it
 
     moved = traffic(plan)
-    longest = max((max(len(t.reads), len(t.writes)) for t in moved), default=0) or 1
+    longest = max((max(t.read, t.written) for t in moved), default=0) or 1
     pairs = [_pair(i, t, longest, sweep.note) for i, (t, sweep) in enumerate(zip(moved, plan.sweeps, strict=True))]
     text = resources.files("rowfold").joinpath("templates/explain.svg.j2").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -136,12 +138,13 @@ def _svg(plan: Plan) -> str:
 
 def _pair(i: int, moved: Traffic, longest: int, note: str) -> BarPair:
     top = 44 * i + 8
-    sides = (("reads", moved.reads, "0.8", top), ("writes", moved.writes, "0.4", top + 17))
-    return BarPair(f"sweep {i + 1}", top + 20, note, tuple(_bar(*side, moved, longest) for side in sides))
+    reads = _bar("reads", moved.reads, moved.read, longest, top, "0.8")
+    writes = _bar("writes", moved.writes, moved.written, longest, top + 17, "0.4")
+    return BarPair(f"sweep {i + 1}", top + 20, note, (reads, writes))
 
 
-def _bar(verb: str, names: tuple[str, ...], opacity: str, y: int, moved: Traffic, longest: int) -> Bar:
-    width = 180 * len(names) // longest
-    label = f"{verb} {moved.size * len(names)}: {', '.join(names)}" if names else f"{verb} nothing"
+def _bar(verb: str, names: tuple[str, ...], size: int, longest: int, y: int, opacity: str) -> Bar:
+    width = 180 * size // longest
+    label = f"{verb} {size}: {', '.join(names)}" if names else f"{verb} nothing"
     short = label if len(label) <= _LABEL else f"{label[: _LABEL - 3]}..."
     return Bar(y, width, 84 + width, y + 11, opacity, short)

@@ -7,6 +7,7 @@ while something that it reads was changing is never noted, nor is one when the f
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..config import Config
@@ -20,7 +21,7 @@ _MOST_NOTES = 64  # of one definition in one process: programs that see ever new
 
 
 class Call(NamedTuple):
-    """What a kernel is compiled for. `settings` are the specializing ones as (type, value)."""
+    """What a kernel is compiled for. `settings` are the specializing ones as `exactly` gives them."""
 
     settings: tuple[tuple[type, object], ...]
     dtype: str
@@ -63,6 +64,16 @@ class Memory:
         cache.note(self._key, {"results": [list(r) for r in known.results], "plans": kept}, self._config)
 
 
+def exactly(settings: Mapping[str, object]) -> tuple[tuple[type, object], ...]:
+    """Specializing settings as a part of a key: 0.0 is not -0.0 there, and True is not 1."""
+    return tuple((type(value), _exact(value)) for value in settings.values())
+
+
+def is_zero(value: object) -> bool:
+    """Whether this is 0.0 or -0.0, which a key that holds the value itself cannot tell apart."""
+    return isinstance(value, float) and value == 0
+
+
 def usable(config: Config) -> bool:
     """Whether kernels may be recalled: not when someone wants to see or to change the stages, or has no cache."""
     open_to_view = config.debug or config.dump or config.override
@@ -71,7 +82,7 @@ def usable(config: Config) -> bool:
 
 def key_of(definition: str, call: Call) -> str:
     """The key of the memory: all but what `place_of` tells."""
-    settings = [(kind.__name__, _exact(value)) for kind, value in call.settings]
+    settings = [(kind.__name__, value) for kind, value in call.settings]
     parts = ("recall", _FORMAT, stamp.IMPORTED, definition, settings, sorted(call.given), sorted(call.booleans))
     return digest(repr(parts).encode())
 

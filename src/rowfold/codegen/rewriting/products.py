@@ -17,7 +17,21 @@ def scaled(r: Rewriter, op: str, x: Ref, y: Ref) -> Ref:
     sides = product(r.b, x), product(r.b, y)
     if all(any(map(r.scales, side.powers)) for side in sides):
         return write_product(r.b, whole)
-    return plain
+    return quotient(r, op, x, y) or plain
+
+
+def quotient(r: Rewriter, op: str, x: Ref, y: Ref) -> Ref | None:
+    """A row times 1 / c is the row divided by c, where c is known only after a sweep: one plan for both spellings."""
+    row, c = (x, y) if r.b.is_row(x) else (y, x)
+    if op == "multiply" and r.b.is_row(row) and not r.b.is_row(c) and r.level(c):
+        match r.b.nodes[c]:
+            case Map("divide", (one, below)) if r.b.nodes[one] == Const(1.0):
+                return r.b.map("divide", row, below)
+            case Map("reciprocal", (below,)):
+                return r.b.map("divide", row, below)
+            case Input() | Param() | Const() | Map() | Reduce():
+                pass
+    return None
 
 
 def power_of_product(r: Rewriter, op: str, x: Ref) -> Ref:
@@ -55,11 +69,13 @@ def as_mean(r: Rewriter, whole: Product) -> Ref | None:
 def added(r: Rewriter, op: str, x: Ref, y: Ref) -> Ref:
     plain = r.b.map(op, x, y)
     terms = total(r.b, plain)
-    cancelled = len(terms.terms) + bool(terms.constant) < leaves(r.b, plain)
     shared = factored(r, terms)
     if shared is not None:
         return shared
-    return write_sum(r.b, terms) if cancelled else plain
+    written = leaves(r.b, plain)
+    if any(r.b.is_row(a) and abs(terms.terms.get(a, 0.0)) != written.count(a) for a in written):
+        return plain  # a row minus itself is a row still, and NaN where it is not finite
+    return write_sum(r.b, terms) if len(terms.terms) + bool(terms.constant) < len(written) else plain
 
 
 def times(r: Rewriter, factor: Product, x: Ref) -> Ref:
