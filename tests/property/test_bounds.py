@@ -86,8 +86,7 @@ def simulate(case, fn):
     with np.errstate(all="ignore"):
         values = evaluate(program, batch, case.settings, Rounded(batch.width, batch.where))
         return [
-            batch.fit(values[o.ref].value, row=program.is_row(o.ref), masked=0.0).astype(np.float32)
-            for o in program.outputs
+            batch.fit(values[o.ref].value, program, o.ref, masked=0.0).astype(np.float32) for o in program.outputs
         ]
 
 
