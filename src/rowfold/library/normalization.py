@@ -16,7 +16,8 @@ def layer_norm(
     """(x - mean x) / sqrt(var x + eps) * weight + bias (Layer Normalization, arXiv 1607.06450).
 
     Shapes: x (..., n), weight and bias (n) or (..., n), result (..., n). An infinity makes the row NaN. In float32 and
-    without weight and bias within 1 ULP plus 2^-36 for any finite row; in float64 the squares must not overflow.
+    without weight and bias within 1.5 ULP plus 2^-36 for any finite row (two roundings, the first perhaps in the binade
+    above); in float64 the squares must not overflow.
     """
     y = (x - np.mean(x)) / np.sqrt(np.var(x) + eps)
     if weight is not None:

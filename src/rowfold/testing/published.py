@@ -28,7 +28,7 @@ PUBLISHED: dict[tuple[str, str], Bound] = {
     ("cross_entropy", "float64"): Bound(3),
     ("logsumexp", "float32"): Bound(1, 4),
     ("logsumexp", "float64"): Bound(1, 4),
-    ("layer_norm", "float32"): Bound(1, 2.0**-12),
+    ("layer_norm", "float32"): Bound(1.5, 2.0**-12),
     ("rms_norm", "float32"): Bound(1, 2.0**-12),
 }
 
