@@ -204,9 +204,10 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         program, definition = self._traced(values, call.given, call.booleans, has_where=call.has_where)
         plain, same = self._traced(values, call.given, call.booleans, has_where=False)
         plan = plan_for(program, _NAMES[call.dtype], call.n, call.rows, config)
-        loop, results = self._loop(plan, config), _results_of(plain)
+        key, loop = self._loop(plan, config)
+        results = _results_of(plain)
         if memory is not None and memory.definition == definition == same and isinstance(loop, cache.Loaded):
-            memory.note(place, Known(_plan_key(plan), results))
+            memory.note(place, Known(key, results))
         return Bound(loop.ufunc, results)
 
     def _memory(self, call: Call, config: Config) -> recall.Memory | None:
@@ -229,13 +230,13 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         self._loops[key] = found
         return Bound(found.ufunc, known.results)
 
-    def _loop(self, plan: Plan, config: Config) -> HasLoop:
-        from .build import loop_of
+    def _loop(self, plan: Plan, config: Config) -> tuple[str, HasLoop]:
+        from .build import loop_of, plan_key
 
-        key = (_plan_key(plan), config)
+        key = (plan_key(plan), config)
         if key not in self._loops:
             self._loops[key] = loop_of(plan, key[0], config)
-        return self._loops[key]
+        return key[0], self._loops[key]
 
     # looking
 
@@ -268,6 +269,12 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
 
         return trace_row(self, rows, settings)
 
+    def emit(self, directory: str, *, target: str, lang: str = "object", **more: Any) -> tuple[str, ...]:
+        """Writes an object file (or LLVM IR) and a header for another machine: see `rowfold.inspecting.ahead.emit`."""
+        from .inspecting.ahead import emit
+
+        return emit(self, directory, configuration.resolve(self._chosen), target=target, lang=lang, **more)
+
     def using(self, **chosen: Any) -> Kernel[P, R]:
         """The same kernel under other options (strategy, isa, backend, threads); errors come from the call."""
         merged = {**self._chosen, **{k: v for k, v in chosen.items() if v is not None}}
@@ -282,7 +289,7 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
 
     def cffi(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
         """`(ffi, lib)`: the compiled functions with the emitted header's declarations."""
-        loop = self._loop(self.plan(shape, dtype, axis, **more), configuration.resolve(self._chosen))
+        _, loop = self._loop(self.plan(shape, dtype, axis, **more), configuration.resolve(self._chosen))
         if not isinstance(loop, cache.Loaded):
             raise LoadError(f"{self.name}: there is no compiled function to hand out; no C compiler was found")
         return loop.cffi()
@@ -348,12 +355,6 @@ def _rows_and_length(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
         return 1, 1
     n = shape[axis]
     return int(np.prod(shape)) // max(n, 1), n
-
-
-def _plan_key(plan: Plan) -> str:
-    from .build import plan_key
-
-    return plan_key(plan)
 
 
 def _results_of(program: Program) -> Results:

@@ -33,6 +33,7 @@ def emit(kernel: Kernel, target: Target, strategy: str, version: str, signature:
         *(f"  {line}" for line in guarded(target.arch)),
         "}",
         "",
+        *(f"declare i32 @fe{way}env(ptr)" for way in ("get", "set") if target.arch == "riscv64"),
         f'attributes #0 = {{ nounwind "target-features"="{features}"{wide} }}',
         '!0 = !{!"branch_weights", i32 1, i32 2000}',
         "",
@@ -53,8 +54,8 @@ def guarded(arch: str) -> list[str]:
             read = "%flags = call i64 @llvm.aarch64.get.fpsr()"
             return [read, call, "call void @llvm.aarch64.set.fpsr(i64 %flags)", "ret void"]
         case "riscv64":
-            read = '%flags = call i64 asm sideeffect "frflags $0", "=r"()'
-            return [read, call, 'call void asm sideeffect "fsflags $0", "r"(i64 %flags)', "ret void"]
+            read, write = (f"call i32 @fe{way}env(ptr %flags)" for way in ("get", "set"))
+            return ["%flags = alloca i64", read, call, write, "ret void"]
         case _:  # WebAssembly has no such flags
             return [call, "ret void"]
 

@@ -37,7 +37,7 @@ TARGETS: Mapping[str, Target] = {
         _elf("x86-64-v3", "x86_64", "x86-64-v3", "", "avx2"),
         _elf("x86-64-v4", "x86_64", "x86-64-v4", "", "avx512"),
         _elf("aarch64", "aarch64", "generic", "+neon"),
-        _elf("riscv64", "riscv64", "generic-rv64", "+m,+a,+f,+d,+c".replace(",", " ")),
+        _elf("riscv64", "riscv64", "generic-rv64", "+m +a +f +d +c"),
         Target("wasm32", "wasm32", "wasm32-unknown-unknown", "generic", ("+simd128",), "portable", "i32"),
     )
 }
