@@ -61,7 +61,7 @@ class Numbers:
 
     def scale(self, p: Value, n: Value) -> Value:
         """p 2^n in two factors."""
-        k = self.min(self.max(n, -2044.0), 2046.0)
+        k = self.select(n < 2046.0, self.max(n, -2044.0), 2046.0)
         h = self.b.convert("from_int", self.b.convert("to_int", k * 0.5, "i32"), "f64")
         return p * power(self.b, h) * power(self.b, k - h)
 
@@ -132,9 +132,8 @@ class Numbers:
         return self.b.convert("bits", self.b.apply("and", self.b.convert("bits", a, "i64"), -(1 << 29)), "f64")
 
     def trailing(self, a: Value, leading: Value) -> Value:
-        rest = self.max(self.abs(a - leading), 2.0**-149)
-        none = ~self.isfinite(a) | a.eq(0.0)
-        return self.select(none, a, self.copysign(rest, a))
+        rest = self.max(self.abs(a - leading), self.abs(a) * 2.0**-48)
+        return self.select(self.isfinite(a), self.copysign(rest, a), a)
 
     # two results
 

@@ -92,7 +92,7 @@ class Row:
         turns = [(name, _turn(name, u)) for name in sweep.rotate for u in range(1, TURNS)]
         for name, turn in turns:
             self.env[turn] = self.env[name]
-        names = self.carried(assigned((sweep,))) + [turn for _, turn in turns]
+        names = self.carried(assigned((replace(sweep, before=(), after=()),))) + [turn for _, turn in turns]
         block = VECTORS * self.kernel.lanes
         self.loop((self.index(0), self.n, block), names, lambda i: self.block(sweep, i))
         for name, turn in turns:

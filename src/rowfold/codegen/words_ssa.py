@@ -55,7 +55,7 @@ class Vectors:
             k = self.min(top, self.max(bottom, n))
             h = self.b.apply("rint", k * 0.5)
         else:
-            k = self.min(self.max(n, bottom), top)
+            k = self.b.apply("select", n < top, self.max(n, bottom), top)
             h = self.b.convert("from_int", self.b.convert("to_int", k * 0.5, "i32"), p.type.element)
         return p * power(self.b, h) * power(self.b, k - h)
 
