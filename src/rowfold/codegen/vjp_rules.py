@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from .ir import PREDICATES, Builder, Const, Input, Map, Reduce, Ref, Role
 
-FLAT: Final = PREDICATES | {"sign", "rint", "floor", "stop_gradient", "argmax", "argmin", "count", "any", "all"}
+FLAT: Final = PREDICATES | set("sign rint floor stop_gradient argmax argmin topk_at count any all uniform".split())
 
 
 class Maths:
@@ -241,6 +241,34 @@ def _m2(send: Send, node: Reduce) -> None:
     send(x, send.maths.times(distance, send.maths.by(send.value, 2.0)), node.where)
 
 
+def _comoment(send: Send, node: Reduce) -> None:
+    """sum w (x - mean x) (z - mean z) ...: each mean moves with its row, and all of them with the weights."""
+    m, b, where = send.maths, send.b, node.where
+    weight, rows = (node.args[0], node.args[1:]) if node.op == "wcomoment" else (b.const(1.0), node.args)
+    mass = m.total(weight, where) if b.is_row(weight) else b.reduce("count", where=where)
+
+    def mean(x: Ref) -> Ref:
+        return m.over(b.reduce("sum", m.times(weight, x), where=where), mass)
+
+    distances = [b.map("subtract", x, mean(x)) for x in rows]
+    means = [mean(_product(m, distances[:j] + distances[j + 1 :])) for j in range(len(rows))]
+    if len(rows) == 2:  # the mean of a distance from the mean
+        means = [b.const(0.0)] * 2
+    slope = _product(m, distances)
+    for j, x in enumerate(rows):
+        others = _product(m, distances[:j] + distances[j + 1 :])
+        send.scaled(x, m.times(weight, b.map("subtract", others, means[j])), where)
+        slope = b.map("subtract", slope, m.times(distances[j], means[j]))
+    send.scaled(weight, slope, where)
+
+
+def _product(m: Maths, factors: list[Ref]) -> Ref:
+    result = factors[0]
+    for factor in factors[1:]:
+        result = m.times(result, factor)
+    return result
+
+
 def _expsum(send: Send, node: Reduce) -> None:
     """sum w e^a. An element at a = -inf counts nothing, whatever its weights are: it gets nothing."""
     weight, exponent = node.args
@@ -289,6 +317,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "dot": _dot,
     "mean": _mean,
     "m2": _m2,
+    "comoment": _comoment,
+    "wcomoment": _comoment,
     "expsum": _expsum,
     "max": _extremum,
     "min": _extremum,
