@@ -24,7 +24,19 @@ if TYPE_CHECKING:
         TraceError,
     )
     from .inspecting.showconfig import show_config
-    from .rowfns import gumbel, kth, logsumexp, positions, rsqrt, sigmoid, softplus, stop_gradient, topk, uniform
+    from .rowfns import (
+        gumbel,
+        kth,
+        logsumexp,
+        positions,
+        rsqrt,
+        sigmoid,
+        softplus,
+        stop_gradient,
+        threshold,
+        topk,
+        uniform,
+    )
 
 __version__ = "0.1.0"
 
@@ -35,7 +47,7 @@ _HOMES = {
     "errors": "CompileError DTypeError IsaError LoadError NotDifferentiableError OutputError PlanError RowfoldError "
     "TraceError",
     "inspecting.showconfig": "show_config",
-    "rowfns": "gumbel kth logsumexp positions rsqrt sigmoid softplus stop_gradient topk uniform",
+    "rowfns": "gumbel kth logsumexp positions rsqrt sigmoid softplus stop_gradient threshold topk uniform",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 _MODULES = ("library", "testing")
@@ -46,7 +58,7 @@ __all__ = [
     "NotDifferentiableError", "OutputError", "PlanError", "Positive", "Row", "RowfoldError", "Scalar", "Static",
     "TraceError", "__version__", "gumbel",
     "kernel", "kth", "library", "logsumexp", "options", "positions", "rsqrt", "show_config",
-    "sigmoid", "softplus", "stop_gradient", "testing", "topk", "uniform",
+    "sigmoid", "softplus", "stop_gradient", "testing", "threshold", "topk", "uniform",
 ]  # fmt: skip
 
 

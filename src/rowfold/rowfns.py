@@ -95,6 +95,22 @@ def kth(x: ArrayLike, k: int, /) -> Any:
     return topk(x, k)[0][..., -1][()]
 
 
+def threshold(f: Callable[[Any, Any], Any], target: Any, x: Any, /, *, lo: Any, hi: Any) -> Any:
+    """tau in [lo, hi] with sum f(x, tau) = target over each row, for an f that does not increase with tau.
+
+    The largest tau whose sum reaches the target; max(x - tau, 0) and its square are solved exactly in a kernel, other
+    f by bisection to the last float. NaN where no tau reaches the target, and where the sum is not finite.
+    """
+    from .codegen.bisect import bisect
+
+    if hasattr(x, "__row_function__"):
+        return x.__row_function__("threshold", (f, target, x), {"lo": lo, "hi": hi})
+    a = np.asarray(x, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        tau = bisect(lambda t: np.sum(f(a, t), axis=-1, keepdims=True), target, lo, hi, (*a.shape[:-1], 1))
+    return tau[..., 0][()]
+
+
 @_traceable
 def uniform(x: ArrayLike, seed: Any, /) -> NDArray[Any]:
     """Independent numbers in (0, 1), one for each element of x, from a counter-based generator.

@@ -25,6 +25,8 @@ WALKS = {
     "cross_entropy": 1,
     "kl_div": 1,
     "softmax_topk": 1,
+    "sparsemax": 2,
+    "entmax15": 2,
     "layer_norm": 2,
     "rms_norm": 2,
     "max": 1,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rowfold.codegen.bounds import SUM_ERROR, Bounded, ElementErrors, distance
-from rowfold.codegen.interpret import fold, largest
+from rowfold.codegen.interpret import excess, fold, largest
 
 Array = NDArray[Any]
 SHIFT_SLACK = 1.5  # shifts are powers of two, so an exponential is carried at up to 1.42 times its own size
@@ -50,6 +50,8 @@ def reduce(rules: ElementErrors, op: str, args: Sequence[Bounded], where: Bounde
             return _extreme(rules, op, picked)
         case (("any" | "all"), _):
             return _quantifier(op, picked)
+        case "excess", [_, _, power]:
+            return _excess(rules, picked, int(power.value.flat[0]))
         case (("topk" | "topk_at"), [_, k]):
             return _selection(op, picked, int(k.value.flat[0]))
         case (("argmax" | "argmin"), _):
@@ -191,3 +193,15 @@ def _selection(op: str, picked: _Picked, k: int) -> Bounded:
         return _const(value, np.where(vague, np.inf, np.where(np.isfinite(value), worst, 0.0)))
     close = np.any(np.diff(-found, axis=-1) <= 2 * worst, axis=-1, keepdims=True) & (worst > 0)
     return _const(places[..., :k], np.broadcast_to(np.where(vague | close, np.inf, 0.0), places[..., :k].shape))
+
+
+def _excess(rules: ElementErrors, picked: _Picked, power: int) -> Bounded:
+    """A threshold moves no further than any element does, and with the target by less than its root does."""
+    values, target = picked.values[0].astype(rules.wide), picked.values[1][..., :1]
+    value = excess(values, target, power, picked.chosen)
+    worst = np.max(picked.errors[0], axis=-1, keepdims=True, initial=0.0)
+    slack = np.max(picked.errors[1], axis=-1, keepdims=True, initial=0.0)
+    n = picked.values[0].shape[-1]
+    own = rules.const_unit * (np.abs(value) + (8 + n) * (1 + np.abs(target)))
+    vague = np.any(picked.unsure, axis=-1, keepdims=True) | np.isinf(worst) | (slack > 0)
+    return _const(value, np.where(vague, np.inf, np.where(np.isfinite(value), worst + own, 0.0)))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
-from .functions_c import record
 from .ir import SMALL_FOLDS
 from .isas import isa_of
+from .library_c import functions_of
 from .loops import (
     ONE_OF,
     Arg,
@@ -26,26 +26,28 @@ from .loops import (
     Stmt,
     Sweep,
     Unless,
+    Until,
     Var,
     assigned,
     statements,
 )  # fmt: skip
 from .source import Source, identifier, symbol_of
-from .text_c import CTYPES, INFIX, POINTERS, RESULTS, indented, literal, turn_name
+from .text_c import (
+    CTYPES,
+    ELEMENT,
+    EXTENT,
+    FOLDS,
+    INFIX,
+    POINTERS,
+    RESULTS,
+    TURNS,
+    WHOLE,
+    WITH_COUNT,
+    indented,
+    literal,
+    turn_name,
+)
 from .words_c import builtins_of, environment, words_of
-
-WHOLE = {"cumsum": "num_cumsum", "best_values": "rf_best_values", "best_places": "rf_best_places"}
-FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul", "fold_first"})
-WITH_COUNT = {"acc_add_tree": 2, "parts_max": 1, "acc_add_pairs": 3}
-ELEMENT = {"T": "num_element", "mask": "num_element_mask", "int": "num_element_int"}
-TURNS = 4  # accumulators of a maximum: its latency over its throughput
-
-
-@dataclass(frozen=True, slots=True)
-class _FunctionText:
-    doc: str
-    head: str
-    lines: tuple[str, ...]
 
 
 def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str) -> Source:
@@ -54,7 +56,7 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
     symbol = symbol_of(kernel.name, kernel.dtype, strategy, isa_name)
     page = _Page(kernel)
     body = page.body()
-    functions = _functions(kernel, statements(kernel.steps))
+    functions = functions_of(kernel, statements(kernel.steps), page)
     loop = page.arguments()
     words = words_of(isa_name, kernel.dtype, [*body, *chain.from_iterable(f.lines for f in functions), loop])
     text = (
@@ -83,47 +85,9 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
     return Source(symbol, text, header, isa_name, isa.flags, isa.features, signature, types)
 
 
-# maths functions
-
-
-def _functions(kernel: Kernel, stmts: Iterable[Stmt]) -> list[_FunctionText]:
-    """Every library function that is called, each after those it calls itself."""
-    made: dict[tuple[str, Kind], _FunctionText] = {}
-    builtin = {"reciprocal2", "two_sum", "scale_log2e", "fold2"}
-
-    def need(stmts: Iterable[Stmt]) -> None:
-        for stmt in stmts:
-            key = (stmt.word, ONE_OF.get(kind := stmt.results[0].kind, kind)) if stmt.call else None
-            if key is None or key in made or stmt.word in builtin:
-                continue
-            function, inner, results = record(stmt.word, key[1], kernel.dtype)
-            need(inner)
-            made[key] = _function_text(kernel, function.doc, stmt.word, key[1], inner, results, function.inputs)
-
-    need(stmts)
-    return list(made.values())
-
-
-def _function_text(
-    kernel: Kernel,
-    doc: str,
-    name: str,
-    kind: Kind,
-    inner: tuple[Stmt, ...],
-    results: tuple[Var | float, ...],
-    inputs: tuple[str, ...],
-) -> _FunctionText:
-    page = _Page(kernel)
-    ctype, prefix = CTYPES[kind], "rf_" if kind is Kind.VEC else "num_"
-    lines = [page.stmt(s) for s in inner]
-    values = [page.arg(r, kind) for r in results]
-    parameters = [f"{ctype} {n}" for n in inputs]
-    if len(values) == 1:
-        return _FunctionText(doc, f"{ctype} {prefix}{name}({', '.join(parameters)})", (*lines, f"return {values[0]};"))
-    outs = [f"out_{i}" for i in range(len(values))]
-    parameters += [f"{ctype} *{o}" for o in outs]
-    stores = [f"*{o} = {v};" for o, v in zip(outs, values, strict=True)]
-    return _FunctionText(doc, f"void {prefix}{name}({', '.join(parameters)})", (*lines, *stores))
+def _symbol(name: str) -> str:
+    """A user's name as part of a C identifier: ASCII letters, digits and underscores only."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)[:60]
 
 
 # the page
@@ -180,6 +144,10 @@ class _Page:
                     yield from self.seek(step)
                 case Unless(comment, safe, inner):
                     yield from ("", *(f"/* {c} */" for c in comment), f"if (!{safe.name}) {{")
+                    yield from indented(self.steps(inner))
+                    yield "}"
+                case Until(comment, done, inner):
+                    yield from ("", *(f"/* {c} */" for c in comment), f"while (!{done.name}) {{")
                     yield from indented(self.steps(inner))
                     yield "}"
                 case Sweep():
@@ -275,6 +243,9 @@ class _Page:
     def stmt(self, s: Stmt) -> str:
         if s.results and s.results[0].kind in ONE_OF:
             return self._small(s)
+        if s.results and s.results[0].kind is Kind.POOL:
+            given = [self.arg(a, Kind.NUM) for a in s.args]
+            return f"rf_pool {s.results[0].name}; rf_pool_start(&{s.results[0].name}, {', '.join(given)});"
         if s.results and s.results[0].kind is Kind.BEST:
             return f"rf_best {s.results[0].name}; rf_best_start(&{s.results[0].name}, {s.results[0].size});"
         if s.call and len(s.results) > 1:
@@ -321,10 +292,11 @@ class _Page:
             case "put":
                 assert isinstance(port, Var)
                 return f"rf_store({port.name} + j, {self.arg(s.args[1], Kind.VEC)})"
-            case "best_take" | "best_take_where":
+            case "best_take" | "best_take_where" | "pool_take" | "pool_solve" | "pool_add" | "pool_step":
                 assert isinstance(port, Var)
                 others = [a.name for a in s.args[1:] if isinstance(a, Var)]
-                return f"rf_{s.word}({', '.join([f'&{port.name}', *others, 'i', 'count'])})"
+                given = [f"&{port.name}", *others, *EXTENT.get(s.word, ())]
+                return f"rf_{s.word}({', '.join(given)})"
             case "result" if self.ports[str(port)].entries:
                 place = f"{port} + entry * {port}_step"
                 word = f"num_result{RESULTS[self.ports[str(port)].element]}"
@@ -344,9 +316,9 @@ class _Page:
             return self.number(s)
         if s.word == "copy":
             return self.arg(s.args[0], kind)
-        if s.word == "best_bar":
+        if s.word in ("best_bar", "pool_bar"):
             assert isinstance(s.args[0], Var)
-            return f"rf_best_bar(&{s.args[0].name})"
+            return f"rf_{s.word}(&{s.args[0].name})"
         if s.word in ("set", "set_lo"):
             return f"rf_{s.word}({self.arg(s.args[0], Kind.NUM)})"
         if s.word in ("positions", "vector_number"):
@@ -369,6 +341,8 @@ class _Page:
         if s.word in INFIX and not s.call:
             return f"{a[0]} {INFIX[s.word]} {a[1]}"
         match s.word:
+            case "pool_high" | "pool_low" | "pool_solved":
+                return f"rf_{s.word}(&{a[0]})"
             case "copy" | "from_flag":
                 return a[0]
             case "neg":

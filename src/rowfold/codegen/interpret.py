@@ -266,6 +266,8 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
             return xp.all(~chosen | (a != 0), axis=-1, keepdims=True)
         case (("argmax" | "argmin"), [a]):
             return _position(xp, op, a, chosen)
+        case "excess", [a, target, power]:
+            return excess(a, target[..., :1], int(power.flat[0]), chosen)
         case (("topk" | "topk_at"), [a, k]):
             values, places = largest(a, int(k.flat[0]), chosen)
             return values if op == "topk" else places
@@ -281,6 +283,24 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
             return fold(xp, "sum", [w * _distances(xp, w, factors, chosen, dtype)], chosen, dtype)
         case _:
             raise AssertionError(f"{op} is not a reduction over {len(rows)} rows")
+
+
+def excess(a: Array, target: Array, power: int, chosen: Array) -> Array:
+    """tau with sum max(a - tau, 0)^power = target, by Newton's iteration from below; NaN where there is none."""
+    a = np.where(chosen, a, -np.inf)
+    bad = np.any(chosen & (np.isnan(a) | (a == np.inf)), axis=-1, keepdims=True) | ~(target > 0) | ~np.isfinite(target)
+    top = np.max(a, axis=-1, keepdims=True, initial=-np.inf)
+    bad |= top == -np.inf
+    d = np.where(np.isfinite(a), a, -np.inf) - np.where(bad, 0.0, top)
+    rest = -(np.sqrt(target) if power == 2 else target)
+    for _ in range(a.shape[-1] + 100):
+        e = np.maximum(d - rest, 0)
+        first, over = np.sum(e, axis=-1, keepdims=True), np.sum(e**power, axis=-1, keepdims=True) - target
+        step = over / (2 * first if power == 2 else np.sum(e > 0, axis=-1, keepdims=True))
+        rest, before = np.where(step > 0, rest + step, rest), rest
+        if np.all((rest == before) | bad):
+            break
+    return np.where(bad, np.nan, top + rest)
 
 
 def largest(a: Array, k: int, chosen: Array) -> tuple[Array, Array]:

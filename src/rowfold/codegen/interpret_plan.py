@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
 from . import planselection as selection
+from . import planthreshold as thresholds
 from .ir import Program
-from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Var
+from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
 from .lower.kernel import lower
 from .mathlib.words import Dtype
 from .numpywords import FORMATS
@@ -119,6 +120,9 @@ class _Run:
                     self.seek(step)
                 case Unless(_, safe, inner):
                     self.unless(self.env[safe.name], inner)
+                case Until(_, done, inner):
+                    while not np.all(self.env[done.name]):
+                        self.unless(self.env[done.name], inner)
 
     def seek(self, seek: Seek) -> None:
         """Every row goes on until it has found its place; the others wait."""
@@ -242,6 +246,9 @@ class _Run:
             assert isinstance(target, Var)
             self.env[target.name][window.part : window.part + window.count] = self.arg(s.args[1], Kind.VEC)
             return
+        if s.word.startswith("pool_"):
+            self._pool_effect(s, window)
+            return
         if s.word.startswith("best_take"):
             assert isinstance(target, Var)
             parts, *eligible = (self.env[a.name] for a in s.args[1:-1] if isinstance(a, Var))
@@ -318,6 +325,29 @@ class _Run:
     def _best_places(self, args: Sequence[Arg], window: _Window) -> Array:
         places: Array = self.arg(args[0], Kind.BEST)[1].astype(np.float64)
         return places
+
+    def _pool(self, args: Sequence[Arg], window: _Window) -> Array:
+        target = np.broadcast_to(self.arg(args[0], Kind.NUM), (self.batch,))
+        return thresholds.start(target, int(cast(float, args[1])), self.number)
+
+    def _pool_bar(self, args: Sequence[Arg], window: _Window) -> Array:
+        levels = np.array([p.bar() for p in self.arg(args[0], Kind.POOL)], self.number)
+        return np.broadcast_to(levels[:, None], (self.batch, self.lanes))
+
+    def _pool_high(self, args: Sequence[Arg], window: _Window) -> Array:
+        return thresholds.each(self.arg(args[0], Kind.POOL), "high")
+
+    def _pool_low(self, args: Sequence[Arg], window: _Window) -> Array:
+        return thresholds.each(self.arg(args[0], Kind.POOL), "low")
+
+    def _pool_solved(self, args: Sequence[Arg], window: _Window) -> Array:
+        return thresholds.each(self.arg(args[0], Kind.POOL), "solved")
+
+    def _pool_effect(self, s: Stmt, window: _Window) -> None:
+        pools, *rest = (self.env[a.name] for a in s.args if isinstance(a, Var))
+        count = min(self.n - window.start, VECTORS * self.lanes)
+        rows = rest[0].transpose(1, 0, 2).reshape(self.batch, -1)[:, :count] if rest else None
+        thresholds.effect(s.word, pools, rows, rest[1] if len(rest) > 1 else None)
 
     def _parts(self, args: Sequence[Arg], window: _Window) -> Array:
         return np.full((VECTORS, self.batch, self.lanes), np.nan, self.number)

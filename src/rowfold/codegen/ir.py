@@ -107,9 +107,11 @@ UNARY = frozenset(
     "arcsin arccos arctan rint floor stop_gradient".split()
 )
 BINARY = frozenset("add subtract multiply divide minimum maximum power".split())
+# tau with sum f = target: threshold(f, tau, target, lo, hi) binds tau; excess(z, target, p) has f = max(z - tau, 0)^p
+THRESHOLDS = frozenset({"threshold", "excess"})
 SELECTIONS = frozenset({"topk", "topk_at"})  # topk(x, k): the k largest of a row in order; topk_at: their positions
 SUMS = frozenset("sum mean dot expsum count m2 comoment wcomoment".split())
-REDUCTIONS = SUMS | SELECTIONS | frozenset("prod max min any all argmax argmin".split())
+REDUCTIONS = SUMS | SELECTIONS | THRESHOLDS | frozenset("prod max min any all argmax argmin".split())
 SMALL_FOLDS = frozenset("small_sum small_prod small_max small_min pick".split())  # k-vector -> number; pick(v, index)
 # broadcast(x, c): c at every element of x; uniform(position, key)
 MAPS = UNARY | BINARY | PREDICATES | SMALL_FOLDS | {"where", "take", "broadcast", "cumsum", "uniform"}
@@ -139,7 +141,7 @@ class Program:
     def inputs(self) -> tuple[tuple[Ref, Input], ...]:
         """The inputs in the order of the row function's parameters, without the generated positions."""
         found = ((Ref(i), n) for i, n in enumerate(self.nodes) if isinstance(n, Input))
-        return tuple((r, n) for r, n in found if n.role is not Role.POSITIONS)
+        return tuple((r, n) for r, n in found if n.role not in (Role.POSITIONS, Role.UNKNOWN))
 
     @property
     def params(self) -> tuple[tuple[Ref, Param], ...]:
@@ -260,7 +262,7 @@ class Builder:
     def _shape(self, node: Node) -> Shape:
         match node:
             case Input(_, role):
-                return Shape.CONST if role in (Role.SCALAR, Role.INDEX, Role.SEED) else Shape.ROW
+                return Shape.CONST if role in (Role.SCALAR, Role.INDEX, Role.SEED, Role.UNKNOWN) else Shape.ROW
             case Reduce(op) if op in SELECTIONS:
                 return Shape.SMALL
             case Param() | Const() | Reduce():

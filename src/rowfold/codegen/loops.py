@@ -39,6 +39,7 @@ class Kind(Enum):
     FLAG = "flag"
     PARTS = "parts"  # one vec for each vector of a block
     BEST = "best"  # the largest elements so far, in order, with their positions
+    POOL = "pool"  # the candidates of a threshold
     SMALL = "small"  # a num for each entry of a k-vector
     FLAGS = "flags"  # a flag for each entry
 
@@ -131,7 +132,16 @@ class Unless:
     steps: tuple[Step, ...]
 
 
-Step = Sweep | Scalars | Seek | Unless
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Steps that run again and again until `done`, which they assign."""
+
+    comment: tuple[str, ...]
+    done: Var
+    steps: tuple[Step, ...]
+
+
+Step = Sweep | Scalars | Seek | Unless | Until
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +260,7 @@ def statements(steps: tuple[Step, ...]) -> list[Stmt]:
                 found += step.block_end + step.after
             case Scalars() | Seek():
                 found += step.body
-            case Unless():
+            case Unless() | Until():
                 found += statements(step.steps)
     return found
 
@@ -266,6 +276,7 @@ def prune(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         read = {a.name for s in stmts for a in s.args if isinstance(a, Var)}
         read |= {s.safe.name for s in _nested(steps) if isinstance(s, Unless)}
         read |= {s.found.name for s in _nested(steps) if isinstance(s, Seek)}
+        read |= {s.done.name for s in _nested(steps) if isinstance(s, Until)}
         if not any(_dead(s, read) for s in stmts):
             return steps
         steps = tuple(_pruned(step, read) for step in steps)
@@ -276,7 +287,7 @@ def _dead(stmt: Stmt, read: set[str]) -> bool:
 
 
 def _nested(steps: tuple[Step, ...]) -> list[Step]:
-    return [s for step in steps for s in (step, *(_nested(step.steps) if isinstance(step, Unless) else ()))]
+    return [s for step in steps for s in (step, *(_nested(step.steps) if isinstance(step, Unless | Until) else ()))]
 
 
 def _pruned(step: Step, read: set[str]) -> Step:
@@ -290,6 +301,8 @@ def _pruned(step: Step, read: set[str]) -> Step:
             return replace(step, body=live(step.body))
         case Unless(comment, safe, inner):
             return Unless(comment, safe, tuple(_pruned(s, read) for s in inner))
+        case Until(comment, done, inner):
+            return Until(comment, done, tuple(_pruned(s, read) for s in inner))
         case Sweep():
             phases = tuple((live(head), Phase(live(p.body), live(p.tail))) for head, p in step.phases)
             return replace(

@@ -23,7 +23,7 @@ FORMS = {
     "two_pass": (Lowering.EXTEXP, False),
 }
 LONGEST = 2**28  # a float32 lane counts 2^24 vectors of 16
-CARRIED = SUMS | SELECTIONS | {"max", "min", "argmax", "prod"}
+CARRIED = SUMS | SELECTIONS | {"excess", "max", "min", "argmax", "prod"}
 
 
 @dataclass(frozen=True, slots=True)

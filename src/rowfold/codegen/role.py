@@ -14,4 +14,5 @@ class Role(Enum):
     SCALAR = "scalar"  # one float a row
     INDEX = "index"  # one integer a row, in [0, n)
     SEED = "seed"  # one 64-bit key a row, of random numbers
+    UNKNOWN = "unknown"  # a number that a reduction solves for, and binds
     POSITIONS = "positions"  # 0 .. n-1, made by the kernel itself

@@ -18,6 +18,7 @@ from .rewriting.products import absolute, added, power_of_product, scaled, where
 from .rewriting.rewriter import Rewriter
 from .rewriting.selection import topk
 from .rewriting.sums import count_true, sum_
+from .rewriting.thresholds import threshold
 
 
 def simplify(program: Program) -> Program:
@@ -105,6 +106,8 @@ class _Rewriter(Rewriter):
                 return extremum(self, op, args[0], where)
             case "argmax":
                 return position(self, args[0], where)
+            case "threshold":
+                return threshold(self, args, where)
             case "topk" | "topk_at":
                 return topk(self, op, args[0], args[1], where)
             case "argmin":

@@ -1,4 +1,4 @@
-"""Pieces of C text: numbers, names and indentation."""
+"""Pieces of C text: tables of words, numbers, names and indentation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ CTYPES = {Kind.VEC: "rf_vec", Kind.MASK: "rf_mask", Kind.ACC: "rf_acc", Kind.NUM
           Kind.WIDE: "rf_wide", Kind.SMALL: "double", Kind.FLAGS: "int"}  # fmt: skip
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
          "ne": "!=", "and": "&&", "or": "||", "xor": "!="}  # fmt: skip
+EXTENT = {"best_take": ("i", "count"), "best_take_where": ("i", "count"),
+          "pool_take": ("count",), "pool_add": ("count",)}  # fmt: skip
+WHOLE = {"cumsum": "num_cumsum", "best_values": "rf_best_values", "best_places": "rf_best_places"}
+FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul", "fold_first"})
+WITH_COUNT = {"acc_add_tree": 2, "parts_max": 1, "acc_add_pairs": 3}
+ELEMENT = {"T": "num_element", "mask": "num_element_mask", "int": "num_element_int"}
+TURNS = 4  # accumulators of a maximum: its latency over its throughput
 POINTERS = {"T": "", "mask": "_mask", "int": "_int"}
 RESULTS = {"T": "", "mask": "_mask", "index": "_int"}
 

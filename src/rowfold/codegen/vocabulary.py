@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rowfold.codegen import elementwise, noise, reductions, selection
+from rowfold.codegen import elementwise, noise, reductions, selection, threshold
 from rowfold.codegen.traced import Handler, Vocabulary
 
 _SORTED = "an order of the row's elements is not in the row language; sort outside the kernel"
@@ -71,6 +71,7 @@ VOCABULARY: Final = Vocabulary(
         "gumbel": noise.gumbel,
         "topk": selection.topk,
         "kth": selection.kth,
+        "threshold": threshold.threshold,
     },
     item=elementwise.item,
     small_fold=selection.fold,

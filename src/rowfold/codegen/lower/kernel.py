@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..ir import Input, Map, Output, Param, Program, Reduce, Ref, Role, Type
-from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Var, prune
+from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Until, Var, prune
 from ..plan import Lowering, Plan, SweepPlan
 from .carries import Carry, Count, Dot, Extremum, Mean, Position, Product, Sum
 from .context import Context
+from .excess import Excess, NewtonStep
 from .expsums import ExpSums, Maximum
 from .forms import Number
 from .moments import Moments, families
@@ -93,6 +94,8 @@ def _carry(ctx: Context, ref: Ref, node: Reduce, sweep: SweepPlan, grouped: set[
         case Reduce(("topk" | "topk_at"), (x, k), where):
             twin = _find(ctx, sweep, Reduce("topk", (x, k), where))
             return TopK(ctx, x, k, where) if twin in (None, ref) else None
+        case Reduce("excess", (z, target, power), where):
+            return Excess(ctx, ref, z, target, power, where)
         case Reduce("dot", (a, b), where):
             return Dot(ctx, ref, a, b, where)
         case Reduce("mean", (x,), where):
@@ -128,6 +131,8 @@ def _sweep(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port]) -> list[Step
     for carry in carries:
         if isinstance(carry, ExpSums) and carry.lowering is not Lowering.MAX:
             steps.append(_fallback(ctx, carry))
+        if isinstance(carry, Excess):
+            steps += [_newton(ctx, carry), carry.finish()]
     return steps
 
 
@@ -139,6 +144,13 @@ def _fallback(ctx: Context, carry: ExpSums) -> Step:
     second = walk(ctx, [again], SweepPlan((), (), (), (), (), "its sums, shifted by that maximum"), ())
     comment = ("A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself.",)
     return Unless(comment, carry.safe, (first, second))
+
+
+def _newton(ctx: Context, carry: Excess) -> Step:
+    """The row whose candidates did not fit is walked over again, until its threshold settles."""
+    again = SweepPlan((), (), (), (), (), "the sums over what is above the threshold so far")
+    comment = ("A row with more candidates than the pool holds: Newton's iteration over the row itself.",)
+    return Until(comment, carry.solved, (walk(ctx, [NewtonStep(carry)], again, ()),))
 
 
 def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequence[Port]) -> Sweep:

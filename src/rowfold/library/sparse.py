@@ -1,0 +1,34 @@
+"""Normalizers with zeros: a threshold takes the place of the exponential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import rowfold as rf
+
+
+@rf.kernel
+def sparsemax(x: rf.Row) -> Any:
+    """max(x - tau, 0) with tau such that the row sums to 1: the projection of x onto the simplex.
+
+    Shapes: x (..., n), result (..., n). The support is decided in float64; within 1 ULP of 1, and equal elements get
+    equal shares. A NaN or +inf anywhere, or a row of -inf alone, gives NaN throughout; -inf beside a number gives 0.
+    Source: From Softmax to Sparsemax (arXiv 1602.02068).
+    """
+    z = x - np.max(x)
+    tau = rf.threshold(lambda v, t: np.maximum(v - t, 0.0), 1.0, z, lo=-np.inf, hi=np.inf)
+    return np.maximum(z - tau, 0.0)
+
+
+@rf.kernel
+def entmax15(x: rf.Row) -> Any:
+    """max(x - tau, 0)^2 / 4 with tau such that the row sums to 1: alpha-entmax for alpha = 1.5.
+
+    Shapes: x (..., n), result (..., n). The support is decided in float64; within a few ULP of 1. Special values as
+    those of sparsemax. Source: Sparse Sequence-to-Sequence Models (arXiv 1905.05702).
+    """
+    z = x - np.max(x)
+    tau = rf.threshold(lambda v, t: np.square(np.maximum(v - t, 0.0)), 4.0, z, lo=-np.inf, hi=np.inf)
+    return 0.25 * np.square(np.maximum(z - tau, 0.0))
