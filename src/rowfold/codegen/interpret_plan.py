@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
-from . import planselection as selection
-from . import planthreshold as thresholds
 from .ir import Program
 from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
 from .lower.kernel import lower
 from .mathlib.words import Dtype
 from .numpywords import FORMATS
 from .plan import Plan
+from .planrun import SelectionWords, Window
 from .planwords import COUNTED, OF_NUMBERS, functions, table
 
 Array = NDArray[Any]
@@ -78,18 +77,8 @@ def written(value: Array, dtype: Any) -> Array:
     return np.where(fits, np.where(fits, value, 0).astype(dtype), np.iinfo(dtype).min)
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """The vectors that a body is about: from element `start`, and from vector `part` of the block."""
-
-    start: int = 0
-    part: int = 0
-    count: int = 0
-    vectors: int = 0  # of the whole block
-
-
 @dataclass
-class _Run:
+class _Run(SelectionWords):
     """The variables of one kernel over a batch of rows. `local` ends with the body that it belongs to."""
 
     kernel: Kernel
@@ -113,7 +102,7 @@ class _Run:
         for step in steps:
             match step:
                 case Scalars(_, body):
-                    self.run(body, _Window())
+                    self.run(body, Window())
                 case Sweep():
                     self.sweep(step)
                 case Seek():
@@ -128,32 +117,32 @@ class _Run:
         """Every row goes on until it has found its place; the others wait."""
         at = self.env[seek.at.name] = np.zeros(self.batch)
         for _ in range(self.n - 1):
-            self.run(seek.body, _Window())
+            self.run(seek.body, Window())
             going = ~self.env[seek.found.name] & (at < self.n - 1)
             if not going.any():
                 break
             at = self.env[seek.at.name] = at + going
 
     def sweep(self, sweep: Sweep) -> None:
-        self.run(sweep.before, _Window())
+        self.run(sweep.before, Window())
         block = VECTORS * self.lanes
         for i in range(0, self.n, block):
             count = min(self.n - i, block)
-            window = _Window(i, vectors=-(-count // self.lanes))
+            window = Window(i, vectors=-(-count // self.lanes))
             for head, phase in sweep.phases:
                 self.run(head, window)
                 self.phase(phase, i, count)
             self.run(sweep.block_end, window)
-        self.run(sweep.after, _Window())
+        self.run(sweep.after, Window())
 
     def phase(self, phase: Phase, i: int, count: int) -> None:
         whole, rest = divmod(count, self.lanes)
         vectors = whole + bool(rest)
         if whole:
-            self.body(phase.body, _Window(i, 0, whole, vectors))
+            self.body(phase.body, Window(i, 0, whole, vectors))
         if rest:
             live = np.broadcast_to(np.arange(self.lanes) < rest, (self.batch, self.lanes))
-            self.body(phase.tail, _Window(i + whole * self.lanes, whole, 1, vectors), live)
+            self.body(phase.tail, Window(i + whole * self.lanes, whole, 1, vectors), live)
 
     def unless(self, safe: Array, steps: Sequence[Step]) -> None:
         """The rows that are not safe, as a batch of their own."""
@@ -171,7 +160,7 @@ class _Run:
 
     # bodies
 
-    def body(self, stmts: tuple[Stmt, ...], window: _Window, live: Array | None = None) -> None:
+    def body(self, stmts: tuple[Stmt, ...], window: Window, live: Array | None = None) -> None:
         """All vectors of the window: together before and after, one by one what hangs on the vector before."""
         first, serial, last = stages(stmts)
         self.local = stacked = {} if live is None else {"live": live}
@@ -180,7 +169,7 @@ class _Run:
         for k in range(window.count if serial else 0):
             self.local = {n: v[k] if v.ndim == 3 else v for n, v in stacked.items()}
             start = window.start + k * self.lanes
-            self.run(serial, _Window(start, window.part + k, 1, window.vectors))
+            self.run(serial, Window(start, window.part + k, 1, window.vectors))
             for name, values in made.items():
                 values.append(self.local[name])
         self.local = stacked | {n: np.stack(np.broadcast_arrays(*v)) for n, v in made.items()}
@@ -189,7 +178,7 @@ class _Run:
 
     # statements
 
-    def run(self, stmts: Sequence[Stmt], window: _Window) -> None:
+    def run(self, stmts: Sequence[Stmt], window: Window) -> None:
         scope = self.local if window.count else self.env
         for s in stmts:
             if not s.results:
@@ -199,7 +188,7 @@ class _Run:
             for var, value in zip(s.results, values, strict=True):
                 (self.env if s.assign else scope)[var.name] = value
 
-    def values(self, s: Stmt, window: _Window) -> tuple[Value, ...]:
+    def values(self, s: Stmt, window: Window) -> tuple[Value, ...]:
         kind = s.results[0].kind
         if s.results[0].size:
             return self._entries(s, window)
@@ -216,7 +205,7 @@ class _Run:
             args = [*args, window.vectors]
         return (self.whole(self.words[kind, s.word](*args), kind),)
 
-    def _entries(self, s: Stmt, window: _Window) -> tuple[Value, ...]:
+    def _entries(self, s: Stmt, window: Window) -> tuple[Value, ...]:
         """A word on k-vectors: numbers of the row stand beside every entry."""
         if (own := getattr(self, f"_{s.word}", None)) is not None:
             return (own(s.args, window),)
@@ -240,22 +229,14 @@ class _Run:
             case str():
                 raise AssertionError(f"port {arg} is no value")
 
-    def effect(self, s: Stmt, window: _Window) -> None:
+    def effect(self, s: Stmt, window: Window) -> None:
         target = s.args[0]
         if s.word == "put":
             assert isinstance(target, Var)
             self.env[target.name][window.part : window.part + window.count] = self.arg(s.args[1], Kind.VEC)
             return
-        if s.word.startswith("pool_"):
-            self._pool_effect(s, window)
-            return
-        if s.word.startswith("best_take"):
-            assert isinstance(target, Var)
-            parts, *eligible = (self.env[a.name] for a in s.args[1:-1] if isinstance(a, Var))
-            count = min(self.n - window.start, VECTORS * self.lanes)
-            best = self.env[target.name]
-            chosen = eligible[0] if eligible else None
-            self.env[target.name] = selection.take(best, parts, chosen, window.start, count)
+        if s.word.startswith(("best_", "pool_")):
+            self.select(s, window)
             return
         value = self.arg(s.args[1], Kind.NUM if s.word == "result" else Kind.VEC)
         place = self.memory[str(target)]
@@ -269,7 +250,7 @@ class _Run:
 
     # words that need the rows, or make a variable from nothing
 
-    def _load(self, args: Sequence[Arg], window: _Window) -> Array:
+    def _load(self, args: Sequence[Arg], window: Window) -> Array:
         """The window of a port as vectors, zeros behind the row's end."""
         port = self.memory[str(args[0])]
         length = window.count * self.lanes
@@ -281,27 +262,27 @@ class _Run:
 
     _load_tail = _load_mask = _load_mask_tail = _load
 
-    def _positions(self, args: Sequence[Arg], window: _Window) -> Array:
+    def _positions(self, args: Sequence[Arg], window: Window) -> Array:
         places = window.start + np.arange(window.count * self.lanes)
         each = places.astype(self.number).reshape(window.count, 1, self.lanes)
         return np.broadcast_to(each, (window.count, self.batch, self.lanes))
 
-    def _vector_number(self, args: Sequence[Arg], window: _Window) -> Array:
+    def _vector_number(self, args: Sequence[Arg], window: Window) -> Array:
         each = (window.start // self.lanes + np.arange(window.count)).astype(self.number).reshape(-1, 1, 1)
         return np.broadcast_to(each, (window.count, self.batch, self.lanes))
 
-    def _uniform(self, args: Sequence[Arg], window: _Window) -> Array:
+    def _uniform(self, args: Sequence[Arg], window: Window) -> Array:
         key = self.memory[str(args[-1])]
         if len(args) > 1:
             return philox.uniform(self.arg(args[0], Kind.NUM), key)
         places = window.start + np.arange(window.count * self.lanes).reshape(window.count, 1, self.lanes)
         return philox.uniform(places, key[:, None]).astype(self.number)
 
-    def _scalar(self, args: Sequence[Arg], window: _Window) -> Array:
+    def _scalar(self, args: Sequence[Arg], window: Window) -> Array:
         number: Array = self.memory[str(args[0])].astype(np.float64)
         return number
 
-    def _element(self, args: Sequence[Arg], window: _Window) -> Array:
+    def _element(self, args: Sequence[Arg], window: Window) -> Array:
         """One element of a row as a double; 0 outside the row."""
         at = np.broadcast_to(self.arg(args[1], Kind.NUM), (self.batch,))
         inside = (at >= 0) & (at < self.n)
@@ -312,50 +293,13 @@ class _Run:
         whole = self.ports[str(args[0])].element in ("mask", "int")
         return np.where(inside, picked.astype(np.float64 if whole else self.number), 0).astype(np.float64)
 
-    def _best(self, args: Sequence[Arg], window: _Window) -> selection.Best:
-        return selection.start(self.batch, int(cast(float, args[0])), self.number)
-
-    def _best_bar(self, args: Sequence[Arg], window: _Window) -> Array:
-        return selection.bar(self.arg(args[0], Kind.BEST), self.lanes)
-
-    def _best_values(self, args: Sequence[Arg], window: _Window) -> Array:
-        values: Array = self.arg(args[0], Kind.BEST)[0].astype(np.float64)
-        return values
-
-    def _best_places(self, args: Sequence[Arg], window: _Window) -> Array:
-        places: Array = self.arg(args[0], Kind.BEST)[1].astype(np.float64)
-        return places
-
-    def _pool(self, args: Sequence[Arg], window: _Window) -> Array:
-        target = np.broadcast_to(self.arg(args[0], Kind.NUM), (self.batch,))
-        return thresholds.start(target, int(cast(float, args[1])), self.number)
-
-    def _pool_bar(self, args: Sequence[Arg], window: _Window) -> Array:
-        levels = np.array([p.bar() for p in self.arg(args[0], Kind.POOL)], self.number)
-        return np.broadcast_to(levels[:, None], (self.batch, self.lanes))
-
-    def _pool_high(self, args: Sequence[Arg], window: _Window) -> Array:
-        return thresholds.each(self.arg(args[0], Kind.POOL), "high")
-
-    def _pool_low(self, args: Sequence[Arg], window: _Window) -> Array:
-        return thresholds.each(self.arg(args[0], Kind.POOL), "low")
-
-    def _pool_solved(self, args: Sequence[Arg], window: _Window) -> Array:
-        return thresholds.each(self.arg(args[0], Kind.POOL), "solved")
-
-    def _pool_effect(self, s: Stmt, window: _Window) -> None:
-        pools, *rest = (self.env[a.name] for a in s.args if isinstance(a, Var))
-        count = min(self.n - window.start, VECTORS * self.lanes)
-        rows = rest[0].transpose(1, 0, 2).reshape(self.batch, -1)[:, :count] if rest else None
-        thresholds.effect(s.word, pools, rows, rest[1] if len(rest) > 1 else None)
-
-    def _parts(self, args: Sequence[Arg], window: _Window) -> Array:
+    def _parts(self, args: Sequence[Arg], window: Window) -> Array:
         return np.full((VECTORS, self.batch, self.lanes), np.nan, self.number)
 
-    def _mask_none(self, args: Sequence[Arg], window: _Window) -> Array:
+    def _mask_none(self, args: Sequence[Arg], window: Window) -> Array:
         return np.zeros((self.batch, self.lanes), bool)
 
-    def _acc_zero(self, args: Sequence[Arg], window: _Window) -> Value:
+    def _acc_zero(self, args: Sequence[Arg], window: Window) -> Value:
         zero = np.zeros((self.batch, self.lanes))
         return zero if self.dtype == "f32" else (zero, zero)
 
