@@ -85,11 +85,6 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
     return Source(symbol, text, header, isa_name, isa.flags, isa.features, signature, types)
 
 
-def _symbol(name: str) -> str:
-    """A user's name as part of a C identifier: ASCII letters, digits and underscores only."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)[:60]
-
-
 # the page
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import __version__
-from .ir import Program, Ref, Role, Type
+from ..errors import CompileError
+from .ir import THRESHOLDS, Program, Reduce, Ref, Role, Type
 from .loops import with_banner
 from .lower.kernel import lower
 from .plan import Plan, describe
@@ -23,9 +24,11 @@ def source_of(plan: Plan) -> Source:
 
 
 def llvm_of(plan: Plan, target: Target) -> Source:
-    """The LLVM IR of a plan."""
+    """The LLVM IR of a plan. Raises CompileError for a threshold, whose words exist in C alone so far."""
     from .emit_llvm import emit as emit_llvm
 
+    if any(isinstance(n, Reduce) and n.op in THRESHOLDS for n in plan.program.nodes):
+        raise CompileError(f"{plan.name}: thresholds have no LLVM IR yet; use backend='c' or 'numpy'")
     banner = tuple(describe(plan, brief=True))
     return emit_llvm(with_banner(lower(plan), banner), target, plan.strategy, __version__, *gufunc(plan))
 
