@@ -98,8 +98,8 @@ def kth(x: ArrayLike, k: int, /) -> Any:
 def threshold(f: Callable[[Any, Any], Any], target: Any, x: Any, /, *, lo: Any, hi: Any) -> Any:
     """tau in [lo, hi] with sum f(x, tau) = target over each row, for an f that does not increase with tau.
 
-    The largest tau whose sum reaches the target; max(x - tau, 0) and its square are solved exactly in a kernel, other
-    f by bisection to the last float. NaN where no tau reaches the target, and where the sum is not finite.
+    On arrays: the largest float whose sum reaches the target, by bisection; NaN where none does, and where the sum is
+    not finite. Kernels solve max(z - tau, 0) and its square exactly, z a map of x; any other f is a PlanError there.
     """
     from .codegen.bisect import bisect
 
