@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from .ir import Program, Ref
+from .ir import Const, Map, Program, Reduce, Ref, operands
 
 
 class Lowering(Enum):
@@ -84,3 +84,15 @@ def describe(plan: Plan, *, brief: bool = False) -> list[str]:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def label(program: Program, ref: Ref) -> str:
+    """The user's name of a value, or how it is computed."""
+    node = program.nodes[ref]
+    if program.names[ref]:
+        return program.names[ref]
+    if isinstance(node, Const):
+        return f"{node.value:g}"
+    if isinstance(node, Map | Reduce):
+        return f"{node.op}({', '.join(label(program, a) for a in operands(node))})"
+    return "row"

@@ -13,7 +13,7 @@ from ..errors import PlanError
 from .cost import price
 from .ir import SELECTIONS, SUMS, Const, Input, Map, Param, Program, Reduce, Ref, Type, operands
 from .machine import Machine
-from .plan import Group, Lowering, Plan, SweepPlan
+from .plan import Group, Lowering, Plan, SweepPlan, label
 
 STRATEGIES = ("auto", "three_pass_recompute", "three_pass_reload", "two_pass", "online", "one_pass")
 FORMS = {
@@ -268,21 +268,21 @@ def _note(
     reloads: tuple[tuple[int, int], ...],
 ) -> str:
     """What the sweep does, in words."""
-    parts = [f"the maximum of {_label(program, groups[g].base)}" for g in maxima]
+    parts = [f"the maximum of {label(program, groups[g].base)}" for g in maxima]
     for ref in carries:
         node = program.nodes[ref]
         assert isinstance(node, Reduce)
         parts.append(_carry_words(program, groups, ref, node))
     parts += ["keep the exponentials in the output" for _ in keeps]
-    parts += [f"write {_label(program, program.outputs[o].ref)}" for o in writes]
+    parts += [f"write {label(program, program.outputs[o].ref)}" for o in writes]
     if reloads:
         parts.append("from the exponentials kept there")
     return ", ".join(parts)
 
 
 def _carry_words(program: Program, groups: tuple[Group, ...], ref: Ref, node: Reduce) -> str:
-    what = ", ".join(_label(program, a) for a in node.args if program.nodes[a] != Const(1.0))
-    tail = "" if node.where is None else f" where {_label(program, node.where)}"
+    what = ", ".join(label(program, a) for a in node.args if program.nodes[a] != Const(1.0))
+    tail = "" if node.where is None else f" where {label(program, node.where)}"
     if node.op != "expsum":
         return f"{node.op}({what}){tail}"
     group = next(g for g in groups if ref in g.sums)
@@ -293,14 +293,3 @@ def _carry_words(program: Program, groups: tuple[Group, ...], ref: Ref, node: Re
     }
     rest = " without its largest term" if group.displaced else ""
     return f"the exponential sum of {what}{tail} {how[group.lowering]}{rest}"
-
-
-def _label(program: Program, ref: Ref) -> str:
-    node = program.nodes[ref]
-    if program.names[ref]:
-        return program.names[ref]
-    if isinstance(node, Const):
-        return f"{node.value:g}"
-    if isinstance(node, Map | Reduce):
-        return f"{node.op}({', '.join(_label(program, a) for a in operands(node))})"
-    return "row"

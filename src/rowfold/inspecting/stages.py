@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ..codegen.plan import Plan, describe
+from ..codegen.reasons import reasons
 from ..codegen.source import Source
 from ..codegen.targets import host
 from ..config import Config
@@ -69,9 +70,11 @@ def plan_text(plan: Plan) -> str:
 
 def walks(plan: Plan) -> str:
     """How the sweeps of a plan compare with the fewest."""
+    why = "; ".join(reasons(plan.program))
+    tail = f" ({why})" if why else ""
     if plan.walks == len(plan.sweeps):
-        return f"walks: {plan.walks}, the fewest that fusion allows"
-    return f"walks: fusion allows {plan.walks}; this plan makes {len(plan.sweeps)}"
+        return f"walks: {plan.walks}, the fewest that fusion allows{tail}"
+    return f"walks: fusion allows {plan.walks}{tail}; this plan makes {len(plan.sweeps)}"
 
 
 def assembly_of(source: Source, config: Config) -> tuple[str, str]:

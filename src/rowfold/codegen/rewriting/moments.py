@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 from ..algebra import ONE, Product, product, split, write_product
@@ -82,7 +83,13 @@ def _moved(r: Rewriter, distances: list[Distance], offs: list[Ref], where: Ref |
             moment = _moment(r, sorted(distances[i][0] for i in kept), where)
             assert moment is not None
             total = added(r, "add", total, _times(r, [offs[i] for i in places if i not in kept], moment))
-    return total
+    return total if len(set(offs)) > 1 else _endless(r, offs, total)
+
+
+def _endless(r: Rewriter, offs: list[Ref], total: Ref) -> Ref:
+    """Infinite elements of one sign have no distance from their mean, but an infinite one from any other point."""
+    endless = r.b.map("equal", r.b.map("absolute", offs[0]), r.b.const(math.inf))
+    return r.b.map("where", endless, _times(r, offs[1:], offs[0]), total)
 
 
 def _times(r: Rewriter, factors: list[Ref], x: Ref) -> Ref:

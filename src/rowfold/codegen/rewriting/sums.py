@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..algebra import Product, expand, product, split, total, write_product, write_sum
+from ..algebra import Product, expand, is_map, product, split, total, write_product, write_sum
 from ..algebra import Sum as Terms
 from ..ir import Const, Input, Map, Param, Reduce, Ref
 from .exponents import exp_const, exponent, log_of
@@ -29,7 +29,27 @@ def sum_(r: Rewriter, x: Ref, where: Ref | None) -> Ref:
                 return times(r, outside, sum_(r, f, both))
             case Input() | Param() | Const() | Map() | Reduce():
                 pass
-    return sum_of_product(r, inside, outside, where)
+    return _unless_empty(r, sum_of_product(r, inside, outside, where), where)
+
+
+def _unless_empty(r: Rewriter, found: Ref, where: Ref | None) -> Ref:
+    """A sum over no element is 0, even if it was divided by another one."""
+    if where is None or not any(p < 0 and _may_vanish(r, a) for a, p in product(r.b, found).powers.items()):
+        return found
+    some = r.b.map("greater", r.b.reduce("count", where=where), r.b.const(0.0))
+    return r.b.map("where", some, found, r.b.const(0.0))
+
+
+def _may_vanish(r: Rewriter, atom: Ref) -> bool:
+    """Whether a factor is 0 for a row of nothing: a sum, or a power of one."""
+    match r.b.nodes[atom]:
+        case Map("exp", (a,)):
+            logs = (product(r.b, term).powers for term in total(r.b, a).terms)
+            return any(is_map(r.b, factor, "log") for powers in logs for factor in powers)
+        case Reduce():
+            return True
+        case Input() | Param() | Const() | Map():
+            return False
 
 
 def sum_of_product(r: Rewriter, inside: Product, outside: Product, where: Ref | None) -> Ref:
