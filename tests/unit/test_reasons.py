@@ -12,7 +12,7 @@ BODIES = {
     f"{SOFTMAX}e = np.exp(z - np.max(z)); q = e / np.sum(e); m = (p + q) / 2; return np.sum(p * np.log(p / m))": (
         "log(add(p, q)) is no exponential polynomial: log keeps expsum(1, x), expsum(1, z)"
     ),
-    "n = np.linalg.norm(x); return rf.logsumexp(x / n)": "the exponent multiply(x, divide(1, n)) waits for divide(1, n)",
+    "n = np.linalg.norm(x); return rf.logsumexp(x / n)": "multiply(x, divide(1, n)) waits for divide(1, n)",
     f"{SOFTMAX}return np.sum(np.abs(p - 0.1))": "absolute(subtract(p, 0.1)) is no exponential polynomial",
     "m = np.mean(x); return np.sum(x, where=x > m)": "which elements sum takes is decided by m",
 }

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rowfold.codegen.ir import Program, Role
+from rowfold.codegen.ir import WHERE, Program, Role
 from rowfold.codegen.oracle import Expected, Verdict, judge, oracle
+from rowfold.codegen.predicate import under_where
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import Parameter, parameters, settings_of, trace
 from rowfold.errors import PlanError
@@ -125,9 +126,13 @@ def present(case: Case, fn: Callable[..., Any]) -> tuple[Parameter, ...]:
 
 def program_of(case: Case, fn: Callable[..., Any]) -> Program:
     """The simplified program that the oracle judges by."""
+    return simplify(_traced(case, fn))
+
+
+def _traced(case: Case, fn: Callable[..., Any]) -> Program:
     static = {s.name: case.settings[s.name] for s in settings_of(fn) if s.static and s.name in case.settings}
     optional = frozenset(p.name for p in present(case, fn) if p.optional)
-    return simplify(trace(fn, settings=static, given=optional))
+    return trace(fn, settings=static, given=optional)
 
 
 def selection(case: Case) -> Array | None:
@@ -138,11 +143,13 @@ def selection(case: Case) -> Array | None:
 
 def expected(case: Case, fn: Callable[..., Any], masked: float = 0.0) -> list[Expected]:
     """What the kernel of `fn` has to return, rows along the last axis."""
-    values = arrays(case, present(case, fn))
-    program = program_of(case, fn)
+    values, mask = arrays(case, present(case, fn)), selection(case)
+    program = program_of(case, fn) if mask is None else simplify(under_where(_traced(case, fn), masked))
+    if mask is not None:
+        values = {**values, WHERE: mask}
     defaults = {s.name: s.default for s in settings_of(fn)}
     settings = {p.name: float(case.settings.get(p.name, defaults[p.name])) for _, p in program.params}  # type: ignore[arg-type]
-    return oracle(program, values, settings, case.dtype, selection(case), masked)
+    return oracle(program, values, settings, case.dtype)
 
 
 def call(kernel: Any, case: Case) -> tuple[Array, ...] | None:

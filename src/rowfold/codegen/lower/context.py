@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ..ir import SMALL_FOLDS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type
+from ..ir import SMALL_FOLDS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
 from ..loops import Code, Kind, Names, Port, Var
 from ..plan import Group, Plan
 from .forms import (
@@ -19,6 +19,7 @@ from .forms import (
     Offset,
     Plain,
     Scaled,
+    fits,
     offset,
     op,
     plus,
@@ -35,6 +36,7 @@ LN2_HI, LN2_LO = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.a39ef
 # Below 2^-DROP an exponential is nothing beside the largest; above LIMIT the exponent's reduction is no longer exact.
 DROP = {"f32": 190.0, "f64": 1100.0}
 LIMIT = 94548.0  # 2^16 log2 e
+FLAT = 2.0**-100  # stands for a factor of 0, by which no exponent can be divided
 FAR = 2.0**49  # beyond it e^x is 0 or infinite whatever it meets
 INF = math.inf
 
@@ -142,7 +144,7 @@ class Context:
     def _compute(self, ref: Ref) -> NumForm:
         match self.program.nodes[ref]:
             case Const(value):
-                return Plain(float(value), exact=_fits(float(value), self.dtype))
+                return Plain(float(value), exact=fits(float(value), self.dtype))
             case Param(name):
                 return Plain(self.code.num(name, "scalar", self.ports[ref].name))
             case Input(name):
@@ -367,8 +369,15 @@ class Context:
             return Shift((LOG2E, LOG2E_LO), 1.0)
         factor = self.value(group.factor)
         lo = self._factor_lo(group.factor, factor)
+        if self._depends(group.factor):
+            factor = self.code.num("factor", "choose", self.code.flag("flat", "eq", factor, 0.0), FLAT, factor)
         hi, rest = self.code.call(Kind.NUM, ("scale", "scale_lo"), "scale_log2e", factor, lo)
         return Shift((hi, rest), factor)
+
+    def _depends(self, ref: Ref) -> bool:
+        """Whether a value depends on the arrays of the call; settings are never 0 where they divide an exponent."""
+        node = self.program.nodes[ref]
+        return isinstance(node, Input | Reduce) or any(self._depends(a) for a in operands(node))
 
     def _factor_lo(self, ref: Ref, factor: Number) -> Number:
         """What the rounding of a quotient or product lost: an exponent of 1000 would magnify it."""
@@ -379,17 +388,6 @@ class Context:
                 return self.code.num("factor_lo", "mul_rest", self.value(a), self.value(b), factor)
             case Input() | Param() | Const() | Map() | Reduce():
                 return 0.0
-
-
-def _fits(value: float, dtype: str) -> bool:
-    import struct
-
-    if dtype == "f64" or math.isnan(value):
-        return True
-    try:
-        return bool(struct.unpack("<f", struct.pack("<f", value))[0] == value)
-    except OverflowError:
-        return False
 
 
 def is_bool(program: Program, ref: Ref) -> bool:

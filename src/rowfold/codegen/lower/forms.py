@@ -7,6 +7,8 @@ a small rest); `Scaled` m * 2^(powers of the groups' shifts), never multiplied o
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -152,3 +154,13 @@ def scaled(a: NumForm) -> Scaled:
             return Scaled(v, {}, lo)
         case Offset() | Flag() | DisplacedSum():
             raise TypeError("an offset, a flag or a displaced sum has to be collapsed before it is multiplied")
+
+
+def fits(value: float, dtype: str) -> bool:
+    """Whether a number is one of the computing dtype."""
+    if dtype == "f64" or math.isnan(value):
+        return True
+    try:
+        return bool(struct.unpack("<f", struct.pack("<f", value))[0] == value)
+    except OverflowError:
+        return False

@@ -8,7 +8,12 @@ from .rewriter import Rewriter
 
 
 def factored(r: Rewriter, terms: Sum) -> Ref | None:
-    """The sum with the exponentials and their sums that its terms share taken out; None where they share none."""
+    """The sum with the exponentials and their sums that its terms share taken out; None where they share none.
+
+    Only for rows: a sum of row-constants is added over its largest power of two, and a term may be 0.
+    """
+    if not any(map(r.b.is_row, terms.terms)):
+        return None
     parts = [product(r.b, atom).times(Product(coefficient, {})) for atom, coefficient in terms.terms.items()]
     scales = [part.only(r.scales) for part in parts]
     if terms.constant or len(parts) < 2 or not all(scale.powers for scale in scales):

@@ -66,13 +66,15 @@ def log(r: Rewriter, x: Ref) -> Ref:
     whole = product(r.b, x)
     scale = whole.only(r.scales)
     rest = whole.without(r.scales)
-    if not scale.powers or (rest.powers and not all(positive(r.b, a) for a in rest.powers)) or rest.coefficient <= 0:
+    unknown = [a for a in rest.powers if not positive(r.b, a)]
+    if not scale.powers or rest.coefficient <= 0 or any(rest.powers[a] % 2 for a in unknown):
         return r.b.map("log", x)
     terms = Terms(0.0, {})
     for atom, power in scale.powers.items():
         terms = terms.plus(total(r.b, log_of(r, atom)), power)
     for atom, power in rest.powers.items():
-        terms = terms.plus(Terms(0.0, {r.b.map("log", atom): 1.0}), power)
+        size = r.b.map("absolute", atom) if atom in unknown else atom
+        terms = terms.plus(Terms(0.0, {r.b.map("log", size): 1.0}), power)
     if rest.coefficient != 1.0:
         terms = terms.plus(Terms(0.0, {r.b.map("log", r.b.const(rest.coefficient)): 1.0}))
     return write_sum(r.b, terms)
