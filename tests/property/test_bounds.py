@@ -8,7 +8,6 @@ import pytest
 from rowfold.codegen.interpret import Batch, Plain, evaluate
 from rowfold.codegen.ir import Role
 from rowfold.codegen.oracle import judge
-from rowfold.codegen.trace import parameters
 from rowfold.testing import Random, cases, load, random_case, random_source
 
 
@@ -81,8 +80,8 @@ class Rounded:
 
 def simulate(case, fn):
     """What the simulated kernel returns."""
-    program = cases.program_of(case, fn)
-    batch = Batch(program, cases.arrays(case, parameters(fn)), np, np.float64, cases.selection(case))
+    program, values = cases.judged_by(case, fn)
+    batch = Batch(program, values, np, np.float64, None)
     with np.errstate(all="ignore"):
         values = evaluate(program, batch, case.settings, Rounded(batch.width, batch.where))
         return [

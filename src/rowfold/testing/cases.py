@@ -141,12 +141,17 @@ def selection(case: Case) -> Array | None:
     return np.random.default_rng(case.seed + 1).random(shape) < 0.6 if case.selected else None
 
 
+def judged_by(case: Case, fn: Callable[..., Any], masked: float = 0.0) -> tuple[Program, dict[str, Array]]:
+    """The program of the call itself, with the mask among its inputs if there is one."""
+    values, mask = arrays(case, present(case, fn)), selection(case)
+    if mask is None:
+        return program_of(case, fn), {**values}
+    return simplify(under_where(_traced(case, fn), masked)), {**values, WHERE: mask}
+
+
 def expected(case: Case, fn: Callable[..., Any], masked: float = 0.0) -> list[Expected]:
     """What the kernel of `fn` has to return, rows along the last axis."""
-    values, mask = arrays(case, present(case, fn)), selection(case)
-    program = program_of(case, fn) if mask is None else simplify(under_where(_traced(case, fn), masked))
-    if mask is not None:
-        values = {**values, WHERE: mask}
+    program, values = judged_by(case, fn, masked)
     defaults = {s.name: s.default for s in settings_of(fn)}
     settings = {p.name: float(case.settings.get(p.name, defaults[p.name])) for _, p in program.params}  # type: ignore[arg-type]
     return oracle(program, values, settings, case.dtype)

@@ -102,8 +102,8 @@ class Rows:
                 assert b is not None
                 if over is not None:
                     return self._sum(self.product(v, a, name, over), b, "sub" if minus else "add", name)
-                if isinstance(a, float) and a == 1.0:
-                    return self._sum(v, b, "sub" if minus else "add", name)
+                if isinstance(a, float) and abs(a) == 1.0:
+                    return self._sum(self.product(v, a, name), b, "sub" if minus else "add", name)
                 return self._affine(v, a, b, minus, name)
 
     def _materialize_scaled(self, form: ScaledRow, name: str) -> Var:
