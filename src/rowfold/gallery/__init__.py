@@ -16,8 +16,8 @@ from .entries import ENTRIES, Entry, place
 __all__ = ["GROUPS", "Entry", "entries"]
 
 GROUPS = (
-    "core normalizers losses divergences margins sampling scores gating normalization attention weighting matrices "
-    "statistics"
+    "core normalizers losses divergences margins sampling scores gating selection normalization attention weighting "
+    "matrices statistics"
 ).split()
 
 

@@ -71,7 +71,7 @@ def mup_cross_entropy(x: rf.Row, y: rf.Index, *, alpha: rf.Positive = 1.0, width
 @rf.kernel
 def parameter_competition(t: rf.Row, total: rf.Row) -> Any:
     """The min-max of e^(n u^2) tanh(t sum_j t_j), u the min-max of |t|, `total` the sum over tasks; clipping by
-    quantiles is outside, and so is the merge. e^(n u^2) is shifted by its largest exponent, n, which the min-max takes out again.
+    quantiles and the merge are outside. e^(n u^2) is shifted by its largest exponent, n; the min-max undoes it.
     """
     a = np.abs(t)
     u = (a - np.min(a)) / (np.max(a) - np.min(a))

@@ -20,7 +20,7 @@ def reference(
     kernel: Any, arrays: tuple[Any, ...], axis: Any, where: Any, keepdims: bool, settings: Mapping[str, Any]
 ) -> Any:
     """The row function on float64 copies, row by row and without warnings. Results have the row on its old axis."""
-    rows = _Rows(kernel, arrays, axis, where)
+    rows = _Rows(kernel, arrays, axis, where, settings)
     with np.errstate(all="ignore"):
         results = [rows.one(at, settings) for at in np.ndindex(rows.batch)]
     return rows.gather(results, keepdims)
@@ -29,7 +29,9 @@ def reference(
 class _Rows:
     """The arrays of a call, broadcast, with the row last."""
 
-    def __init__(self, kernel: Any, arrays: tuple[Any, ...], axis: Any, where: Any) -> None:
+    def __init__(
+        self, kernel: Any, arrays: tuple[Any, ...], axis: Any, where: Any, settings: Mapping[str, Any]
+    ) -> None:
         self.kernel, self.fn, self.masked = kernel, kernel.__wrapped__, kernel.masked
         found: tuple[Parameter, ...] = kernel.parameters
         given = dict(zip((p.name for p in found), arrays, strict=False))
@@ -41,16 +43,16 @@ class _Rows:
         batches = [self._batch(p, self.values[p.name]) for p in found if p.name in self.values]
         self.batch = np.broadcast_shapes(*batches)
         self.where = None if where is None else self._selected(where, np.shape(given[first]))
-        self._make_keys(given)
+        self._make_keys(given, settings)
         self.kept = tuple(1 if i in self.axes else n for i, n in enumerate(np.shape(given[first])))
         self.shape = np.shape(given[first])
 
-    def _make_keys(self, given: Mapping[str, Any]) -> None:
+    def _make_keys(self, given: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """An integer given as a seed is one key a row, as in a call of the kernel."""
         scalars = [p.name for p in self.found if p.role is Role.SCALAR]
         if not any(np.asarray(given.get(name)).dtype.kind in "iu" for name in scalars):
             return
-        static = {n: s.default for n, s in self.kernel.static.items()}
+        static = {n: settings.get(n, s.default) for n, s in self.kernel.static.items()}
         for _, node in self.kernel.program(static, frozenset(self.values), frozenset()).inputs:
             if node.role is Role.SEED:
                 self.values[node.name] = keys_of(given[node.name], self.batch)
@@ -141,6 +143,8 @@ class _Rows:
             single: Array = a.reshape(self.shape)
             return single
         lengths = [self.shape[i] for i in self.axes]
+        if a.shape[-1] != np.prod(lengths, dtype=np.int64):  # a k-vector lies on the last of the row's axes
+            lengths = [*[1] * (len(lengths) - 1), a.shape[-1]]
         whole: Any = a.reshape(*a.shape[:-1], *lengths)
         moved: Array = np.moveaxis(whole, range(-len(self.axes), 0), self.axes)
         return moved

@@ -23,8 +23,8 @@ def mask_of(rows: Rows, ref: Ref) -> Var:
         number = rows.ctx.code.num("chosen", "from_flag", flag) if flag else rows.ctx.value(ref)
         return rows.pre.mask("chosen", "ne", rows.set(number, "chosen"), 0.0)
     match program.nodes[ref]:
-        case Input(name, Role.MASK):
-            return rows.load(name, "load_mask", Kind.MASK)
+        case Input(_, Role.MASK):
+            return rows.load(rows.ctx.ports[ref].name, "load_mask", Kind.MASK)
         case Map(operation, (a, b)) if operation in COMPARE:
             return c.mask(rows.ctx.name(ref, "mask"), COMPARE[operation], rows.vec(a), rows.argument(b))
         case Map("isnan", (a,)):

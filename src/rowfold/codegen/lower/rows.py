@@ -190,8 +190,8 @@ class Rows:
         match program.nodes[ref]:
             case Input(_, Role.POSITIONS):
                 return Affine(self.code.vec("position", "positions"))
-            case Input(name):
-                return Affine(self.load(name, "load", Kind.VEC))
+            case Input():
+                return Affine(self.load(self.ctx.ports[ref].name, "load", Kind.VEC))
             case Map("exp", (a,)) if (group := self.ctx.group_of(a)) is not None:
                 e = exponential(self, group)
                 self._whole[e] = group
