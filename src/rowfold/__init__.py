@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import gallery as gallery
     from . import library as library
     from . import testing as testing
     from .annotations import Between, Ignore, Index, Mask, NonNegative, Positive, Row, Scalar, Static
@@ -50,13 +51,13 @@ _HOMES = {
     "rowfns": "gumbel kth logsumexp positions rsqrt sigmoid softplus stop_gradient threshold topk uniform",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
-_MODULES = ("library", "testing")
+_MODULES = ("gallery", "library", "testing")
 
 __all__ = [
     "Between", "CompileError", "DTypeError", "Ignore", "Index", "IsaError", "Kernel", "LoadError", "Mask",
     "NonNegative",
     "NotDifferentiableError", "OutputError", "PlanError", "Positive", "Row", "RowfoldError", "Scalar", "Static",
-    "TraceError", "__version__", "gumbel",
+    "TraceError", "__version__", "gallery", "gumbel",
     "kernel", "kth", "library", "logsumexp", "options", "positions", "rsqrt", "show_config",
     "sigmoid", "softplus", "stop_gradient", "testing", "threshold", "topk", "uniform",
 ]  # fmt: skip

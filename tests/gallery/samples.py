@@ -1,4 +1,4 @@
-"""Arguments for every kernel of the gallery: rows of the zoo, drawn into the domain that a parameter's name stands for."""
+"""Arguments for every kernel of the gallery: rows of the zoo, drawn into the domain that a parameter's name has."""
 
 import numpy as np
 

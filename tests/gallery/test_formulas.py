@@ -14,7 +14,8 @@ from rowfold.gallery import entries
 from rowfold.runtime.cpu import host_isas
 from rowfold.testing import STRATEGIES
 
-FORMULAS = {k: v for m in (formulas_rows, formulas_norms, formulas_weights, formulas_losses) for k, v in vars(m).items()}
+MODULES = (formulas_rows, formulas_norms, formulas_weights, formulas_losses)
+FORMULAS = {k: v for module in MODULES for k, v in vars(module).items()}
 ENTRIES = {e.name: e for e in entries() if not e.parts}
 WIDTH = {"nucleus_filter": 80}
 # Results that jump: a rounding of the float32 argument may move them by one step, or across a threshold.
