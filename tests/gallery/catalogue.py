@@ -11,7 +11,7 @@ CATALOGUE = {
     "C8": {"cross_entropy": 1, "comp_sum_loss": 1},
     "C9": {"saved_softmax": 1, "cut_cross_entropy": 1, "cut_cross_entropy_backward": 1},
     "C10": {"topk_softmax": 1, "topk_softmax_dense": 2, "sparse_softmax_loss": 1},
-    "N1": {"sparsemax_backward": 2},
+    "N1": {"sparsemax": 2, "sparsemax_backward": 2, "sparsemax_loss": 2},
     "N2": {"softpick": 2},
     "N3": {"ssmax": 2},
     "N4": {"sa_softmax": 2, "sa_softmax_scaled": 2},
@@ -38,7 +38,7 @@ CATALOGUE = {
     "L6": {"dual_focal": 1},
     "L7": {"psl_tanh": 1, "psl_relu": 1, "psl_atan": 1},
     "L8": {"softmax_loss_at_k": 1},
-    "L9": {"decoupled_softmax": 1},
+    "L9": {"decoupled_softmax": 1, "sigmoid_sum": 1, "soft_topk": 1},
     "L10": {"sampled_margin_softmax": 1},
     "L11": {
         "normalized_softmax": 1,

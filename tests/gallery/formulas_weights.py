@@ -66,6 +66,33 @@ def source_weight_gradient(lam, loss):
     return (np.diag(p) - np.outer(p, p)) @ loss
 
 
+def _sparse(x, power):
+    """relu(x - tau)^power of sum 1, by bisection."""
+    low, high = x.min() - len(x), x.max()
+    for _ in range(200):
+        tau = (low + high) / 2
+        above = np.sum(np.maximum(x - tau, 0) ** power) > 1
+        low, high = (tau, high) if above else (low, tau)
+    return np.maximum(x - low, 0) ** power, low
+
+
+def sparsemax(x):
+    return _sparse(x, 1)[0]
+
+
+def entmax15(x):
+    return _sparse(x / 2, 2)[0]
+
+
+def sparsemax_loss(x, y):
+    p, tau = _sparse(x, 1)
+    return -x[y] + np.sum(np.where(p > 0, x**2 - tau**2, 0)) / 2 + 1 / 2
+
+
+def sigmoid_sum(x, t):
+    return np.sum(1 / (1 + np.exp(-x - t)))
+
+
 def _order(x, k):
     return np.argsort(-x, kind="stable")[:k]
 

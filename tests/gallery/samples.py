@@ -20,7 +20,7 @@ ANY = {  # kernels whose parameter of such a name is any number
     "reinforce_loss": "a", "reinforce_gradient": "a", "affinity_mimicking": "t", "affinity_mimicking_backward": "t",
     "probe_probabilities": "q", "probe_policy_loss": "q", "probe_sample": "q", "soft_value": "q", "soft_bellman": "q",
     "boltzmann_policy": "q", "boltzmann_value": "q", "block_dequantize": "q", "inhibited_softmax": "c",
-    "control_variate_estimate": "c",
+    "control_variate_estimate": "c", "sigmoid_sum": "t",
 }  # fmt: skip
 
 

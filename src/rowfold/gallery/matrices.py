@@ -18,6 +18,7 @@ from .weighting import softmax_average
 
 C9 = Paper("C9", "Cut Your Losses in Large-Vocabulary Language Models")
 N12 = Paper("N12", "Balance Act: Mitigating Hubness in Cross-Modal Retrieval with Query and Gallery Banks")
+L9 = Paper("L9", "Dual-Encoders for Extreme Multi-Label Classification")
 L21 = Paper("L21", "Beyond Reverse KL; Margin Matching Preference; SparsePO; Preference Fine-Tuning for Factuality")
 L25 = Paper("L25", "Jaccard Metric Losses; Dice Semimetric Losses")
 G4 = Paper("G4", "From Sparse to Soft Mixtures of Experts; Don't flatten, tokenize!")
@@ -88,6 +89,24 @@ def inverted_softmax(s: Any, bank: Any, *, beta: float = 20.0) -> Any:
 def dual_inverted_softmax(s: Any, queries: Any, gallery: Any, *, beta1: float = 20.0, beta2: float = 20.0) -> Any:
     """The product of the versions with a bank of queries and a bank of gallery items, (k, n) each."""
     return inverted_softmax(s, queries, beta=beta1) * inverted_softmax(s, gallery, beta=beta2)
+
+
+@L9(walks=1)
+@rf.kernel
+def sigmoid_sum(x: rf.Row, t: rf.Scalar) -> Any:
+    """sum sigmoid(x + t), a number."""
+    return np.sum(rf.sigmoid(x + t))
+
+
+@L9(walks=1, parts=(sigmoid_sum,))
+def soft_topk(x: Any, *, k: float, rounds: int = 60) -> Any:
+    """sigmoid(x + t) with t such that each row sums to k, 0 < k < n: bisection, one walk a round."""
+    low, high = -np.max(x, axis=-1) - 40.0, -np.min(x, axis=-1) + 40.0
+    for _ in range(rounds):
+        t = (low + high) / 2
+        short = sigmoid_sum(x, t) < k
+        low, high = np.where(short, t, low), np.where(short, high, t)
+    return rf.sigmoid(x + ((low + high) / 2)[..., None])
 
 
 @L21(walks=1, parts=(selective_log_softmax, sum))

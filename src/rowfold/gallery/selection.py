@@ -11,7 +11,7 @@ import numpy as np
 
 import rowfold as rf
 
-from ..library import softmax, softmax_topk
+from ..library import softmax, softmax_topk, sparsemax
 from .entries import Paper
 
 C5 = Paper("C5", "Online normalizer calculation for softmax")
@@ -32,6 +32,7 @@ X2_11 = Paper("2.11", "Transformer Feed-Forward Layers Build Predictions by Prom
 X3_4 = Paper("3.4", "Q-Probe: A Lightweight Approach to Reward Maximization for Language Models")
 X4_1 = Paper("4.1", "Fast Controlled Generation from Language Models with Adaptive Weighted Rejection Sampling")
 
+N1(walks=2)(sparsemax)
 C5(walks=1, k=5)(softmax_topk)
 X2_11(walks=1, k=5)(softmax_topk)
 
@@ -73,6 +74,16 @@ def sparsemax_backward(p: rf.Row, g: rf.Row) -> Any:
     """g - mean of g over the support where p > 0, else 0, for p = sparsemax(x): the gradient in x. A row."""
     kept = p > 0
     return np.where(kept, g - np.sum(g, where=kept) / np.count_nonzero(kept), 0.0)
+
+
+@N1(walks=2)
+@rf.kernel
+def sparsemax_loss(x: rf.Row, y: rf.Index) -> Any:
+    """-x_y + sum over the support of (x^2 - tau^2) / 2 + 1/2, taken at x - max x, which changes nothing. A number."""
+    z = x - np.max(x)
+    tau = rf.threshold(lambda v, t: np.maximum(v - t, 0.0), 1.0, z, lo=-np.inf, hi=np.inf)
+    over = np.maximum(z - tau, 0.0)
+    return 0.5 + 0.5 * np.sum(over * (over + 2.0 * tau)) - z[y]
 
 
 @N8(walks=2)
