@@ -172,6 +172,12 @@ def test_a_kernel_of_positions_has_no_gradient():
         _ = rf.kernel(lambda x: np.argmax(x), name="best").vjp
 
 
+def test_a_kernel_of_k_vectors_has_no_gradient_yet():
+    """The gradient of a top-k is refused by name."""
+    with pytest.raises(rf.NotDifferentiableError, match="k-vector"):
+        _ = library.softmax_topk.vjp
+
+
 def test_a_gradient_of_the_wrong_shape_is_refused():
     """A row gradient needs the row's length."""
     with pytest.raises(ValueError, match="gradient"):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from ..errors import NotDifferentiableError
 from . import vjp_rules
-from .ir import Builder, Input, Map, Output, Program, Reduce, Ref, Role, Type, operands, renumber
+from .ir import Builder, Input, Map, Output, Program, Reduce, Ref, Role, Shape, Type, operands, renumber
 from .simplify import simplify
 from .vjp_rules import Maths, Send
 
@@ -44,6 +44,8 @@ def differentiable(program: Program) -> list[tuple[Ref, int]]:
     found = [(o.ref, i) for i, o in enumerate(program.outputs) if program.types[o.ref] is Type.FLOAT]
     if not found:
         raise NotDifferentiableError(f"{program.name} gives no floats, and only floats have a gradient")
+    if any(program.shapes[ref] not in (Shape.ROW, Shape.CONST) for ref, _ in found):
+        raise NotDifferentiableError(f"{program.name} gives a k-vector, and there is no gradient of one yet")
     return found
 
 
