@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rowfold import philox
-from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type
+from rowfold.codegen.bisect import bisect
+from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
 from rowfold.codegen.scaled import Arithmetic, ScaledRules, Value
 
 Array = Any  # numpy.ndarray, or the array of another module that has NumPy's names
@@ -64,6 +65,8 @@ def _value(
     elements: Sequence[bool],
 ) -> Value[V]:
     match node:
+        case Input(_, Role.UNKNOWN):
+            return rules.plain.number(np.nan)  # until the reduction that binds it
         case Input():
             return rules.plain.lift(batch.array(node), node.role)
         case Param(name):
@@ -74,9 +77,39 @@ def _value(
             return rules.take(values[row], rules.collapse(values[index]))
         case Map(op, args):
             return rules.map(op, [values[a] for a in args], program.is_row(ref), [elements[a] for a in args])
+        case Reduce("threshold"):
+            return _threshold(program, node, values, batch, settings, rules, elements)
         case Reduce(op, args, where):
             rows = [rules.collapse(values[a]) if program.types[a] is Type.BOOL else values[a] for a in args]
             return rules.reduce(op, rows, None if where is None else rules.collapse(values[where]))
+
+
+def _threshold(
+    program: Program,
+    node: Reduce,
+    values: Sequence[Value[V]],
+    batch: Batch,
+    settings: Mapping[str, float],
+    rules: ScaledRules[V],
+    elements: Sequence[bool],
+) -> Value[V]:
+    """The tau that is bound, by bisection: what hangs on it is computed again for each."""
+    f, leaf, *ends = node.args
+    depends = {leaf}
+    for i in range(leaf + 1, f + 1):
+        if depends & set(operands(program.nodes[i])):
+            depends.add(Ref(i))
+
+    def total(tau: Array) -> V:
+        again = list(values)
+        again[leaf] = rules.plain.lift(tau, Role.SCALAR)
+        for i in sorted(depends - {leaf}):
+            again[i] = _value(program, i, program.nodes[i], again, batch, settings, rules, elements)
+        where = None if node.where is None else rules.collapse(again[node.where])
+        return rules.collapse(rules.reduce("sum", [again[f]], where))
+
+    target, lo, hi = (rules.collapse(values[e]) for e in ends)
+    return rules.plain.lift(bisect(total, target, lo, hi, (*batch.shape[:-1], 1)), Role.SCALAR)
 
 
 def _elements(program: Program) -> list[bool]:
