@@ -33,6 +33,13 @@ def llvm_of(plan: Plan, target: Target) -> Source:
     return emit_llvm(with_banner(lower(plan), banner), target, plan.strategy, __version__, *gufunc(plan))
 
 
+def mlir_of(plan: Plan) -> str:
+    """The MLIR of a plan."""
+    from .emit_mlir import emit as emit_mlir
+
+    return emit_mlir(with_banner(lower(plan), tuple(describe(plan, brief=True))), plan.strategy, __version__)
+
+
 def gufunc(plan: Plan) -> tuple[str, str]:
     """The signature and type characters of the loop: inputs, settings, outputs."""
     program = plan.program

@@ -28,7 +28,7 @@ class Stages(Mapping[str, str]):
             "plan": lambda: plan_text(plan),
             "c": lambda: self._source().text,
             "llvm": lambda: self._llvm().text,
-            "mlir": lambda: "There is no MLIR text: this version of rowfold emits C only.",
+            "mlir": self._mlir,
             "asm": self._assembly,
         }
 
@@ -55,6 +55,11 @@ class Stages(Mapping[str, str]):
         from ..codegen.generate import llvm_of
 
         return llvm_of(self._plan, host(self._plan.isa, cpu.arch()))
+
+    def _mlir(self) -> str:
+        from ..codegen.generate import mlir_of
+
+        return mlir_of(self._plan)
 
     def _assembly(self) -> str:
         """The assembly of the backend that runs: from C, unless another was asked for or there is no compiler."""
