@@ -12,7 +12,7 @@ import rowfold as rf
 from rowfold import library
 
 KERNELS = ("softmax", "log_softmax", "softmin", "logsumexp", "entropy", "cross_entropy", "layer_norm", "rms_norm")
-STRATEGIES = ("auto", "three_pass_recompute", "three_pass_reload", "two_pass", "online", "one_pass")
+STRATEGIES = ("auto", "three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative", "one_pass")
 ISAS = {
     "avx512": ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"),
     "avx2": ("-mavx2", "-mfma"),

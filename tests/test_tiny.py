@@ -87,7 +87,7 @@ def test_the_naive_spelling_gets_the_stable_plan():
     np.testing.assert_array_equal(naive(np.float32([[1e4, 1e4]])), [[0.5, 0.5]])
 
 
-@pytest.mark.parametrize("strategy", ["three_pass_recompute", "three_pass_reload", "two_pass", "online"])
+@pytest.mark.parametrize("strategy", ["three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative"])
 def test_a_strategy_changes_the_walk_and_not_the_bits(strategy, x):
     """Free choices are free."""
     np.testing.assert_array_equal(softmax.using(strategy=strategy)(x), softmax(x))

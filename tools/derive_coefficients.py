@@ -63,6 +63,15 @@ FITS = (
         {"f32": 6, "f64": 11},
     ),
     Fit(
+        "EXP2_NEAR",
+        "2^f = 1 + f q(f), abs(f) <= 1/32",
+        lambda f: (mpf(2) ** f - 1) / f,
+        lambda f: abs(f) / mpf(2) ** f,
+        -mpf("0.031251"),
+        mpf("0.031251"),
+        {"f32": 3, "f64": 6},
+    ),
+    Fit(
         "EXP",
         "e^t = 1 + t q(t), abs(t) <= ln2/2",
         lambda t: mp.expm1(t) / t,
@@ -108,6 +117,8 @@ CONSTANTS: tuple[tuple[str, str, Real], ...] = (
     ("LN2", "ln 2", mp.log(2)),
     ("HALF_PI", "pi / 2", mp.pi / 2),
 )
+# c such that all c 2^(j/16) lie near numbers of the format: the best float32 below 2^(1/16), of 2 million float64
+UNIT = {"f32": "0x1.067aa2p+0", "f64": "0x1.028f5c29d9eb6p+0"}
 
 
 def main() -> int:
@@ -132,6 +143,13 @@ def module() -> str:
         lines += table(name, {d: expansion(value, d, 3) for d in FORMATS})
     lines += ["", "# ln 2 in two parts, the first so short that its product with any exponent is exact."]
     lines += table("LN2_SHORT", {d: short(mp.log(2), d) for d in FORMATS})
+    sixteenths = {d: tuple(nearest(v, d) for v in scaled_sixteenths(d)) for d in FORMATS}
+    far = {
+        d: max(abs(mpf(r) / v - 1) for r, v in zip(sixteenths[d], scaled_sixteenths(d), strict=True)) for d in FORMATS
+    }
+    errors = ", ".join(f"{d} {float(far[d] * 2 ** (24 if d == 'f32' else 53)):.2f} u" for d in FORMATS)
+    lines += ["", f"# c 2^(j/16); c, the first, is a number of the format. Largest relative error: {errors}."]
+    lines += table("SIXTEENTHS", sixteenths)
     for fit in FITS:
         rounded = {d: rounded_fit(fit, d) for d in FORMATS}
         errors = ", ".join(f"{d} {float(mp.log(worst(fit, c), 2)):.1f}" for d, c in rounded.items())
@@ -159,6 +177,10 @@ def expansion(value: Real, dtype: str, parts: int) -> tuple[float, ...]:
     for _ in range(parts):
         found.append(nearest(value - sum(map(mpf, found)), dtype))
     return tuple(found)
+
+
+def scaled_sixteenths(dtype: str) -> list[Real]:
+    return [mpf(float.fromhex(UNIT[dtype])) * mpf(2) ** (mpf(j) / 16) for j in range(16)]
 
 
 def short(value: Real, dtype: str) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 /*
- * rowfold_cross_entropy_f64_online__portable_u1_a1
+ * rowfold_cross_entropy_f64_speculative__portable_u1_a1
  *
- * cross_entropy: online, 1 sweep (fewest by fusion: 1)
- *   sweep 1: the exponential sum of logits under a running maximum without its largest term
+ * cross_entropy: speculative, 1 sweep (fewest by fusion: 1)
+ *   sweep 1: the exponential sum of logits under a guessed power of two without its largest term
  *
  * Written by rowfold 0.1.0 for portable; compile with no flags.
  */
@@ -21,6 +21,7 @@
 #endif
 
 /* The vocabulary: 8 lanes of double. */
+static const double rf_sixteenths[16] RF_ALIGNED = { 0x1.028f5c29d9eb6p+0, 0x1.0e01e6e1f66edp+0, 0x1.19f6309f485a6p+0, 0x1.2671f7efc8e7dp+0, 0x1.337b3c7cd690ep+0, 0x1.411841ed22caep+0, 0x1.4f4f92e74b81dp+0, 0x1.5e280436929e7p+0, 0x1.6da8b8133647fp+0, 0x1.7dd9218ffdb03p+0, 0x1.8ec1082ea01aap+0, 0x1.a0688b9cbe796p+0, 0x1.b2d8279b3b7aap+0, 0x1.c618b811d23d8p+0, 0x1.da337d50e126fp+0, 0x1.ef32208374842p+0 };
 typedef struct { double v[8]; } rf_vec;
 typedef struct { uint8_t v[8]; } rf_mask;
 static inline rf_vec rf_set(double a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = (double)a; return r; }
@@ -29,6 +30,7 @@ static inline rf_vec rf_load_tail(const double *p, rf_mask m) { rf_vec r; for (i
 static inline void rf_store(double *p, rf_vec a) { for (int l = 0; l < 8; ++l) p[l] = a.v[l]; }
 static inline rf_vec rf_add(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] + b.v[l]; return r; }
 static inline rf_vec rf_sub(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] - b.v[l]; return r; }
+static inline rf_vec rf_mul(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] * b.v[l]; return r; }
 static inline rf_vec rf_min(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] < b.v[l] ? a.v[l] : b.v[l]; return r; }
 static inline rf_vec rf_max(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l]; return r; }
 static inline double rf_power(double n) { double r; const uint64_t bits = (uint64_t)((int)n + 1023) << 52; memcpy(&r, &bits, sizeof r); return r; }
@@ -39,8 +41,11 @@ static inline double rf_scale_1(double p, double n)
     const double h = (double)(int)(k * (double)0.5);
     return p * rf_power(h) * rf_power(k - h);
 }
-static inline rf_vec rf_scale(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = rf_scale_1(a.v[l], b.v[l]); return r; }
+static inline double rf_pick(double z) { uint64_t bits; memcpy(&bits, &z, sizeof bits); return rf_sixteenths[bits & 15]; }
+static inline rf_vec rf_sixteenth(rf_vec z) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = rf_pick(z.v[l]); return r; }
+static inline rf_vec rf_scale_floor(rf_vec p, rf_vec n) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = rf_scale_1(p.v[l], floor(n.v[l])); return r; }
 static inline rf_vec rf_fma(rf_vec a, rf_vec b, rf_vec c) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = fma(a.v[l], b.v[l], c.v[l]); return r; }
+static inline rf_vec rf_neg(rf_vec a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = -a.v[l]; return r; }
 static inline rf_mask rf_eq(rf_vec a, rf_vec b) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] == b.v[l]; return r; }
 static inline rf_vec rf_select(rf_mask m, rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = m.v[l] ? a.v[l] : b.v[l]; return r; }
 static inline rf_mask rf_mask_none(void) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = 0; return r; }
@@ -56,7 +61,6 @@ static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, in
     for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + (i + j) * step, sizeof(double));
     return buffer;
 }
-static inline rf_vec rf_exponent_v(rf_vec x, rf_vec scale) { const rf_vec magic = rf_set(0x1.8p52); return rf_sub(rf_fma(x, scale, magic), magic); }
 static inline void rf_tree(double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
     for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 8 * k, rf_set(0));
@@ -75,7 +79,6 @@ static inline rf_acc rf_acc_add(rf_acc s, rf_vec x)
     const rf_acc r = { hi, rf_add(s.lo, lost) };
     return r;
 }
-static inline rf_acc rf_acc_scale(rf_acc s, rf_vec n) { const rf_acc r = { rf_scale(s.hi, n), rf_scale(s.lo, n) }; return r; }
 static inline double num_two_sum(double a, double b, double *lost) { const double s = a + b, back = s - a; *lost = (a - (s - back)) + (b - back); return s; }
 static inline void rf_fold2(rf_acc s, double *hi, double *lo)
 {
@@ -116,12 +119,13 @@ static inline double num_finite_or_0(double a) { return num_bad(a) ? 0 : a; }
 static inline double num_log_rest(double small, double rest, double maximum) { return maximum == INFINITY ? (rest != rest ? rest : -INFINITY) : maximum == -INFINITY && rest == 0 ? 0 : small; }
 static inline double num_far_shift(double m, double reach) { const double most = DBL_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
-static inline double num_low_end(double n, double scale, double drop) { return (n - drop) / scale; }
-static inline double num_high_end(double n, double scale, double drop) { return (n + drop) / scale; }
+static inline double num_low_end(double n, double octave, double drop) { return (n - drop) * octave; }
+static inline double num_high_end(double n, double octave, double drop) { return (n + drop) * octave; }
 static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
 static inline double num_copysign(double a, double b) { return copysign(a, b); }
+static inline int num_isfinite(double a) { return !num_bad(a); }
 static inline double num_power_of_2(double n) { double r; const uint64_t bits = (uint64_t)((int)n + 1023) << 52; memcpy(&r, &bits, sizeof r); return r; }
 static inline double num_scale(double p, double n) { const double k = n < 2046 ? (n > -2044 ? n : -2044) : 2046, h = (double)(int)(k * 0.5); return p * num_power_of_2(h) * num_power_of_2(k - h); }
 static inline double num_raise(double a) { return a < 0x1p-1022 ? a * 0x1p54 : a; }
@@ -130,26 +134,25 @@ static inline double num_exponent(double x) { const double a = num_abs(x); retur
 static inline double num_binade(double a) { return a >= 1.5 && !num_bad(a) ? num_exponent(a * 0x1.5555555555555p+0) : 0; }
 static inline double num_mantissa(double x) { double r = num_raise(num_abs(x)); uint64_t b; memcpy(&b, &r, sizeof b); b = (b & 0xfffffffffffffu) | 0x3ff0000000000000u; memcpy(&r, &b, sizeof r); return r; }
 
-/* e^x = p 2^n with an integer n and p in [0.7, 1.42]: exp_split for a fixed scale, with one rounding less. */
-static inline void rf_exp_parts(rf_vec x, rf_vec *out_0, rf_vec *out_1)
+/* UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio. */
+static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec shift)
 {
-    const rf_vec t = rf_fma(x, rf_set(0x1.71547652b82fep+0), rf_set(0x1.8p+52));
-    const rf_vec n_v = rf_sub(t, rf_set(0x1.8p+52));
-    const rf_vec t_hi = rf_fma(n_v, rf_set(-0x1.62e42fefa39efp-1), x);
-    const rf_vec t_3 = rf_fma(n_v, rf_set(-0x1.abc9e3b39803fp-56), t_hi);
-    const rf_vec t_2 = rf_fma(rf_set(0x1.ad9e32324286ap-26), t_3, rf_set(0x1.28ad5dd0636c1p-22));
-    const rf_vec t_4 = rf_fma(t_2, t_3, rf_set(0x1.71df0d841af4fp-19));
-    const rf_vec t_5 = rf_fma(t_4, t_3, rf_set(0x1.a0199a0f342b1p-16));
-    const rf_vec t_6 = rf_fma(t_5, t_3, rf_set(0x1.a01a0137c9c82p-13));
-    const rf_vec t_7 = rf_fma(t_6, t_3, rf_set(0x1.6c16c18437e72p-10));
-    const rf_vec t_8 = rf_fma(t_7, t_3, rf_set(0x1.11111111247abp-7));
-    const rf_vec t_9 = rf_fma(t_8, t_3, rf_set(0x1.55555555507a4p-5));
-    const rf_vec t_10 = rf_fma(t_9, t_3, rf_set(0x1.555555555550cp-3));
-    const rf_vec t_11 = rf_fma(t_10, t_3, rf_set(0x1.000000000000ap-1));
-    const rf_vec t_12 = rf_fma(t_11, t_3, rf_set(1.0));
-    const rf_vec p = rf_fma(t_12, t_3, rf_set(1.0));
-    *out_0 = p;
-    *out_1 = n_v;
+    const rf_vec z = rf_fma(x, k_hi, rf_set(0x1.8p+48));
+    const rf_vec n_v = rf_sub(z, rf_set(0x1.8p+48));
+    const rf_vec t = rf_neg(n_v);
+    const rf_vec f = rf_fma(x, k_hi, t);
+    const rf_vec t_3 = rf_sixteenth(z);
+    const rf_vec f_2 = rf_fma(x, k_lo, f);
+    const rf_vec t_2 = rf_sub(n_v, shift);
+    const rf_vec t_5 = rf_scale_floor(t_3, t_2);
+    const rf_vec t_4 = rf_mul(t_5, f_2);
+    const rf_vec t_6 = rf_fma(rf_set(0x1.430809facaaf1p-13), f_2, rf_set(0x1.5d89bd73afe3cp-10));
+    const rf_vec t_7 = rf_fma(t_6, f_2, rf_set(0x1.3b2ab6fe3f992p-7));
+    const rf_vec t_8 = rf_fma(t_7, f_2, rf_set(0x1.c6b08d6e8cadbp-5));
+    const rf_vec t_9 = rf_fma(t_8, f_2, rf_set(0x1.ebfbdff82c551p-3));
+    const rf_vec t_10 = rf_fma(t_9, f_2, rf_set(0x1.62e42fefa39fdp-1));
+    const rf_vec t_11 = rf_fma(t_4, t_10, t_5);
+    return t_11;
 }
 
 /* 2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [0.7, 1.42]: nothing overflows, whatever n is. */
@@ -290,48 +293,59 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
     const double target_2 = num_index(target);
     const double taken = num_element(logits, logits_step, n, target_2);
     
-    /* Sweep: the exponential sum of logits under a running maximum without its largest term. */
+    /* Sweep: the row's first elements, to guess a power of two near its maximum. */
+    rf_vec max_lanes = rf_set(-INFINITY);
+    for (intptr_t i = 0; i < rf_least(n, 8); i += 128) {
+        const intptr_t count = rf_least(rf_least(n, 8) - i, 128);
+        const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
+        const intptr_t whole = count & ~(intptr_t)7;
+        intptr_t j = 0;
+        for (; j < whole; j += 8) {
+            const rf_vec logits_i = rf_load(logits_b + j);
+            max_lanes = rf_max(logits_i, max_lanes);
+        }
+        if (j < count) {
+            const rf_mask live = rf_first_lanes(count - j);
+            const rf_vec logits_i = rf_load_tail(logits_b + j, live);
+            const rf_vec logits_i_2 = rf_select(live, logits_i, rf_set(-INFINITY));
+            max_lanes = rf_max(logits_i_2, max_lanes);
+        }
+    }
+    const double first_max = rf_fold_max(max_lanes);
+    const double reach = first_max * 0x1.71547652b82fep+0;
+    const double reach_2 = num_abs(reach);
+    const int near_zero = reach_2 < 94548.0;
+    const double no_shift = 0.0;
+    const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
+    const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1100.0);
+    const double high = num_high_end(guess, 0x1.62e42fefa39efp-1, 1100.0);
+    double shift_ = no_shift;
+    double shift_n_ = guess;
+    double low_ = low;
+    double high_ = high;
+    double maximum_ = first_max;
+    
+    /* Sweep: the exponential sum of logits under a guessed power of two without its largest term. */
     rf_vec largest = rf_set(-INFINITY);
-    const double reach = 94548.0 / 0x1.71547652b82fep+0;
-    const double floor_v = 0.0 - reach;
-    const double drop = 1100.0 / 0x1.71547652b82fep+0;
-    const rf_vec drop_v = rf_set(drop);
-    const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
-    rf_vec running_max = rf_set(floor_v);
-    rf_vec running_exponent = rf_exponent_v(running_max, scale_v);
-    rf_vec running_low = rf_sub(running_max, drop_v);
     rf_acc sum_lanes = rf_acc_zero();
     RF_ALIGNED double sum_parts[128];
-    for (intptr_t i = 0; i < n; i += 128) {
+    const double shift_exponent = shift_n_ - 72.0;
+    const rf_vec shift_n__v = rf_set(shift_exponent);
+    const rf_vec low__v = rf_set(low_);
+    const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
+    const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
+    for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
         const intptr_t count = rf_least(n - i, 128);
         const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
         const intptr_t whole = count & ~(intptr_t)7;
         const intptr_t vectors = (count + 7) / 8;
         intptr_t j = 0;
         for (; j < whole; j += 8) {
-            const rf_vec logits_i = rf_load(logits_b + j);
-            running_max = rf_max(logits_i, running_max);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec logits_i = rf_load_tail(logits_b + j, live);
-            const rf_vec logits_i_2 = rf_select(live, logits_i, rf_set(-INFINITY));
-            running_max = rf_max(logits_i_2, running_max);
-        }
-        j = 0;
-        const rf_vec new_exponent = rf_exponent_v(running_max, scale_v);
-        const rf_vec step = rf_sub(running_exponent, new_exponent);
-        sum_lanes = rf_acc_scale(sum_lanes, step);
-        running_exponent = new_exponent;
-        running_low = rf_sub(running_max, drop_v);
-        for (; j < whole; j += 8) {
             const rf_vec logits_i_3 = rf_load(logits_b + j);
             const rf_vec displaced = rf_min(largest, logits_i_3);
             largest = rf_max(logits_i_3, largest);
-            const rf_vec displaced_2 = rf_max(running_low, displaced);
-            rf_vec p, k; rf_exp_parts(displaced_2, &p, &k);
-            const rf_vec k_2 = rf_sub(k, running_exponent);
-            const rf_vec e = rf_scale(p, k_2);
+            const rf_vec displaced_2 = rf_max(low__v, displaced);
+            const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
             rf_store(sum_parts + j, e);
         }
         if (j < count) {
@@ -340,10 +354,8 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
             const rf_vec logits_i_3_2 = rf_select(live, logits_i_3, rf_set(-INFINITY));
             const rf_vec displaced = rf_min(largest, logits_i_3_2);
             largest = rf_max(logits_i_3_2, largest);
-            const rf_vec displaced_2 = rf_max(running_low, displaced);
-            rf_vec p, k; rf_exp_parts(displaced_2, &p, &k);
-            const rf_vec k_2 = rf_sub(k, running_exponent);
-            const rf_vec e = rf_scale(p, k_2);
+            const rf_vec displaced_2 = rf_max(low__v, displaced);
+            const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
             const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
             rf_store(sum_parts + j, e_2);
         }
@@ -354,42 +366,37 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
     const rf_mask top = rf_eq(largest, maximum_v);
     const rf_mask first_top = rf_mask_first(top);
     const rf_vec others = rf_select(first_top, rf_set(-INFINITY), largest);
-    const double shift_exponent = num_exponent_of(maximum, 0x1.71547652b82fep+0);
-    const rf_vec shift_exponent_v = rf_set(shift_exponent);
-    const rf_vec step_2 = rf_sub(running_exponent, shift_exponent_v);
-    sum_lanes = rf_acc_scale(sum_lanes, step_2);
-    const double no_shift = 0.0;
-    const double low = num_low_end(shift_exponent, 0x1.71547652b82fep+0, 1100.0);
-    const double high = num_high_end(shift_exponent, 0x1.71547652b82fep+0, 1100.0);
-    double shift_ = no_shift;
-    double shift_n_ = shift_exponent;
-    double low_ = low;
-    double high_ = high;
-    double maximum_ = maximum;
-    const double reach_2 = num_abs(shift_exponent);
-    const int safe = reach_2 < 94547.0;
     const rf_vec shift__v = rf_set(shift_);
     const rf_vec others_2 = rf_sub(others, shift__v);
-    const rf_vec shift_n__v = rf_set(shift_n_);
-    const rf_vec low__v = rf_set(low_);
+    const double shift_exponent_2 = shift_n_ - 72.0;
+    const rf_vec shift_n__v_2 = rf_set(shift_exponent_2);
+    const rf_vec low__v_2 = rf_set(low_);
     const rf_vec high__v = rf_set(high_);
     const rf_vec others_2_2 = rf_min(high__v, others_2);
-    const rf_vec others_2_2_2 = rf_max(low__v, others_2_2);
-    rf_vec p_2, k_3; rf_exp_parts(others_2_2_2, &p_2, &k_3);
-    const rf_vec k_4 = rf_sub(k_3, shift_n__v);
-    const rf_vec e_3 = rf_scale(p_2, k_4);
+    const rf_vec others_2_2_2 = rf_max(low__v_2, others_2_2);
+    const rf_vec scale_v_2 = rf_set(0x1.71547652b82fep+0);
+    const rf_vec scale_lo_v_2 = rf_set(0x1.777d0ffda0d24p-56);
+    const rf_vec e_3 = rf_exp_shifted(others_2_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
     sum_lanes = rf_acc_add(sum_lanes, e_3);
     double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
     double rest = sum;
+    maximum_ = maximum;
+    const double n_v = num_exponent_of(maximum, 0x1.71547652b82fep+0);
+    const double off = n_v - shift_n_;
+    const double off_2 = num_abs(off);
+    const int close = off_2 < 28.0;
+    const int finite_v = num_isfinite(sum);
+    const int safe = close && finite_v;
+    const int safe_2 = near_zero && safe;
     
     /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-    if (!safe) {
+    if (!safe_2) {
     
         /* Sweep: the maximum of a row that reaches beyond 2^16. */
-        rf_vec max_lanes = rf_set(-INFINITY);
-        rf_vec turn_1_of_max_lanes = max_lanes;
-        rf_vec turn_2_of_max_lanes = max_lanes;
-        rf_vec turn_3_of_max_lanes = max_lanes;
+        rf_vec max_lanes_2 = rf_set(-INFINITY);
+        rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
+        rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
+        rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
         for (intptr_t i = 0; i < n; i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
@@ -398,44 +405,44 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
             for (; j + 24 < whole; j += 32) {
                 {
                     const rf_vec logits_i_4 = rf_load(logits_b + j);
-                    max_lanes = rf_max(logits_i_4, max_lanes);
+                    max_lanes_2 = rf_max(logits_i_4, max_lanes_2);
                 }
                 {
                     const rf_vec logits_i_4 = rf_load(logits_b + j + 8);
-                    turn_1_of_max_lanes = rf_max(logits_i_4, turn_1_of_max_lanes);
+                    turn_1_of_max_lanes_2 = rf_max(logits_i_4, turn_1_of_max_lanes_2);
                 }
                 {
                     const rf_vec logits_i_4 = rf_load(logits_b + j + 16);
-                    turn_2_of_max_lanes = rf_max(logits_i_4, turn_2_of_max_lanes);
+                    turn_2_of_max_lanes_2 = rf_max(logits_i_4, turn_2_of_max_lanes_2);
                 }
                 {
                     const rf_vec logits_i_4 = rf_load(logits_b + j + 24);
-                    turn_3_of_max_lanes = rf_max(logits_i_4, turn_3_of_max_lanes);
+                    turn_3_of_max_lanes_2 = rf_max(logits_i_4, turn_3_of_max_lanes_2);
                 }
             }
             for (; j < whole; j += 8) {
                 const rf_vec logits_i_4 = rf_load(logits_b + j);
-                max_lanes = rf_max(logits_i_4, max_lanes);
+                max_lanes_2 = rf_max(logits_i_4, max_lanes_2);
             }
             if (j < count) {
                 const rf_mask live = rf_first_lanes(count - j);
                 const rf_vec logits_i_4 = rf_load_tail(logits_b + j, live);
                 const rf_vec logits_i_4_2 = rf_select(live, logits_i_4, rf_set(-INFINITY));
-                max_lanes = rf_max(logits_i_4_2, max_lanes);
+                max_lanes_2 = rf_max(logits_i_4_2, max_lanes_2);
             }
         }
-        max_lanes = rf_max(turn_1_of_max_lanes, max_lanes);
-        max_lanes = rf_max(turn_2_of_max_lanes, max_lanes);
-        max_lanes = rf_max(turn_3_of_max_lanes, max_lanes);
-        const double max = rf_fold_max(max_lanes);
+        max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
+        max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
+        max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
+        const double max = rf_fold_max(max_lanes_2);
         const double reach_3 = max * 0x1.71547652b82fep+0;
         const double shift = num_far_shift(max, reach_3);
         const double near = max - shift;
-        const double shift_exponent_2 = num_exponent_of(near, 0x1.71547652b82fep+0);
-        const double low_2 = num_low_end(shift_exponent_2, 0x1.71547652b82fep+0, 1100.0);
-        const double high_2 = num_high_end(shift_exponent_2, 0x1.71547652b82fep+0, 1100.0);
+        const double shift_exponent_3 = num_exponent_of(near, 0x1.71547652b82fep+0);
+        const double low_2 = num_low_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1100.0);
+        const double high_2 = num_high_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1100.0);
         shift_ = shift;
-        shift_n_ = shift_exponent_2;
+        shift_n_ = shift_exponent_3;
         low_ = low_2;
         high_ = high_2;
         maximum_ = max;
@@ -445,9 +452,12 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
         rf_acc sum_lanes_2 = rf_acc_zero();
         RF_ALIGNED double sum_parts_2[128];
         const rf_vec shift__v_2 = rf_set(shift_);
-        const rf_vec shift_n__v_2 = rf_set(shift_n_);
-        const rf_vec low__v_2 = rf_set(low_);
+        const double shift_exponent_4 = shift_n_ - 72.0;
+        const rf_vec shift_n__v_3 = rf_set(shift_exponent_4);
+        const rf_vec low__v_3 = rf_set(low_);
         const rf_vec high__v_2 = rf_set(high_);
+        const rf_vec scale_v_3 = rf_set(0x1.71547652b82fep+0);
+        const rf_vec scale_lo_v_3 = rf_set(0x1.777d0ffda0d24p-56);
         for (intptr_t i = 0; i < n; i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
@@ -460,10 +470,8 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
                 largest_2 = rf_max(logits_i_5, largest_2);
                 const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
                 const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
-                const rf_vec displaced_3_2_2_2 = rf_max(low__v_2, displaced_3_2_2);
-                rf_vec p_3, k_5; rf_exp_parts(displaced_3_2_2_2, &p_3, &k_5);
-                const rf_vec k_6 = rf_sub(k_5, shift_n__v_2);
-                const rf_vec e_4 = rf_scale(p_3, k_6);
+                const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
+                const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
                 rf_store(sum_parts_2 + j, e_4);
             }
             if (j < count) {
@@ -474,10 +482,8 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
                 largest_2 = rf_max(logits_i_5_2, largest_2);
                 const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
                 const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
-                const rf_vec displaced_3_2_2_2 = rf_max(low__v_2, displaced_3_2_2);
-                rf_vec p_3, k_5; rf_exp_parts(displaced_3_2_2_2, &p_3, &k_5);
-                const rf_vec k_6 = rf_sub(k_5, shift_n__v_2);
-                const rf_vec e_4 = rf_scale(p_3, k_6);
+                const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
+                const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
                 const rf_vec e_4_2 = rf_select(live, e_4, rf_set(0.0));
                 rf_store(sum_parts_2 + j, e_4_2);
             }
@@ -490,14 +496,15 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
         const rf_vec others_3 = rf_select(first_top_2, rf_set(-INFINITY), largest_2);
         const rf_vec shift__v_3 = rf_set(shift_);
         const rf_vec others_3_2 = rf_sub(others_3, shift__v_3);
-        const rf_vec shift_n__v_3 = rf_set(shift_n_);
-        const rf_vec low__v_3 = rf_set(low_);
+        const double shift_exponent_5 = shift_n_ - 72.0;
+        const rf_vec shift_n__v_4 = rf_set(shift_exponent_5);
+        const rf_vec low__v_4 = rf_set(low_);
         const rf_vec high__v_3 = rf_set(high_);
         const rf_vec others_3_2_2 = rf_min(high__v_3, others_3_2);
-        const rf_vec others_3_2_2_2 = rf_max(low__v_3, others_3_2_2);
-        rf_vec p_4, k_7; rf_exp_parts(others_3_2_2_2, &p_4, &k_7);
-        const rf_vec k_8 = rf_sub(k_7, shift_n__v_3);
-        const rf_vec e_5 = rf_scale(p_4, k_8);
+        const rf_vec others_3_2_2_2 = rf_max(low__v_4, others_3_2_2);
+        const rf_vec scale_v_4 = rf_set(0x1.71547652b82fep+0);
+        const rf_vec scale_lo_v_4 = rf_set(0x1.777d0ffda0d24p-56);
+        const rf_vec e_5 = rf_exp_shifted(others_3_2_2_2, scale_v_4, scale_lo_v_4, shift_n__v_4);
         sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
         double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
         rest = sum_2;
@@ -507,9 +514,10 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
     const int equal = target_2 == -100.0;
     const double near_2 = maximum_ - shift_;
     const double near_3 = num_finite_or_0(near_2);
-    double p_5, k_9; num_exp_split(near_3, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p_5, &k_9);
-    const double k_10 = k_9 - shift_n_;
-    const double largest_term = num_scale(p_5, k_10);
+    double p, k; num_exp_split(near_3, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p, &k);
+    const double p_2 = p * 0x1.028f5c29d9eb6p+72;
+    const double k_2 = k - shift_n_;
+    const double largest_term = num_scale(p_2, k_2);
     const int none = maximum_ == -INFINITY;
     const double largest_term_2 = num_choose(none, 0.0, largest_term);
     const double ratio = rest / largest_term_2;
@@ -537,10 +545,10 @@ static void cross_entropy_row(intptr_t n, const char *logits, intptr_t logits_st
     num_result(out, where);
 }
 
-__attribute__((visibility("default"))) void rowfold_cross_entropy_f64_online__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
+__attribute__((visibility("default"))) void rowfold_cross_entropy_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
 
 /* Every row of a batch: the inner loop of a NumPy generalized ufunc. */
-void rowfold_cross_entropy_f64_online__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
+void rowfold_cross_entropy_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
 {
     const rf_env env = rf_enter();
     (void)data;

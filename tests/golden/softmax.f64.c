@@ -1,10 +1,9 @@
 /*
- * rowfold_softmax_f64_three_pass_reload__portable_u1_a1
+ * rowfold_softmax_f64_speculative__portable_u1_a1
  *
- * softmax: three_pass_reload, 3 sweeps (fewest by fusion: 2)
- *   sweep 1: the maximum of x
- *   sweep 2: the exponential sum of multiply(x, divide(1, temperature)) shifted by its maximum, keep the exponentials in the output
- *   sweep 3: write divide(e, expsum(1, multiply(x, divide(1, temperature)))), from the exponentials kept there
+ * softmax: speculative, 2 sweeps (fewest by fusion: 2)
+ *   sweep 1: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two, keep the exponentials in the output
+ *   sweep 2: write divide(e, expsum(1, multiply(x, divide(1, temperature)))), from the exponentials kept there
  *
  * Written by rowfold 0.1.0 for portable; compile with no flags.
  */
@@ -23,6 +22,7 @@
 #endif
 
 /* The vocabulary: 8 lanes of double. */
+static const double rf_sixteenths[16] RF_ALIGNED = { 0x1.028f5c29d9eb6p+0, 0x1.0e01e6e1f66edp+0, 0x1.19f6309f485a6p+0, 0x1.2671f7efc8e7dp+0, 0x1.337b3c7cd690ep+0, 0x1.411841ed22caep+0, 0x1.4f4f92e74b81dp+0, 0x1.5e280436929e7p+0, 0x1.6da8b8133647fp+0, 0x1.7dd9218ffdb03p+0, 0x1.8ec1082ea01aap+0, 0x1.a0688b9cbe796p+0, 0x1.b2d8279b3b7aap+0, 0x1.c618b811d23d8p+0, 0x1.da337d50e126fp+0, 0x1.ef32208374842p+0 };
 typedef struct { double v[8]; } rf_vec;
 typedef struct { uint8_t v[8]; } rf_mask;
 static inline rf_vec rf_set(double a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = (double)a; return r; }
@@ -42,7 +42,9 @@ static inline double rf_scale_1(double p, double n)
     const double h = (double)(int)(k * (double)0.5);
     return p * rf_power(h) * rf_power(k - h);
 }
-static inline rf_vec rf_scale(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = rf_scale_1(a.v[l], b.v[l]); return r; }
+static inline double rf_pick(double z) { uint64_t bits; memcpy(&bits, &z, sizeof bits); return rf_sixteenths[bits & 15]; }
+static inline rf_vec rf_sixteenth(rf_vec z) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = rf_pick(z.v[l]); return r; }
+static inline rf_vec rf_scale_floor(rf_vec p, rf_vec n) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = rf_scale_1(p.v[l], floor(n.v[l])); return r; }
 static inline rf_vec rf_fma(rf_vec a, rf_vec b, rf_vec c) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = fma(a.v[l], b.v[l], c.v[l]); return r; }
 static inline rf_vec rf_neg(rf_vec a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = -a.v[l]; return r; }
 static inline rf_vec rf_select(rf_mask m, rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = m.v[l] ? a.v[l] : b.v[l]; return r; }
@@ -121,69 +123,47 @@ static inline double num_fma(double a, double b, double c) { return fma(a, b, c)
 static inline double num_finite_or_0(double a) { return num_bad(a) ? 0 : a; }
 static inline double num_far_shift(double m, double reach) { const double most = DBL_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
-static inline double num_low_end(double n, double scale, double drop) { return (n - drop) / scale; }
+static inline double num_low_end(double n, double octave, double drop) { return (n - drop) * octave; }
 static inline double num_div_rest(double a, double b, double q) { return num_finite_or_0(num_fma(-q, b, a) / b); }
 static inline void num_reciprocal2(double hi, double lo, double *r, double *rest) { *r = 1 / hi; *rest = num_finite_or_0(*r * (num_fma(-*r, hi, 1) - *r * lo)); }
 static inline void num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = num_finite_or_0(num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
 static inline double num_nan_if(int c, double a) { return c ? NAN : a; }
+static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
 
-/* 2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [0.7, 1.42]: nothing overflows, whatever n is. */
-static inline void rf_exp_split(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec *out_0, rf_vec *out_1)
+/* UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio. */
+static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec shift)
 {
-    const rf_vec t = rf_fma(x, k_hi, rf_set(0x1.8p+52));
-    const rf_vec n_v = rf_sub(t, rf_set(0x1.8p+52));
-    const rf_vec t_2 = rf_neg(n_v);
-    const rf_vec f = rf_fma(x, k_hi, t_2);
+    const rf_vec z = rf_fma(x, k_hi, rf_set(0x1.8p+48));
+    const rf_vec n_v = rf_sub(z, rf_set(0x1.8p+48));
+    const rf_vec t = rf_neg(n_v);
+    const rf_vec f = rf_fma(x, k_hi, t);
+    const rf_vec t_3 = rf_sixteenth(z);
     const rf_vec f_2 = rf_fma(x, k_lo, f);
-    const rf_vec t_3 = rf_fma(rf_set(0x1.e81058e7c2baap-32), f_2, rf_set(0x1.e611a19da383bp-28));
-    const rf_vec t_4 = rf_fma(t_3, f_2, rf_set(0x1.b5260c797c74dp-24));
-    const rf_vec t_5 = rf_fma(t_4, f_2, rf_set(0x1.62bfcdde043efp-20));
-    const rf_vec t_6 = rf_fma(t_5, f_2, rf_set(0x1.ffcbfbf973f55p-17));
-    const rf_vec t_7 = rf_fma(t_6, f_2, rf_set(0x1.4309130c0133p-13));
-    const rf_vec t_8 = rf_fma(t_7, f_2, rf_set(0x1.5d87fe78b38dfp-10));
-    const rf_vec t_9 = rf_fma(t_8, f_2, rf_set(0x1.3b2ab6fba11f5p-7));
-    const rf_vec t_10 = rf_fma(t_9, f_2, rf_set(0x1.c6b08d704a0d5p-5));
-    const rf_vec t_11 = rf_fma(t_10, f_2, rf_set(0x1.ebfbdff82c59cp-3));
-    const rf_vec t_12 = rf_fma(t_11, f_2, rf_set(0x1.62e42fefa39efp-1));
-    const rf_vec p = rf_fma(t_12, f_2, rf_set(1.0));
-    *out_0 = p;
-    *out_1 = n_v;
+    const rf_vec t_2 = rf_sub(n_v, shift);
+    const rf_vec t_5 = rf_scale_floor(t_3, t_2);
+    const rf_vec t_4 = rf_mul(t_5, f_2);
+    const rf_vec t_6 = rf_fma(rf_set(0x1.430809facaaf1p-13), f_2, rf_set(0x1.5d89bd73afe3cp-10));
+    const rf_vec t_7 = rf_fma(t_6, f_2, rf_set(0x1.3b2ab6fe3f992p-7));
+    const rf_vec t_8 = rf_fma(t_7, f_2, rf_set(0x1.c6b08d6e8cadbp-5));
+    const rf_vec t_9 = rf_fma(t_8, f_2, rf_set(0x1.ebfbdff82c551p-3));
+    const rf_vec t_10 = rf_fma(t_9, f_2, rf_set(0x1.62e42fefa39fdp-1));
+    const rf_vec t_11 = rf_fma(t_4, t_10, t_5);
+    return t_11;
 }
 
 /* One row. */
-static void softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_next, const char *temperature, char *out, intptr_t out_step, intptr_t out_next)
+static void softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *temperature, char *out, intptr_t out_step)
 {
     double x_buffer[128];
     double out_buffer[128];
     
-    /* Sweep: the maximum of x. */
+    /* Sweep: the row's first elements, to guess a power of two near its maximum. */
     rf_vec max_lanes = rf_set(-INFINITY);
-    rf_vec turn_1_of_max_lanes = max_lanes;
-    rf_vec turn_2_of_max_lanes = max_lanes;
-    rf_vec turn_3_of_max_lanes = max_lanes;
-    for (intptr_t i = 0; i < n; i += 128) {
-        const intptr_t count = rf_least(n - i, 128);
+    for (intptr_t i = 0; i < (x == out ? n : rf_least(n, 8)); i += 128) {
+        const intptr_t count = rf_least((x == out ? n : rf_least(n, 8)) - i, 128);
         const double *x_b = rf_read(x, x_step, i, count, x_buffer);
         const intptr_t whole = count & ~(intptr_t)7;
         intptr_t j = 0;
-        for (; j + 24 < whole; j += 32) {
-            {
-                const rf_vec x_i = rf_load(x_b + j);
-                max_lanes = rf_max(x_i, max_lanes);
-            }
-            {
-                const rf_vec x_i = rf_load(x_b + j + 8);
-                turn_1_of_max_lanes = rf_max(x_i, turn_1_of_max_lanes);
-            }
-            {
-                const rf_vec x_i = rf_load(x_b + j + 16);
-                turn_2_of_max_lanes = rf_max(x_i, turn_2_of_max_lanes);
-            }
-            {
-                const rf_vec x_i = rf_load(x_b + j + 24);
-                turn_3_of_max_lanes = rf_max(x_i, turn_3_of_max_lanes);
-            }
-        }
         for (; j < whole; j += 8) {
             const rf_vec x_i = rf_load(x_b + j);
             max_lanes = rf_max(x_i, max_lanes);
@@ -195,34 +175,31 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_n
             max_lanes = rf_max(x_i_2, max_lanes);
         }
     }
-    max_lanes = rf_max(turn_1_of_max_lanes, max_lanes);
-    max_lanes = rf_max(turn_2_of_max_lanes, max_lanes);
-    max_lanes = rf_max(turn_3_of_max_lanes, max_lanes);
-    const double max = rf_fold_max(max_lanes);
     const double temperature_2 = num_scalar(temperature);
     const double reciprocal = 1.0 / temperature_2;
     const double factor_lo = num_div_rest(1.0, temperature_2, reciprocal);
     double scale, scale_lo; num_scale_log2e(reciprocal, factor_lo, &scale, &scale_lo);
-    const double reach = max * scale;
-    const double shift = num_far_shift(max, reach);
-    const double near = max - shift;
-    const double shift_exponent = num_exponent_of(near, scale);
-    const int endless = max == INFINITY;
-    const double shift_exponent_2 = num_nan_if(endless, shift_exponent);
-    const double low = num_low_end(shift_exponent_2, scale, 1100.0);
-    const double shift_ = shift;
-    const double shift_n_ = shift_exponent_2;
-    const double low_ = low;
+    const double per_octave = 1.0 / scale;
+    const double first_max = rf_fold_max(max_lanes);
+    const double reach = first_max * scale;
+    const double reach_2 = num_abs(reach);
+    const int near_zero = reach_2 < 94548.0;
+    const double no_shift = 0.0;
+    const double guess = num_exponent_of(first_max, scale);
+    const double low = num_low_end(guess, per_octave, 1100.0);
+    double shift_ = no_shift;
+    double shift_n_ = guess;
+    double low_ = low;
     
-    /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) shifted by its maximum, keep the exponentials in the output. */
+    /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two, keep the exponentials in the output. */
     rf_acc sum_lanes = rf_acc_zero();
     RF_ALIGNED double sum_parts[128];
-    const rf_vec shift__v = rf_set(shift_);
-    const rf_vec shift_n__v = rf_set(shift_n_);
+    const double shift_exponent = shift_n_ - 72.0;
+    const rf_vec shift_n__v = rf_set(shift_exponent);
     const rf_vec low__v = rf_set(low_);
     const rf_vec scale_v = rf_set(scale);
     const rf_vec scale_lo_v = rf_set(scale_lo);
-    for (intptr_t i = 0; i < n; i += 128) {
+    for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
         const intptr_t count = rf_least(n - i, 128);
         const double *x_b = rf_read(x, x_step, i, count, x_buffer);
         double *out_b = rf_open(out, out_step, i, out_buffer);
@@ -230,25 +207,19 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_n
         const intptr_t vectors = (count + 7) / 8;
         intptr_t j = 0;
         for (; j < whole; j += 8) {
-            RF_PREFETCH(x, x_next + (i + j) * (intptr_t)sizeof(double), 0);
-            RF_PREFETCH(out, out_next + (i + j) * (intptr_t)sizeof(double), 1);
+            RF_PREFETCH(x, (i + j) * (intptr_t)sizeof(double) + 4096, 0);
+            RF_PREFETCH(out, (i + j) * (intptr_t)sizeof(double) + 4096, 1);
             const rf_vec x_i_3 = rf_load(x_b + j);
-            const rf_vec x_i_3_2 = rf_sub(x_i_3, shift__v);
-            const rf_vec x_i_3_2_2 = rf_max(low__v, x_i_3_2);
-            rf_vec p, k; rf_exp_split(x_i_3_2_2, scale_v, scale_lo_v, &p, &k);
-            const rf_vec k_2 = rf_sub(k, shift_n__v);
-            const rf_vec e = rf_scale(p, k_2);
+            const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+            const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
             rf_store(out_b + j, e);
             rf_store(sum_parts + j, e);
         }
         if (j < count) {
             const rf_mask live = rf_first_lanes(count - j);
             const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_3_2 = rf_sub(x_i_3, shift__v);
-            const rf_vec x_i_3_2_2 = rf_max(low__v, x_i_3_2);
-            rf_vec p, k; rf_exp_split(x_i_3_2_2, scale_v, scale_lo_v, &p, &k);
-            const rf_vec k_2 = rf_sub(k, shift_n__v);
-            const rf_vec e = rf_scale(p, k_2);
+            const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+            const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
             rf_store_tail(out_b + j, e, live);
             const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
             rf_store(sum_parts + j, e_2);
@@ -257,8 +228,113 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_n
         rf_close(out, out_step, i, count, out_b);
     }
     double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
-    const double sum_2 = sum;
-    const double sum_lo_2 = sum_lo;
+    double sum_2 = sum;
+    double sum_lo_2 = sum_lo;
+    const int large = sum >= 0x1p+56;
+    const int small = sum <= 0x1p+700;
+    const int safe = large && small;
+    const int safe_2 = near_zero && safe;
+    
+    /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+    if (!safe_2) {
+    
+        /* Sweep: the maximum of a row that reaches beyond 2^16. */
+        rf_vec max_lanes_2 = rf_set(-INFINITY);
+        rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
+        rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
+        rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
+        for (intptr_t i = 0; i < n; i += 128) {
+            const intptr_t count = rf_least(n - i, 128);
+            const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+            const intptr_t whole = count & ~(intptr_t)7;
+            intptr_t j = 0;
+            for (; j + 24 < whole; j += 32) {
+                {
+                    const rf_vec x_i_4 = rf_load(x_b + j);
+                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                }
+                {
+                    const rf_vec x_i_4 = rf_load(x_b + j + 8);
+                    turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
+                }
+                {
+                    const rf_vec x_i_4 = rf_load(x_b + j + 16);
+                    turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
+                }
+                {
+                    const rf_vec x_i_4 = rf_load(x_b + j + 24);
+                    turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
+                }
+            }
+            for (; j < whole; j += 8) {
+                const rf_vec x_i_4 = rf_load(x_b + j);
+                max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+            }
+            if (j < count) {
+                const rf_mask live = rf_first_lanes(count - j);
+                const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
+                max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+            }
+        }
+        max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
+        max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
+        max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
+        const double max = rf_fold_max(max_lanes_2);
+        const double reach_3 = max * scale;
+        const double shift = num_far_shift(max, reach_3);
+        const double near = max - shift;
+        const double shift_exponent_2 = num_exponent_of(near, scale);
+        const int endless = max == INFINITY;
+        const double shift_exponent_3 = num_nan_if(endless, shift_exponent_2);
+        const double low_2 = num_low_end(shift_exponent_3, per_octave, 1100.0);
+        shift_ = shift;
+        shift_n_ = shift_exponent_3;
+        low_ = low_2;
+    
+        /* Sweep: its sums, shifted by that maximum. */
+        rf_acc sum_lanes_2 = rf_acc_zero();
+        RF_ALIGNED double sum_parts_2[128];
+        const rf_vec shift__v = rf_set(shift_);
+        const double shift_exponent_4 = shift_n_ - 72.0;
+        const rf_vec shift_n__v_2 = rf_set(shift_exponent_4);
+        const rf_vec low__v_2 = rf_set(low_);
+        const rf_vec scale_v_2 = rf_set(scale);
+        const rf_vec scale_lo_v_2 = rf_set(scale_lo);
+        for (intptr_t i = 0; i < n; i += 128) {
+            const intptr_t count = rf_least(n - i, 128);
+            const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+            double *out_b = rf_open(out, out_step, i, out_buffer);
+            const intptr_t whole = count & ~(intptr_t)7;
+            const intptr_t vectors = (count + 7) / 8;
+            intptr_t j = 0;
+            for (; j < whole; j += 8) {
+                RF_PREFETCH(x, (i + j) * (intptr_t)sizeof(double) + 4096, 0);
+                RF_PREFETCH(out, (i + j) * (intptr_t)sizeof(double) + 4096, 1);
+                const rf_vec x_i_5 = rf_load(x_b + j);
+                const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+                const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+                const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+                rf_store(out_b + j, e_3);
+                rf_store(sum_parts_2 + j, e_3);
+            }
+            if (j < count) {
+                const rf_mask live = rf_first_lanes(count - j);
+                const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+                const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+                const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+                rf_store_tail(out_b + j, e_3, live);
+                const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
+                rf_store(sum_parts_2 + j, e_3_2);
+            }
+            sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+            rf_close(out, out_step, i, count, out_b);
+        }
+        double sum_3, sum_lo_3; rf_fold2(sum_lanes_2, &sum_3, &sum_lo_3);
+        sum_2 = sum_3;
+        sum_lo_2 = sum_lo_3;
+    }
     
     /* Sweep: write divide(e, expsum(1, multiply(x, divide(1, temperature)))), from the exponentials kept there. */
     double r, r_lo; num_reciprocal2(sum_2, sum_lo_2, &r, &r_lo);
@@ -272,29 +348,29 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, intptr_t x_n
         intptr_t j = 0;
         for (; j < whole; j += 8) {
             const rf_vec out_i = rf_load(out_b + j);
-            const rf_vec small = rf_mul(out_i, r_lo_v);
-            const rf_vec t = rf_fma(out_i, r_v, small);
+            const rf_vec small_2 = rf_mul(out_i, r_lo_v);
+            const rf_vec t = rf_fma(out_i, r_v, small_2);
             rf_store(out_b + j, t);
         }
         if (j < count) {
             const rf_mask live = rf_first_lanes(count - j);
             const rf_vec out_i = rf_load_tail(out_b + j, live);
-            const rf_vec small = rf_mul(out_i, r_lo_v);
-            const rf_vec t = rf_fma(out_i, r_v, small);
+            const rf_vec small_2 = rf_mul(out_i, r_lo_v);
+            const rf_vec t = rf_fma(out_i, r_v, small_2);
             rf_store_tail(out_b + j, t, live);
         }
         rf_close(out, out_step, i, count, out_b);
     }
 }
 
-__attribute__((visibility("default"))) void rowfold_softmax_f64_three_pass_reload__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
+__attribute__((visibility("default"))) void rowfold_softmax_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
 
 /* Every row of a batch: the inner loop of a NumPy generalized ufunc. */
-void rowfold_softmax_f64_three_pass_reload__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
+void rowfold_softmax_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
 {
     const rf_env env = rf_enter();
     (void)data;
     for (intptr_t row = 0; row < dims[0]; ++row)
-        softmax_row(dims[1], args[0] + row * steps[0], steps[3], steps[0], args[1] + row * steps[1], args[2] + row * steps[2], steps[4], steps[2]);
+        softmax_row(dims[1], args[0] + row * steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[4]);
     rf_leave(env);
 }

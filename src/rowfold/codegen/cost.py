@@ -106,7 +106,7 @@ def _work(program: Program, sweep: SweepPlan, groups: Sequence[Group], t: Throug
     summed = {g for g, group in enumerate(groups) if any(r in sweep.carries for r in group.sums)}
     for g in summed:
         match groups[g].lowering:
-            case Lowering.MAX:
+            case Lowering.MAX | Lowering.GUESS:
                 cycles += t.exp
             case Lowering.ONLINE:
                 cycles += t.exp + 2 * t.simple

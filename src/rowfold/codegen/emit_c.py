@@ -14,6 +14,7 @@ from .ir import SMALL_FOLDS
 from .isas import isa_of
 from .library_c import functions_of
 from .loops import (
+    AHEAD,
     ONE_OF,
     Arg,
     Kernel,
@@ -96,7 +97,6 @@ class _Page:
         self.ctype = "float" if kernel.dtype == "f32" else "double"
         self.ports = {p.name: p for p in kernel.ports}
         self.mutable = assigned(kernel.steps)
-        self.ahead = {name for step in kernel.steps if isinstance(step, Sweep) for name in step.ahead}
 
     def parameters(self) -> str:
         parts = []
@@ -104,8 +104,6 @@ class _Page:
             parts.append(f"{'' if p.output else 'const '}char *{p.name}")
             if p.row or p.entries:
                 parts.append(f"intptr_t {p.name}_step")
-            if p.name in self.ahead:
-                parts.append(f"intptr_t {p.name}_next")
         return ", ".join(["intptr_t n", *parts])
 
     def arguments(self) -> str:
@@ -115,8 +113,6 @@ class _Page:
             if p.row or p.entries:
                 parts.append(f"steps[{count + core}]")
                 core += 1
-            if p.name in self.ahead:
-                parts.append(f"steps[{k}]")
         return ", ".join(["dims[1]", *parts])
 
     def body(self) -> list[str]:
@@ -161,14 +157,23 @@ class _Page:
         yield from ("", *(f"/* Sweep: {c}. */" for c in sweep.comment))
         yield from map(self.stmt, sweep.before)
         yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in sweep.rotate for u in range(1, TURNS))
-        yield f"for (intptr_t i = 0; i < n; i += {block}) {{"
+        yield f"for (intptr_t i = 0; i < {self.extent(sweep)}; i += {block}) {{"
         yield from indented(self.block(sweep, block))
         yield "}"
         yield from (f"{name} = rf_max({turn_name(name, u)}, {name});" for name in sweep.rotate for u in range(1, TURNS))
         yield from map(self.stmt, sweep.after)
 
+    def extent(self, sweep: Sweep) -> str:
+        """How much of the row a sweep walks."""
+        if sweep.peek is not None:
+            shared = " || ".join(f"{a} == {b}" for a, b in sweep.peek)
+            head = f"rf_least(n, {self.kernel.lanes})"
+            return f"({shared} ? n : {head})" if shared else head
+        return f"({sweep.only.name} ? n : 0)" if sweep.only else "n"
+
     def block(self, sweep: Sweep, block: int) -> Iterable[str]:
-        yield f"const intptr_t count = rf_least(n - i, {block});"
+        end = "n" if sweep.peek is None else self.extent(sweep)
+        yield f"const intptr_t count = rf_least({end} - i, {block});"
         for name in sweep.reads:
             yield from self.open_read(self.ports[name], name in sweep.writes)
         for name in sweep.writes:
@@ -212,7 +217,7 @@ class _Page:
         yield f"for (; j < whole; j += {lanes}) {{"
         for name in ahead:
             write = int(self.ports[name].output)
-            yield f"    RF_PREFETCH({name}, {name}_next + (i + j) * (intptr_t)sizeof({self.ctype}), {write});"
+            yield f"    RF_PREFETCH({name}, (i + j) * (intptr_t)sizeof({self.ctype}) + {AHEAD}, {write});"
         yield from indented(map(self.stmt, phase.body))
         yield "}"
         yield "if (j < count) {"

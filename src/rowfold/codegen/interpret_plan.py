@@ -126,8 +126,9 @@ class _Run(SelectionWords):
     def sweep(self, sweep: Sweep) -> None:
         self.run(sweep.before, Window())
         block = VECTORS * self.lanes
-        for i in range(0, self.n, block):
-            count = min(self.n - i, block)
+        end = self.n if sweep.peek is None else min(self.n, self.lanes)
+        for i in range(0, end, block):
+            count = min(end - i, block)
             window = Window(i, vectors=-(-count // self.lanes))
             for head, phase in sweep.phases:
                 self.run(head, window)

@@ -7,6 +7,7 @@ from abc import ABC
 from collections.abc import Callable, Sequence
 
 from .loops import Kernel
+from .mathlib.coefficients import SIXTEENTHS
 from .ssa import BITS, INDEX, Builder, Carried, Type, Value, bits_of
 from .targets import Target
 
@@ -23,7 +24,6 @@ CONVERSIONS = {"widen": "fpext", "narrow": "fptrunc", "to_int": "fptosi", "from_
 NATIVE = {"scale": "scalef", "exponent": "getexp", "mantissa": "getmant"}  # AVX-512's names
 RARE = ", !prof !0"
 SIZES = {"f32": 4, "f64": 8, "i8": 1, "i64": 8}
-
 
 
 class LlvmText(Builder, ABC):
@@ -118,6 +118,8 @@ class LlvmText(Builder, ABC):
         if self.target.vocabulary != "avx512":
             return None
         of = values[0].type
+        if word == "sixteenth":
+            return self.sixteenth(values[0])
         most = 64 // SIZES[of.element]
         if of.lanes > most:
             halves = [self.native(word, [self.half(v, which) for v in values]) for which in (0, 1)]
@@ -128,6 +130,19 @@ class LlvmText(Builder, ABC):
         given += [f"{self.name(of)} zeroinitializer", f"i{most} -1", "i32 4"]  # all lanes, the current rounding
         name = f"llvm.x86.avx512.mask.{NATIVE[word]}.{kind}.512"
         return self.line(f"call {self.name(of)} @{name}({', '.join(given)})", of)
+
+    def sixteenth(self, z: Value) -> Value:
+        """A table lookup by the low four bits."""
+        of = z.type
+        places = self.convert("bits", z, "i32" if of.element == "f32" else "i64")
+        text = [self.const(entry, Type(of.element)) for entry in SIXTEENTHS[of.element]]
+        if of.element == "f32":
+            table = f"<{', '.join(map(self.typed, text))}>"
+            given = f"{self.name(of)} {table}, {self.typed(places)}"
+            return self.line(f"call {self.name(of)} @llvm.x86.avx512.permvar.sf.512({given})", of)
+        low, high = (f"{self.name(of)} <{', '.join(map(self.typed, half))}>" for half in (text[:8], text[8:]))
+        given = f"{low}, {self.typed(places)}, {high}"
+        return self.line(f"call {self.name(of)} @llvm.x86.avx512.vpermi2var.pd.512({given})", of)
 
     # control
 

@@ -15,6 +15,7 @@ from enum import Enum
 from .ir import SMALL_FOLDS
 
 VECTORS = 16
+AHEAD = 4096  # bytes that a sweep fetches in advance: short rows' successors, and as far in long ones
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # What a variable may not be called: words of C and C++, macros of common systems, names of <math.h> and <string.h>.
 C_NAMES = frozenset(
@@ -101,7 +102,9 @@ class Sweep:
     after: tuple[Stmt, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    ahead: tuple[str, ...] = ()  # ports whose next row is fetched while this sweep computes
+    ahead: tuple[str, ...] = ()  # ports that are fetched in advance while this sweep computes
+    peek: tuple[tuple[str, str], ...] | None = None  # only the first vector; all if two of these ports are one memory
+    only: Var | None = None  # a flag: without it the row is not walked
     rotate: tuple[str, ...] = ()  # maxima that take turns in several accumulators: the order of a maximum is free
 
 
@@ -277,6 +280,7 @@ def prune(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         read |= {s.safe.name for s in _nested(steps) if isinstance(s, Unless)}
         read |= {s.found.name for s in _nested(steps) if isinstance(s, Seek)}
         read |= {s.done.name for s in _nested(steps) if isinstance(s, Until)}
+        read |= {s.only.name for s in _nested(steps) if isinstance(s, Sweep) and s.only}
         if not any(_dead(s, read) for s in stmts):
             return steps
         steps = tuple(_pruned(step, read) for step in steps)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from rowfold.codegen.mathlib import FUNCTIONS
+from rowfold.codegen.mathlib.coefficients import SIXTEENTHS
 from rowfold.codegen.mathlib.words import Dtype
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -66,6 +67,13 @@ class NumpyWords:
     def scale(self, p: Any, n: Any) -> Any:
         whole = np.clip(np.nan_to_num(n, nan=0.0), -5000, 5000).astype(np.int32)
         return np.ldexp(p, whole)
+
+    def scale_floor(self, p: Any, n: Any) -> Any:
+        return self.scale(p, np.floor(n))
+
+    def sixteenth(self, z: Any) -> Any:
+        bits = np.asarray(z, self.format).view(np.int32 if self._dtype == "f32" else np.int64)
+        return np.asarray(SIXTEENTHS[self._dtype], self.format)[bits & 15]
 
     def exponent(self, x: Any) -> Any:
         return (np.frexp(x)[1] - 1).astype(self.format)

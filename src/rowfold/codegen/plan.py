@@ -13,6 +13,7 @@ class Lowering(Enum):
 
     MAX = "max"  # a sweep for the maximum before the sum
     ONLINE = "online"  # a running maximum, taken block by block (1805.02867)
+    GUESS = "guess"  # a power of two from the row's first elements; the sum tells whether it was near enough
     EXTEXP = "extexp"  # pairs of mantissa and exponent, no maximum (2001.04438)
 
 
@@ -30,6 +31,7 @@ class Group:
     where: Ref | None
     sums: tuple[Ref, ...]
     displaced: bool
+    weighted: bool  # a sum of it has a weight other than one
     lowering: Lowering
 
 

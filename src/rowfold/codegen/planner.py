@@ -15,13 +15,14 @@ from .ir import SELECTIONS, SUMS, Const, Input, Map, Param, Program, Reduce, Ref
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan, label
 
-STRATEGIES = ("auto", "three_pass_recompute", "three_pass_reload", "two_pass", "online", "one_pass")
 FORMS = {
+    "speculative": (Lowering.GUESS, True),
     "three_pass_recompute": (Lowering.MAX, False),
     "three_pass_reload": (Lowering.MAX, True),
     "online": (Lowering.ONLINE, False),
     "two_pass": (Lowering.EXTEXP, False),
 }
+STRATEGIES = ("auto", *FORMS, "one_pass")
 LONGEST = 2**28  # a float32 lane counts 2^24 vectors of 16
 CARRIED = SUMS | SELECTIONS | {"excess", "max", "min", "argmax", "prod"}
 
@@ -86,11 +87,13 @@ def _candidate(
     groups = find_groups(program, lowering)
     if strategy in FORMS and name != strategy:
         return Candidate(name, None, f"strategy={strategy!r} was asked for")
-    if not groups and (strategy in ("online", "two_pass") or name != "three_pass_recompute"):
+    if not groups and (strategy in ("online", "two_pass", "speculative") or name != "three_pass_recompute"):
         if not (strategy == name == "three_pass_reload"):
             return Candidate(name, None, "the program has no shifted exponential sum")
+    if lowering is Lowering.GUESS and not all(_validated(program, g) for g in groups):
+        return Candidate(name, None, "not every exponential sum has one of weight 1 beside it that tells a bad guess")
     sweeps = schedule(program, groups, reload)
-    if reload and groups and not any(s.reloads for s in sweeps):
+    if name == "three_pass_reload" and groups and not any(s.reloads for s in sweeps):
         if strategy != "three_pass_reload":
             return Candidate(name, None, "no output row can hold the exponentials")
     cost = price(program, sweeps, groups, dtype, isa, n, rows, machine)
@@ -142,7 +145,15 @@ def _group(program: Program, exponent: Ref, refs: list[Ref], lowering: Lowering)
         case Input() | Param() | Const() | Map() | Reduce():
             pass
     displaced = len(refs) == 1 and _weight_one(program, refs[0]) and _logged(program, refs[0])
-    return Group(exponent, base, factor, where, tuple(refs), displaced, lowering)
+    weighted = not all(_weight_one(program, ref) for ref in refs)
+    return Group(exponent, base, factor, where, tuple(refs), displaced, weighted, lowering)
+
+
+def _validated(program: Program, group: Group) -> bool:
+    """Whether the sums of weight one tell if a guessed shift was near enough for all sums of the group."""
+    nodes = {ref: program.nodes[ref] for ref in group.sums}
+    plain = {n.where for ref, n in nodes.items() if isinstance(n, Reduce) and _weight_one(program, ref)}
+    return all(isinstance(n, Reduce) and n.where in plain for n in nodes.values())
 
 
 def _weight_one(program: Program, ref: Ref) -> bool:
@@ -217,7 +228,7 @@ def _keeps(
     for g, group in enumerate(groups):
         exp = Map("exp", (group.exponent,))
         first = all(other.exponent != group.exponent for other in groups[:g])
-        if group.displaced or not first or exp not in program.nodes:
+        if group.displaced or not first or exp not in program.nodes or not _alone(groups, group, carried):
             continue
         node = Ref(program.nodes.index(exp))
         for output, sweep in written.items():
@@ -226,6 +237,13 @@ def _keeps(
                 kept[g] = output
                 break
     return kept
+
+
+def _alone(groups: tuple[Group, ...], group: Group, carried: dict[Ref, int]) -> bool:
+    """Whether a guess may write over the row: nothing else in its sweep would be lost if the guess is far off."""
+    guessed = {r for g in groups if g.lowering is Lowering.GUESS for r in g.sums}
+    sweep = carried[group.sums[0]]
+    return group.lowering is not Lowering.GUESS or all(k != sweep or r in guessed for r, k in carried.items())
 
 
 def _reaches(program: Program, root: Ref, target: Ref) -> bool:
@@ -289,6 +307,7 @@ def _carry_words(program: Program, groups: tuple[Group, ...], ref: Ref, node: Re
     how = {
         Lowering.MAX: "shifted by its maximum",
         Lowering.ONLINE: "under a running maximum",
+        Lowering.GUESS: "under a guessed power of two",
         Lowering.EXTEXP: "as (mantissa, exponent) pairs",
     }
     rest = " without its largest term" if group.displaced else ""

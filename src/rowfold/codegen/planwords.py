@@ -110,7 +110,7 @@ def functions(dtype: Dtype, kind: Kind) -> Mapping[str, Word]:
 def _vectors(dtype: Dtype) -> dict[str, Word]:
     words = NumpyWords(dtype)
     magic, number = words.const(MAGIC[dtype]), words.format
-    named = ("fma", "min", "max", "abs", "scale", "exponent", "mantissa", "select")
+    named = ("fma", "min", "max", "abs", "scale", "scale_floor", "sixteenth", "exponent", "mantissa", "select")
 
     def set_lo(a: Array) -> Array:
         return finite_or_0(a - a.astype(number)).astype(number)
@@ -193,8 +193,8 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         "far_shift": far_shift,
         "exponent_of": exponent_of,
         "log_rest": log_rest,
-        "low_end": lambda n, scale, drop: (n - drop) / scale,
-        "high_end": lambda n, scale, drop: (n + drop) / scale,
+        "low_end": lambda n, octave, drop: (n - np.where(n > 1 - REACH, drop, 4096.0)) * octave,
+        "high_end": lambda n, octave, drop: (n + drop) * octave,
         "nan_if": lambda c, a: np.where(c, np.nan, a),
         "from_flag": lambda c: c.astype(np.float64),
         "square": lambda a: a * a,

@@ -246,9 +246,13 @@ class Builder(ABC):
     @abstractmethod
     def store_array(self, array: Value, at: Value, value: Value) -> None: ...
 
+    def same(self, a: Port, b: Port) -> Value:
+        """Whether two ports are one memory, in this row; false where the language has no such thing."""
+        return self.const(0, FLAG)
+
     @abstractmethod
     def ahead(self, port: Port, at: Value) -> None:
-        """Ask for the next row's element at this place."""
+        """Ask for the element AHEAD bytes behind this place."""
 
 
 def bits_of(value: float, element: str) -> int:

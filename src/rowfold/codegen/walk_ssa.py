@@ -94,14 +94,27 @@ class Row:
             self.env[turn] = self.env[name]
         names = self.carried(assigned((replace(sweep, before=(), after=()),))) + [turn for _, turn in turns]
         block = VECTORS * self.kernel.lanes
-        self.loop((self.index(0), self.n, block), names, lambda i: self.block(sweep, i))
+        end = self.extent(sweep)
+        self.loop((self.index(0), end, block), names, lambda i: self.block(sweep, i, end))
         for name, turn in turns:
             self.env[name] = self.vectors.max(self.env.pop(turn), self.env[name])
         self.run(sweep.after)
 
-    def block(self, sweep: Sweep, start: Value) -> None:
+    def extent(self, sweep: Sweep) -> Value:
+        """How much of the row a sweep walks."""
+        if sweep.only is not None:
+            return self.b.apply("select", self.value(sweep.only), self.n, self.index(0))
+        if sweep.peek is None:
+            return self.n
+        lanes = self.index(self.kernel.lanes)
+        end = self.b.apply("select", self.n < lanes, self.n, lanes)
+        for a, b in sweep.peek:
+            end = self.b.apply("select", self.b.same(self.ports[a], self.ports[b]), self.n, end)
+        return end
+
+    def block(self, sweep: Sweep, start: Value, end: Value) -> None:
         lanes = self.kernel.lanes
-        rest, block = self.n - start, self.index(VECTORS * lanes)
+        rest, block = end - start, self.index(VECTORS * lanes)
         count = self.b.let("count", self.b.apply("select", rest < block, rest, block))
         for name in dict.fromkeys((*sweep.reads, *sweep.writes)):
             self.b.open(self.ports[name], start, count, read=name in sweep.reads)

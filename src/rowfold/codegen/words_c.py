@@ -9,6 +9,8 @@ from functools import cache
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from .isas import template_text
+from .mathlib.coefficients import SIXTEENTHS
+from .text_c import literal
 
 
 @cache
@@ -26,7 +28,7 @@ def environment() -> Environment:
 def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
     used = ["rf_enter", "rf_leave", *_identifiers(lines)]
-    return _needed(_definitions((f"isa/{isa}.c.j2", "common.c.j2", "selection.c.j2"), dtype), used)
+    return _needed(_definitions(("tables.c.j2", f"isa/{isa}.c.j2", "common.c.j2", "selection.c.j2"), dtype), used)
 
 
 def builtins_of(isa: str, lines: Iterable[str]) -> list[str]:
@@ -48,8 +50,9 @@ def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[
 @cache
 def _definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
     """(name, text) of each typedef, macro and function in the templates."""
-    text = "".join(environment().get_template(t).render(dtype=dtype) for t in templates)
-    parts = re.split(r"^(?=static inline|typedef|#define)", text, flags=re.MULTILINE)
+    entries = [literal(t) + ("f" if dtype == "f32" else "") for t in SIXTEENTHS[dtype]]
+    text = "".join(environment().get_template(t).render(dtype=dtype, sixteenths=entries) for t in templates)
+    parts = re.split(r"^(?=static inline|static const|typedef|#define)", text, flags=re.MULTILINE)
     return tuple((_defined(part), part.rstrip("\n")) for part in parts if part.strip())
 
 
@@ -59,7 +62,7 @@ def _defined(text: str) -> str:
         return re.sub(r" __attribute__.*", "", head).rsplit(" ", 1)[1].rstrip(";")
     if head.startswith("#define"):
         return re.split(r"[ (]", head)[1]
-    found = re.search(r"\b(\w+)\(", head)
+    found = re.search(r"\b(\w+)[(\[]", head)
     return found[1] if found else ""
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from .loops import VECTORS, Kind
 from .mathlib import FUNCTIONS
+from .mathlib.coefficients import SIXTEENTHS
 from .mathlib.exponential import MAGIC
 from .numbers_ssa import NORMAL, Numbers, exponent_bits, flag_words, number_words, power, unit
 from .small_ssa import small_words
@@ -58,6 +59,22 @@ class Vectors:
             k = self.b.apply("select", n < top, self.max(n, bottom), top)
             h = self.b.convert("from_int", self.b.convert("to_int", k * 0.5, "i32"), p.type.element)
         return p * power(self.b, h) * power(self.b, k - h)
+
+    def scale_floor(self, p: Value, n: Value) -> Value:
+        return self.b.native("scale", (p, n)) or self._scaled(p, self.b.apply("floor", n))
+
+    def sixteenth(self, z: Value) -> Value:
+        return self.b.native("sixteenth", (z,)) or self._sixteenth(z)
+
+    def _sixteenth(self, z: Value) -> Value:
+        """The entry chosen by halving the table, from the lowest bit up."""
+        bits = self.b.convert("bits", z, "i32" if self.dtype == "f32" else "i64")
+        entries: list[Any] = [self.const(entry) for entry in SIXTEENTHS[self.dtype]]
+        for k in range(4):
+            upper = self.b.apply("and", bits, 1 << k).ne(0)
+            entries = [self.b.apply("select", upper, b, a) for a, b in zip(entries[::2], entries[1::2], strict=True)]
+        entry: Value = entries[0]
+        return entry
 
     def exponent(self, x: Value) -> Value:
         return self.b.native("exponent", (x,)) or self._exponent(x)
@@ -137,7 +154,18 @@ class Vectors:
 
 def vector_words(v: Vectors, numbers: Numbers) -> Mapping[str, Word]:
     """The words that give a vector."""
-    named = ("min", "max", "scale", "exponent", "mantissa", "set", "exponent_v", "parts_max")
+    named = (
+        "min",
+        "max",
+        "scale",
+        "scale_floor",
+        "sixteenth",
+        "exponent",
+        "mantissa",
+        "set",
+        "exponent_v",
+        "parts_max",
+    )
     plain = [word for word in PLAIN if word not in COMPARED]
     return {
         **{name: lambda *a, name=name: v.b.apply(name, *a) for name in plain},

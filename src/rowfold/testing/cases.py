@@ -25,8 +25,8 @@ LONG = 100_003
 WIDTHS = (0, 1, 2, 3, 15, 16, 17, 31, 33, 63, 64, 65, 100, 255, 256, 257, 1023, 1024, 1025, 4095, 4096, 4097)
 ROWS = (0, 1, 2, 3, 9)
 OUTPUTS = ("new", "new", "given", "in_place", "strided")
-STRATEGIES = ("auto", "three_pass_recompute", "three_pass_reload", "two_pass", "online", "one_pass")
-MAY_REFUSE = ("two_pass", "online", "one_pass")
+STRATEGIES = ("auto", "three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative", "one_pass")
+MAY_REFUSE = ("two_pass", "online", "speculative", "one_pass")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..ir import SMALL_FOLDS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
 from ..loops import Code, Kind, Names, Port, Var
+from ..mathlib.exponential import UNIT
 from ..plan import Group, Plan
 from .forms import (
     CALLS,
@@ -26,15 +27,16 @@ from .forms import (
     scaled,
     times,
 )
+from .logs import LN2, log_of_displaced, log_of_scaled
 from .smallrows import small_fold
 
 LOG2E = math.log2(math.e)
 LOG2E_LO = 2.0355273740931033e-17  # log2 e - LOG2E
-LN2 = math.log(2.0)
-LN2_HI, LN2_LO = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.a39ef35793c76p-33")  # k LN2_HI is exact
 
 # Below 2^-DROP an exponential is nothing beside the largest; above LIMIT the exponent's reduction is no longer exact.
 DROP = {"f32": 190.0, "f64": 1100.0}
+BIASED_DROP = {"f32": 176.0, "f64": 1092.0}  # under a bias: in float32 not even a subnormal number, which is slow
+BIAS = 72.0  # the least result, 2^-149 of the sum, is then normal beside it; products with a float64 row may overflow
 LIMIT = 94548.0  # 2^16 log2 e
 FLAT = 2.0**-100  # stands for a factor of 0, by which no exponent can be divided
 FAR = 2.0**49  # beyond it e^x is 0 or infinite whatever it meets
@@ -47,11 +49,13 @@ class Shift:
 
     scale: tuple[Number, Number]  # factor * log2 e as hi + lo doubles
     factor: Number
+    per_octave: Number  # what the base changes by when the exponential doubles
     shift: Var | None = None
     n: Var | None = None
     low: Var | None = None  # elements below contribute nothing
     high: Var | None = None  # only where +inf has to stay apart from NaN
     maximum: Var | None = None
+    near: Var | None = None  # a flag: the guess lies where exponents are exact
 
 
 @dataclass(slots=True)
@@ -76,6 +80,15 @@ class Context:
     @property
     def dtype(self) -> str:
         return self.plan.dtype
+
+    def bias(self, index: int) -> float:
+        """The power of two by which exponentials under a fixed shift are kept larger, so that none is subnormal."""
+        group = self.plan.groups[index]
+        return 0.0 if self.dtype == "f64" and group.weighted else BIAS
+
+    def unit(self, index: int) -> float:
+        """What a group's exponentials are multiplied by; it cancels in ratios, and is divided out elsewhere."""
+        return float(UNIT[self.dtype] * 2.0 ** self.bias(index))
 
     def name(self, ref: Ref, default: str) -> str:
         return self.program.names[ref] or default
@@ -125,8 +138,9 @@ class Context:
         c = self.code
         m, n, log = form.m, form.binade, form.log
         for group, power in form.powers.items():
-            exponent, far = self._shift(group, power)
+            exponent, far = self.shift(group, power)
             n, log = op(c, "power", "add", n, exponent), op(c, "far", "add", log, far)
+            m = op(c, "unit", "div", m, self.unit(group) ** power)
         if isinstance(log, Var):
             kept = c.num("far", "min", FAR, c.num("far", "max", -FAR, log))
             p, k = c.call(Kind.NUM, ("p", "k"), "exp_split", kept, LOG2E, LOG2E_LO)
@@ -134,7 +148,7 @@ class Context:
             m, n = op(c, name, "mul", p, m), op(c, "power", "add", k, n)
         return m, n
 
-    def _shift(self, group: int, power: int) -> tuple[Number, Number]:
+    def shift(self, group: int, power: int) -> tuple[Number, Number]:
         """A power of the group's shift as exponents of 2 and of e."""
         s = self.shifts[group]
         assert s.n is not None and s.shift is not None
@@ -196,9 +210,9 @@ class Context:
         if operation == "log":
             form = self.num(args[0])
             if isinstance(form, Scaled) and isinstance(form.m, Var):
-                return self._log(form, name)
+                return log_of_scaled(self, form, name)
             if isinstance(form, DisplacedSum):
-                return self._log_displaced(form, name)
+                return log_of_displaced(self, form, name)
         return self.plain_map(name, operation, args)
 
     def _scaled_sum(self, name: str, left: Scaled, right: Scaled, word: str) -> Scaled:
@@ -236,65 +250,18 @@ class Context:
             return self.whole(form)
         return form if isinstance(form, Plain | Scaled) else Plain(self.collapse(form, "value"))
 
-    def _log(self, form: NumForm, name: str) -> NumForm:
-        """log(m 2^n) = n ln 2 + log m, kept apart."""
-        assert isinstance(form, Scaled)
-        assert isinstance(form.m, Var)
-        (lo,) = self.code.call(Kind.NUM, (name + "_lo",), "log", form.m)
-        hi: Number = 0.0
-        rest: Number = lo
-        for group, power in form.powers.items():
-            n, far = self._shift(group, power)
-            hi = op(self.code, name + "_hi", "add", hi, self.code.num(name + "_hi", "mul", n, LN2))
-            hi = op(self.code, name + "_hi", "add", hi, far)
-        if isinstance(form.binade, Var):
-            hi = op(self.code, name + "_hi", "add", hi, self.code.num(name + "_hi", "mul", form.binade, LN2))
-        return Offset(op(self.code, name + "_hi", "add", hi, form.log), rest)
-
     def largest(self, form: DisplacedSum) -> Var:
         """The largest term over the group's shift, in double precision."""
         s = self.shifts[form.group]
         assert s.n is not None and s.shift is not None
         near = self.code.num("near", "finite_or_0", self.code.num("near", "sub", form.maximum, s.shift))
         p, k = self.code.call(Kind.NUM, ("p", "k"), "exp_split", near, s.scale[0], s.scale[1])
+        p = self.code.num("p", "mul", p, self.unit(form.group))
         term = self.code.num("largest_term", "scale", p, self.code.num("k", "sub", k, s.n))
         return self.code.num("largest_term", "choose", self.code.flag("none", "eq", form.maximum, -INF), 0.0, term)
 
     def whole(self, form: DisplacedSum) -> Scaled:
         return Scaled(self.code.num("sum", "add", self.largest(form), form.rest), {form.group: 1})
-
-    def _log_displaced(self, form: DisplacedSum, name: str) -> NumForm:
-        """log(e^m + rest) = m + log1p(rest / e^m), kept apart."""
-        s = self.shifts[form.group]
-        c = self.code
-        ratio = c.num("ratio", "div", form.rest, self.largest(form))
-        (small,) = c.call(Kind.NUM, (name + "_small",), "log1p", ratio)
-        tail: Number = c.num(name + "_tail", "log_rest", small, form.rest, form.maximum)
-        hi, lo = op(c, name + "_hi", "mul", form.maximum, s.factor), tail
-        if hi is not form.maximum:
-            lo = c.num(name + "_lo", "add", lo, c.num("lost", "mul_rest", form.maximum, s.factor, hi))
-        exact = hi is form.maximum and self.dtype == "f32"
-        if self.dtype == "f64":
-            hi, lo = self._log_in_parts(form, name, ratio, hi, lo)
-        return Offset(hi, lo, exact, True, form.maximum, s.factor, tail)
-
-    def _log_in_parts(
-        self, form: DisplacedSum, name: str, ratio: Number, hi: Number, lo: Number
-    ) -> tuple[Number, Number]:
-        """log1p of a large ratio as k ln2 + log of the rest: added to a maximum of the other sign it may cancel."""
-        c = self.code
-        whole, lost = c.call(Kind.NUM, ("whole", "whole_lo"), "two_sum", 1.0, ratio)
-        k = c.num("binade", "binade", whole)
-        (log,) = c.call(Kind.NUM, ("log_unit",), "log", c.num("unit", "scale", whole, op(c, "binade", "sub", 0.0, k)))
-        near = c.num("correction", "finite_or_0", c.num("correction", "div", lost, whole))
-        near = c.num("correction", "add", near, c.num("correction", "mul", k, LN2_LO))
-        close = c.num(name + "_lo", "add", log, near)
-        split = c.flag("split", "gt", k, 0.0)
-        lo = c.num(name + "_lo", "choose", split, c.num(name + "_lo", "log_rest", close, form.rest, form.maximum), lo)
-        total, rest = c.call(
-            Kind.NUM, (name + "_hi", name + "_rest"), "two_sum", hi, c.num("binades", "mul", k, LN2_HI)
-        )
-        return total, c.num(name + "_lo", "add", lo, rest)
 
     def plain_map(self, name: str, operation: str, args: tuple[Ref, ...]) -> NumForm:
         """An operation on collapsed doubles."""
@@ -366,13 +333,13 @@ class Context:
 
     def _scale(self, group: Group) -> Shift:
         if group.factor is None:
-            return Shift((LOG2E, LOG2E_LO), 1.0)
+            return Shift((LOG2E, LOG2E_LO), 1.0, LN2)
         factor = self.value(group.factor)
         lo = self._factor_lo(group.factor, factor)
         if self._depends(group.factor):
             factor = self.code.num("factor", "choose", self.code.flag("flat", "eq", factor, 0.0), FLAT, factor)
         hi, rest = self.code.call(Kind.NUM, ("scale", "scale_lo"), "scale_log2e", factor, lo)
-        return Shift((hi, rest), factor)
+        return Shift((hi, rest), factor, self.code.num("per_octave", "div", 1.0, hi))
 
     def _depends(self, ref: Ref) -> bool:
         """Whether a value depends on the arrays of the call; settings are never 0 where they divide an exponent."""

@@ -37,12 +37,25 @@ def shifted(rows: Rows, group: int, x: Var, n: Var | None = None, low: Var | Non
     if n is None:
         assert s.n is not None and s.low is not None and s.shift is not None
         x = c.vec(x.name, "sub", x, rows.set(s.shift, s.shift.name))
-        n, low = rows.set(s.n, s.n.name), rows.set(s.low, s.low.name)
+        n, low = biased(rows, group), rows.set(s.low, s.low.name)
         if s.high is not None:
             x = c.vec(x.name, "min", rows.set(s.high, s.high.name), x)
     assert low is not None
-    p, k = split(rows, group, c.vec(x.name, "max", low, x))
-    return c.vec("e", "scale", p, c.vec("k", "sub", k, n))
+    (e,) = c.call(Kind.VEC, ("e",), "exp_shifted", c.vec(x.name, "max", low, x), *scales(rows, group), n)
+    return e
+
+
+def biased(rows: Rows, group: int) -> Var:
+    """The group's shift less its bias, as a vector."""
+    n = rows.ctx.shifts[group].n
+    assert n is not None
+    return rows.set(op(rows.pre, "shift_exponent", "sub", n, rows.ctx.bias(group)), n.name)
+
+
+def pair(rows: Rows, group: int, x: Var) -> tuple[Var, Var]:
+    """(p, k) with the exponential p 2^k of base value x: the bits of `shifted`, before any shift."""
+    p, k = rows.code.call(Kind.VEC, ("p", "k"), "exp_pair", x, *scales(rows, group))
+    return p, k
 
 
 def split(rows: Rows, group: int, x: Var) -> tuple[Var, Var]:

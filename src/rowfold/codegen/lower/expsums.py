@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from ..ir import Const, Reduce, Ref
 from ..loops import Code, Kind, Var
 from ..plan import Lowering
-from .context import DROP, LIMIT, Context
-from .exponentials import shifted, split
+from .context import BIASED_DROP, DROP, LIMIT, Context
+from .exponentials import biased, pair, shifted
 from .folds import fold
-from .forms import DisplacedSum, Number, Plain, Scaled
+from .forms import DisplacedSum, Number, Plain, Scaled, op
 from .rows import Rows
 
 INF = float("inf")
+RUNNING = (Lowering.ONLINE, Lowering.EXTEXP)
+TOP = {"f32": 101.0, "f64": 700.0}  # beyond this power of two the low part of a sum's reciprocal would be subnormal
 LEAST = 2.0**-126  # a normal number of every dtype
 
 
@@ -39,6 +41,24 @@ class Maximum:
         place(code, self.ctx, self.index, code.num("max", "fold_max", self.m))
 
 
+class Guess(Maximum):
+    """The maximum of the row's first elements, as a guess of where the shift should be."""
+
+    def after(self, code: Code) -> None:
+        s = self.ctx.scale_of(self.index)
+        m = code.num("first_max", "fold_max", self.m)
+        reach = code.num("reach", "abs", code.num("reach", "mul", m, s.scale[0]))
+        s.near = code.flag("near_zero", "lt", reach, LIMIT)
+        set_shift(
+            code,
+            self.ctx,
+            self.index,
+            code.num("no_shift", "copy", 0.0),
+            code.num("guess", "exponent_of", m, s.scale[0]),
+            m,
+        )
+
+
 def place(code: Code, ctx: Context, index: int, m: Number) -> None:
     """The shift from the maximum: a power of two, and beyond 2^16 the maximum itself before it."""
     s = ctx.scale_of(index)
@@ -53,10 +73,10 @@ def place(code: Code, ctx: Context, index: int, m: Number) -> None:
 def set_shift(code: Code, ctx: Context, index: int, shift: Number, n: Number, m: Number | None) -> None:
     """Declares the group's shift, or assigns it again when a fallback takes another."""
     s, group = ctx.scale_of(index), ctx.plan.groups[index]
-    low = code.num("low", "low_end", n, s.scale[0], DROP[ctx.dtype])
+    low = code.num("low", "low_end", n, s.per_octave, BIASED_DROP[ctx.dtype])
     pairs = [("shift", shift), ("n", n), ("low", low)]
     if group.displaced:
-        pairs.append(("high", code.num("high", "high_end", n, s.scale[0], DROP[ctx.dtype])))
+        pairs.append(("high", code.num("high", "high_end", n, s.per_octave, BIASED_DROP[ctx.dtype])))
         assert m is not None
         pairs.append(("maximum", m))
     for attribute, value in pairs:
@@ -108,13 +128,15 @@ class ExpSums:
         self.displaced = Displaced(ctx, index) if self.group.displaced else None
         self.phases = 2 if lowering is Lowering.ONLINE else 1
         self.keep_in: str | None = None
+        self.safe: Var | None = None
+        self.near: Var | None = None  # whether the guesses of this sweep can be tried
 
     # identity
 
     def before(self, pre: Code) -> None:
         if self.displaced:
             self.displaced.before(pre)
-        if self.lowering is not Lowering.MAX:
+        if self.lowering in RUNNING:
             outer, self.ctx.code = self.ctx.code, pre
             scale = self.ctx.scale_of(self.index).scale[0]
             self.ctx.code = outer
@@ -166,6 +188,10 @@ class ExpSums:
     def _shifted(self, rows: Rows, x: Var) -> None:
         if self.lowering is Lowering.ONLINE:
             e = shifted(rows, self.index, x, self.n, self.low)
+        elif self.lowering is Lowering.GUESS:
+            low = self.ctx.shifts[self.index].low
+            assert low is not None
+            e = shifted(rows, self.index, x, biased(rows, self.index), rows.set(low, low.name))
         else:
             e = shifted(rows, self.index, x)
         if self.keep_in is not None:
@@ -197,7 +223,7 @@ class ExpSums:
 
     def _extexp(self, rows: Rows, x: Var) -> None:
         c = rows.code
-        p, k = split(rows, self.index, c.vec(x.name, "max", self.low, x))
+        p, k = pair(rows, self.index, c.vec(x.name, "max", self.low, x))
         for ref in self.group.sums:
             node = self._reduce(ref)
             if ref in self.parts:
@@ -247,13 +273,15 @@ class ExpSums:
         others: Var | None = None
         if self.displaced:
             m, others = self.displaced.leftovers(code)
-        if self.lowering is not Lowering.MAX:
+        if self.lowering in RUNNING:
             self._settle(code, m)
         if others is not None:
             self._add_others(code, others)
         for ref in self.group.sums:
             total = fold(code, self.ctx, self.accs[ref], self.ctx.name(ref, "sum"))
             self.publish(ref, total, code, m)
+            if self.lowering is Lowering.GUESS and ref in self.parts:
+                self._validate(code, total.value, m)
 
     def _settle(self, code: Code, m: Var | None) -> None:
         """One power of two for all lanes."""
@@ -263,12 +291,31 @@ class ExpSums:
             n = code.num("shift_exponent", "exponent_of", top, scale)
         else:
             n = code.num("shift_exponent", "fold_max", self.own[self.group.sums[0]])
-        target = code.vec("shift_exponent_v", "set", n)
+        biased_n = op(code, "shift_exponent", "sub", n, self.ctx.bias(self.index))
+        target = code.vec("shift_exponent_v", "set", biased_n)
         for ref, acc in self.accs.items():
             running = self.n if self.lowering is Lowering.ONLINE else self.own[ref]
             code.assign(acc, "acc_scale", acc, code.vec("step", "sub", running, target))
         set_shift(code, self.ctx, self.index, code.num("no_shift", "copy", 0.0), n, m)
         self.safe = code.flag("safe", "lt", code.num("reach", "abs", n), LIMIT - 1.0)
+
+    def _validate(self, code: Code, total: Number, m: Var | None) -> None:
+        """Whether the guess left every exponential that matters a normal number. A NaN is not safe."""
+        s, bias = self.ctx.shifts[self.index], self.ctx.bias(self.index)
+        if m is None:
+            safe = code.flag("large", "ge", total, 2.0 ** (bias - 16.0))
+            safe = code.flag("safe", "and", safe, code.flag("small", "le", total, 2.0 ** self._top()))
+        else:
+            assert s.n is not None and s.maximum is not None
+            code.assign(s.maximum, "copy", m)
+            off = code.num("off", "abs", code.num("off", "sub", code.num("n", "exponent_of", m, s.scale[0]), s.n))
+            safe = code.flag("safe", "and", code.flag("close", "lt", off, 28.0), code.flag("finite", "isfinite", total))
+        assert self.near is not None
+        self.safe = code.flag("safe", "and", self.safe or self.near, safe)
+
+    def _top(self) -> float:
+        """The power of two that a sum may reach; a weight near the largest float64 leaves little room."""
+        return TOP[self.ctx.dtype] if self.ctx.bias(self.index) else 16.0
 
     def _add_others(self, code: Code, others: Var) -> None:
         rows = Rows(self.ctx, code, code, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..ir import Input, Map, Output, Param, Program, Reduce, Ref, Role, Type
 from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Until, Var, prune
@@ -10,7 +11,7 @@ from ..plan import Lowering, Plan, SweepPlan
 from .carries import Carry, Count, Dot, Extremum, Mean, Position, Product, Sum
 from .context import Context
 from .excess import Excess, NewtonStep
-from .expsums import ExpSums, Maximum
+from .expsums import ExpSums, Guess, Maximum
 from .forms import Number
 from .moments import Moments, families
 from .rows import Rows
@@ -126,22 +127,51 @@ def _sweep(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port]) -> list[Step
     for carry in carries:
         if isinstance(carry, ExpSums):
             carry.keep_in = next((outputs[o].name for g, o in sweep.keeps if g == carry.index), None)
+    guesses = [carry for carry in carries if isinstance(carry, ExpSums) and carry.lowering is Lowering.GUESS]
     steps: list[Step] = [step for carry in carries if isinstance(carry, Moments) for step in carry.seek()]
-    steps.append(walk(ctx, carries, sweep, outputs))
+    steps += [_peek(ctx, guesses)] if guesses else []
+    near = _near(ctx, steps, guesses)
+    main = walk(ctx, carries, sweep, outputs)
+    steps.append(replace(main, only=near) if len(guesses) == len(carries) else main)
+    steps += [_fallback(ctx, c, sweep, outputs) for c in carries if isinstance(c, ExpSums) and c.safe is not None]
     for carry in carries:
-        if isinstance(carry, ExpSums) and carry.lowering is not Lowering.MAX:
-            steps.append(_fallback(ctx, carry))
         if isinstance(carry, Excess):
             steps += [_newton(ctx, carry), carry.finish()]
     return steps
 
 
-def _fallback(ctx: Context, carry: ExpSums) -> Step:
+def _peek(ctx: Context, guesses: Sequence[ExpSums]) -> Sweep:
+    """A look at the row's first vector; at the whole row, where the exponentials are going to be written over it."""
+    note = "the row's first elements, to guess a power of two near its maximum"
+    sweep = walk(ctx, [Guess(ctx, g.index) for g in guesses], SweepPlan((), (), (), (), (), note), ())
+    kept = [g.keep_in for g in guesses if g.keep_in is not None]
+    rows = [p.name for p in ctx.ports.values() if p.row]
+    return replace(sweep, peek=tuple((row, out) for row in rows for out in kept), rotate=(), ahead=())
+
+
+def _near(ctx: Context, steps: list[Step], guesses: Sequence[ExpSums]) -> Var | None:
+    """The flag without which the sums need not be tried: they would be taken again in any case."""
+    code = Code(ctx.names)
+    near = None
+    for guess in guesses:
+        flag = ctx.shifts[guess.index].near
+        assert flag is not None
+        near = flag if near is None else code.flag("near_zero", "and", near, flag)
+    steps += [Scalars((), code.take())] if code.stmts else []
+    for guess in guesses:
+        guess.near = near
+    return near
+
+
+def _fallback(ctx: Context, carry: ExpSums, sweep: SweepPlan, outputs: Sequence[Port]) -> Step:
     """The row whose exponents leave the exact range is summed again, under its maximum."""
+    assert carry.safe is not None
     empty = SweepPlan((), (), (), (), (), "the maximum of a row that reaches beyond 2^16")
     first = walk(ctx, [Maximum(ctx, carry.index)], empty, ())
     again = ExpSums(ctx, carry.index, Lowering.MAX)
-    second = walk(ctx, [again], SweepPlan((), (), (), (), (), "its sums, shifted by that maximum"), ())
+    again.keep_in = carry.keep_in
+    keeps = tuple((g, o) for g, o in sweep.keeps if g == carry.index)
+    second = walk(ctx, [again], SweepPlan((), (), (), keeps, (), "its sums, shifted by that maximum"), outputs)
     comment = ("A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself.",)
     return Unless(comment, carry.safe, (first, second))
 
@@ -183,7 +213,7 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
         tuple(reads),
         tuple(dict.fromkeys(writes)),
         ahead,
-        tuple(c.m.name for c in carries if isinstance(c, Maximum)) if _only_maxima(carries, sweep) else (),
+        rotate=tuple(c.m.name for c in carries if isinstance(c, Maximum)) if _only_maxima(carries, sweep) else (),
     )
 
 

@@ -331,12 +331,23 @@ class Rows:
             case Affine(v, 1.0, Plain(constant, _, None), minus, None) if scaled.by.plain:
                 return Affine(self._spread(self.materialize(scaled, name), v, constant, minus, name))
         other = self.materialize(forms[1 - which], name)
+        scaled = self._unbiased(scaled)
         return replace(scaled, e=self.code.vec(name, "mul", scaled.e, other))
 
     def _spread(self, y: Var, v: Var, constant: Number, minus: bool, name: str) -> Var:
         """y (v + c) as y v + y c: one rounding less on the part that is large."""
         signed = op(self.ctx.code, "against", "sub", 0.0, constant) if minus else constant
         return self.code.vec(name, "fma", y, v, self.product(y, signed, "far"))
+
+    def _unbiased(self, form: ScaledRow) -> ScaledRow:
+        """The same number with its bias in the factor, where the exponential meets a row that may be large."""
+        bias = self.ctx.bias(self._whole[form.e]) if form.e in self._whole else 0.0
+        if bias == 0.0:
+            return form
+        m, lo = form.by.m, form.by.lo
+        m = m * 2.0**bias if isinstance(m, float) else self.ctx.code.num(m.name, "mul", m, 2.0**bias)
+        lo = lo and self.ctx.code.num(lo.name, "mul", lo, 2.0**bias)
+        return ScaledRow(self.code.vec("e", "mul", form.e, 2.0**-bias), replace(form.by, m=m, lo=lo))
 
     def _where(self, name: str, args: tuple[Ref, ...]) -> RowForm:
         condition, x, y = args

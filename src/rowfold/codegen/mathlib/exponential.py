@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from rowfold.codegen.mathlib.coefficients import EXP, EXP2, EXPM1, LN2, LOG2E
+from rowfold.codegen.mathlib.coefficients import EXP, EXP2, EXP2_NEAR, EXPM1, LN2, LOG2E, SIXTEENTHS
 from rowfold.codegen.mathlib.words import Dtype, Value, Words, fast_two_sum, function, horner, two_sum
 
 MAGIC: dict[Dtype, float] = {"f32": 1.5 * 2**23, "f64": 1.5 * 2**52}  # adding it rounds to an integer
+FINE_MAGIC: dict[Dtype, float] = {"f32": 1.5 * 2**19, "f64": 1.5 * 2**48}  # adding it rounds to a sixteenth
+UNIT: dict[str, float] = {dtype: table[0] for dtype, table in SIXTEENTHS.items()}  # what exp_shifted multiplies by
 EXP_RANGE: dict[Dtype, tuple[float, float]] = {"f32": (-104.0, 89.0), "f64": (-746.0, 710.0)}  # beyond: 0 and inf
 EXP2_RANGE: dict[Dtype, tuple[float, float]] = {"f32": (-151.0, 129.0), "f64": (-1076.0, 1025.0)}
 EXPM1_LOW: dict[Dtype, float] = {"f32": -20.0, "f64": -40.0}  # e^low is lost beside -1
@@ -39,6 +41,44 @@ def exp_split(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Valu
     return p, n
 
 
+def sixteenths(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value, Value]:
+    """(n, t, f) of x k = n + f with n a multiple of 1/16 and abs(f) <= 1/32; t = UNIT 2^(n - floor(n))."""
+    magic = w.const(FINE_MAGIC[w.dtype])
+    z = w.let("z", w.fma(x, k_hi, magic))
+    n = w.let("n", z - magic)
+    f = w.let("f", w.fma(x, k_hi, -n))
+    return n, w.let("t", w.sixteenth(z)), w.let("f", w.fma(x, k_lo, f))
+
+
+@function(
+    "exp_shifted",
+    inputs=("x", "k_hi", "k_lo", "shift"),
+    outputs=("e",),
+    error={"f32": 0.78, "f64": 0.78},
+    domain="abs(x k) <= 94548 in float32 (abs(x) <= 2^16 for e^x), 2^45 in float64; NaN gives NaN",
+    source="a table of 16 in a register, chosen so that its rounding is small (Tang 1989; Gal 1986)",
+)
+def exp_shifted(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> Value:
+    """UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio."""
+    n, t, f = sixteenths(w, x, k_hi, k_lo)
+    t = w.let("t", w.scale_floor(t, n - shift))
+    return w.fma(t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)
+
+
+@function(
+    "exp_pair",
+    inputs=("x", "k_hi", "k_lo"),
+    outputs=("p", "n"),
+    error={"f32": 0.78, "f64": 0.78},
+    domain="as exp_shifted",
+    source="the (mantissa, exponent) form of Dukhan and Ablavatski 2020",
+)
+def exp_pair(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value]:
+    """UNIT 2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [1, 2.1]: the bits of exp_shifted, whatever n is."""
+    n, t, f = sixteenths(w, x, k_hi, k_lo)
+    return w.let("p", w.fma(t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)), w.floor(n)
+
+
 @function(
     "exp_parts",
     inputs=("x",),
@@ -68,7 +108,7 @@ def expm1_tail(w: Words, n: Value, t: Value, t_hi: Value) -> Value:
     return w.let("tail", w.fma(t * t, horner(w, t, EXPM1[w.dtype]), t_lo))
 
 
-def exp_pair(w: Words, x: Value) -> tuple[Value, Value]:
+def exp_two_terms(w: Words, x: Value) -> tuple[Value, Value]:
     """e^x as a rounded number and a small correction to it."""
     n, t, t_hi = natural(w, clamp(w, *EXP_RANGE[w.dtype], x))
     one = w.const(1.0)
@@ -128,4 +168,4 @@ def expm1(w: Words, x: Value) -> Value:
     return w.copysign(w.scale(high + (low + expm1_tail(w, n, t, t_hi)), n), x)
 
 
-FAMILY = (exp_split, exp_parts, exp, exp2, expm1)
+FAMILY = (exp_shifted, exp_pair, exp_split, exp_parts, exp, exp2, expm1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rowfold.codegen.mathlib.coefficients import TANH
-from rowfold.codegen.mathlib.exponential import exp_pair
+from rowfold.codegen.mathlib.exponential import exp_two_terms
 from rowfold.codegen.mathlib.logarithm import log1p_parts
 from rowfold.codegen.mathlib.words import Value, Words, fast_two_sum, function, horner, two_sum
 
@@ -39,7 +39,7 @@ def tanh(w: Words, x: Value) -> Value:
 def sigmoid(w: Words, x: Value) -> Value:
     """1 / (1 + e^-x)."""
     one, zero = w.const(1.0), w.const(0.0)
-    e, e_lo = exp_pair(w, -w.abs(x))
+    e, e_lo = exp_two_terms(w, -w.abs(x))
     negative = w.lt(x, zero)
     top, top_lo = w.select(negative, e, one), w.select(negative, e_lo, zero)
     below, lost = fast_two_sum(w, one, e)
@@ -59,7 +59,7 @@ def sigmoid(w: Words, x: Value) -> Value:
 )
 def softplus(w: Words, x: Value) -> Value:
     """log(1 + e^x)."""
-    _, high, low = log1p_parts(w, *exp_pair(w, -w.abs(x)))
+    _, high, low = log1p_parts(w, *exp_two_terms(w, -w.abs(x)))
     total, lost = two_sum(w, w.max(w.const(0.0), x), high)
     y = w.let("y", total + (lost + low))
     return w.select(w.lt(x, w.const(math.inf)), y, x)

@@ -46,6 +46,14 @@ class Words(Protocol):
         """p 2^n for an integer-valued n of any size: rounded once below the normal numbers, else exact, 0 or inf."""
         ...
 
+    def scale_floor(self, p: Value, n: Value) -> Value:
+        """p 2^floor(n), as scale."""
+        ...
+
+    def sixteenth(self, z: Value) -> Value:
+        """Entry j of SIXTEENTHS, about 1.03 * 2^(j/16), j being the low four bits of the number z."""
+        ...
+
     def exponent(self, x: Value) -> Value:
         """floor(log2 abs(x)), right for subnormals too; unspecified for 0, inf and NaN."""
         ...
