@@ -118,7 +118,7 @@ static inline void num_result(char *p, double a) { const double r = (double)a; m
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
 static inline double num_far_shift(double m, double reach) { const double most = DBL_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
-static inline double num_low_end(double n, double octave, double drop) { return (n - drop) * octave; }
+static inline double num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_nan_if(int c, double a) { return c ? NAN : a; }
 static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
@@ -224,7 +224,7 @@ static void entropy_row(intptr_t n, const char *x, intptr_t x_step, char *out)
     const int near_zero = reach_2 < 94548.0;
     const double no_shift = 0.0;
     const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
-    const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1100.0);
+    const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
     double shift_ = no_shift;
     double shift_n_ = guess;
     double low_ = low;
@@ -269,7 +269,7 @@ static void entropy_row(intptr_t n, const char *x, intptr_t x_step, char *out)
     double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
     double sum_2 = sum;
     const int large = sum >= 0x1p-16;
-    const int small = sum <= 0x1p+700;
+    const int small = sum <= 65536.0;
     const int safe = large && small;
     const int safe_2 = near_zero && safe;
     double sum_3, sum_lo_3; rf_fold2(sum_lanes_2, &sum_3, &sum_lo_3);
@@ -327,7 +327,7 @@ static void entropy_row(intptr_t n, const char *x, intptr_t x_step, char *out)
         const double shift_exponent = num_exponent_of(near, 0x1.71547652b82fep+0);
         const int endless = max == INFINITY;
         const double shift_exponent_2 = num_nan_if(endless, shift_exponent);
-        const double low_2 = num_low_end(shift_exponent_2, 0x1.62e42fefa39efp-1, 1100.0);
+        const double low_2 = num_low_end(shift_exponent_2, 0x1.62e42fefa39efp-1, 1092.0);
         shift_ = shift;
         shift_n_ = shift_exponent_2;
         low_ = low_2;

@@ -118,7 +118,7 @@ static inline double num_join(double hi, double lo) { return (hi == INFINITY && 
 static inline double num_log_rest(double small, double rest, double maximum) { return maximum == INFINITY ? (rest != rest ? rest : -INFINITY) : maximum == -INFINITY && rest == 0 ? 0 : small; }
 static inline double num_far_shift(double m, double reach) { const double most = DBL_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
-static inline double num_low_end(double n, double octave, double drop) { return (n - drop) * octave; }
+static inline double num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
 static inline double num_high_end(double n, double octave, double drop) { return (n + drop) * octave; }
 static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
@@ -312,8 +312,8 @@ static void logsumexp_row(intptr_t n, const char *x, intptr_t x_step, char *out)
     const int near_zero = reach_2 < 94548.0;
     const double no_shift = 0.0;
     const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
-    const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1100.0);
-    const double high = num_high_end(guess, 0x1.62e42fefa39efp-1, 1100.0);
+    const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
+    const double high = num_high_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
     double shift_ = no_shift;
     double shift_n_ = guess;
     double low_ = low;
@@ -434,8 +434,8 @@ static void logsumexp_row(intptr_t n, const char *x, intptr_t x_step, char *out)
         const double shift = num_far_shift(max, reach_3);
         const double near = max - shift;
         const double shift_exponent_3 = num_exponent_of(near, 0x1.71547652b82fep+0);
-        const double low_2 = num_low_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1100.0);
-        const double high_2 = num_high_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1100.0);
+        const double low_2 = num_low_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1092.0);
+        const double high_2 = num_high_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1092.0);
         shift_ = shift;
         shift_n_ = shift_exponent_3;
         low_ = low_2;

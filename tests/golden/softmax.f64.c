@@ -123,7 +123,7 @@ static inline double num_fma(double a, double b, double c) { return fma(a, b, c)
 static inline double num_finite_or_0(double a) { return num_bad(a) ? 0 : a; }
 static inline double num_far_shift(double m, double reach) { const double most = DBL_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
-static inline double num_low_end(double n, double octave, double drop) { return (n - drop) * octave; }
+static inline double num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
 static inline double num_div_rest(double a, double b, double q) { return num_finite_or_0(num_fma(-q, b, a) / b); }
 static inline void num_reciprocal2(double hi, double lo, double *r, double *rest) { *r = 1 / hi; *rest = num_finite_or_0(*r * (num_fma(-*r, hi, 1) - *r * lo)); }
 static inline void num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = num_finite_or_0(num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
@@ -186,7 +186,7 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *
     const int near_zero = reach_2 < 94548.0;
     const double no_shift = 0.0;
     const double guess = num_exponent_of(first_max, scale);
-    const double low = num_low_end(guess, per_octave, 1100.0);
+    const double low = num_low_end(guess, per_octave, 1092.0);
     double shift_ = no_shift;
     double shift_n_ = guess;
     double low_ = low;
@@ -287,7 +287,7 @@ static void softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *
         const double shift_exponent_2 = num_exponent_of(near, scale);
         const int endless = max == INFINITY;
         const double shift_exponent_3 = num_nan_if(endless, shift_exponent_2);
-        const double low_2 = num_low_end(shift_exponent_3, per_octave, 1100.0);
+        const double low_2 = num_low_end(shift_exponent_3, per_octave, 1092.0);
         shift_ = shift;
         shift_n_ = shift_exponent_3;
         low_ = low_2;

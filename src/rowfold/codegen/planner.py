@@ -16,11 +16,11 @@ from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan, label
 
 FORMS = {
-    "speculative": (Lowering.GUESS, True),
     "three_pass_recompute": (Lowering.MAX, False),
     "three_pass_reload": (Lowering.MAX, True),
     "online": (Lowering.ONLINE, False),
     "two_pass": (Lowering.EXTEXP, False),
+    "speculative": (Lowering.GUESS, True),
 }
 STRATEGIES = ("auto", *FORMS, "one_pass")
 LONGEST = 2**28  # a float32 lane counts 2^24 vectors of 16
@@ -210,7 +210,9 @@ def schedule(program: Program, groups: tuple[Group, ...], reload: bool) -> tuple
     """The sweeps, each as early as its operands are known."""
     s = Schedule(program, groups)
     carried = {Ref(i): s.known[i] for i, n in enumerate(program.nodes) if _is_carry(n)}
-    written = {i: s.known[o.ref] + 1 for i, o in enumerate(program.outputs) if program.is_row(o.ref)}
+    last = max(carried.values(), default=1)  # a row may be its output's memory: nothing is written while it is needed
+    rows = [(i, o.ref) for i, o in enumerate(program.outputs) if program.is_row(o.ref)]
+    written = {i: max(s.known[ref] + 1, last) for i, ref in rows}
     count = max([*carried.values(), *written.values(), *s.maxima.values()], default=0)
     keeps = _keeps(program, groups, carried, written) if reload else {}
     return tuple(_sweep_plan(program, groups, k, s, carried, written, keeps) for k in range(1, count + 1))

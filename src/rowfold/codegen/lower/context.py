@@ -38,7 +38,7 @@ DROP = {"f32": 190.0, "f64": 1100.0}
 BIASED_DROP = {"f32": 176.0, "f64": 1092.0}  # under a bias: in float32 not even a subnormal number, which is slow
 BIAS = 72.0  # the least result, 2^-149 of the sum, is then normal beside it; products with a float64 row may overflow
 LIMIT = 94548.0  # 2^16 log2 e
-FLAT = 2.0**-100  # stands for a factor of 0, by which no exponent can be divided
+FLAT = 2.0**-100  # stands for a smaller factor, by which no exponent can be divided
 FAR = 2.0**49  # beyond it e^x is 0 or infinite whatever it meets
 INF = math.inf
 
@@ -337,7 +337,8 @@ class Context:
         factor = self.value(group.factor)
         lo = self._factor_lo(group.factor, factor)
         if self._depends(group.factor):
-            factor = self.code.num("factor", "choose", self.code.flag("flat", "eq", factor, 0.0), FLAT, factor)
+            flat = self.code.flag("flat", "lt", self.code.num("size", "abs", factor), FLAT)
+            factor = self.code.num("factor", "choose", flat, FLAT, factor)
         hi, rest = self.code.call(Kind.NUM, ("scale", "scale_lo"), "scale_log2e", factor, lo)
         return Shift((hi, rest), factor, self.code.num("per_octave", "div", 1.0, hi))
 

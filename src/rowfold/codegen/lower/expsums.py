@@ -14,6 +14,7 @@ from .forms import DisplacedSum, Number, Plain, Scaled, op
 from .rows import Rows
 
 INF = float("inf")
+ABOVE = 40.0  # beyond a shift by more than this an element can only be infinite: its exponential stays a number
 RUNNING = (Lowering.ONLINE, Lowering.EXTEXP)
 TOP = {"f32": 101.0, "f64": 700.0}  # beyond this power of two the low part of a sum's reciprocal would be subnormal
 LEAST = 2.0**-126  # a normal number of every dtype
@@ -76,7 +77,7 @@ def set_shift(code: Code, ctx: Context, index: int, shift: Number, n: Number, m:
     low = code.num("low", "low_end", n, s.per_octave, BIASED_DROP[ctx.dtype])
     pairs = [("shift", shift), ("n", n), ("low", low)]
     if group.displaced:
-        pairs.append(("high", code.num("high", "high_end", n, s.per_octave, BIASED_DROP[ctx.dtype])))
+        pairs.append(("high", code.num("high", "high_end", n, s.per_octave, ABOVE)))
         assert m is not None
         pairs.append(("maximum", m))
     for attribute, value in pairs:
