@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import PlanError
-from .cost import price
-from .ir import SELECTIONS, SUMS, Const, Input, Map, Param, Program, Reduce, Ref, Type, operands
+from .cost import inputs_of, price
+from .ir import SELECTIONS, SUMS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan, label
 
@@ -215,7 +215,15 @@ def schedule(program: Program, groups: tuple[Group, ...], reload: bool) -> tuple
     written = {i: max(s.known[ref] + 1, last) for i, ref in rows}
     count = max([*carried.values(), *written.values(), *s.maxima.values()], default=0)
     keeps = _keeps(program, groups, carried, written) if reload else {}
-    return tuple(_sweep_plan(program, groups, k, s, carried, written, keeps) for k in range(1, count + 1))
+    sweeps = tuple(_sweep_plan(program, groups, k, s, carried, written, keeps) for k in range(1, count + 1))
+    return sweeps if not keeps or _harmless(program, groups, sweeps) else schedule(program, groups, reload=False)
+
+
+def _harmless(program: Program, groups: tuple[Group, ...], sweeps: Sequence[SweepPlan]) -> bool:
+    """Whether no row is read after exponentials were kept in an output: the output may be that row's memory."""
+    first = next(k for k, sweep in enumerate(sweeps) if sweep.keeps)
+    masks = {ref for ref, node in program.inputs if node.role is Role.MASK}
+    return all(inputs_of(program, sweep, groups) <= masks for sweep in sweeps[first + 1 :])
 
 
 def _is_carry(node: object) -> bool:
