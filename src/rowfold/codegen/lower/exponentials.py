@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import TYPE_CHECKING
 
 from ..loops import Kind, Var
 from .context import LIMIT
-from .forms import Number, op
+from .forms import Affine, Number, NumForm, Offset, Plain, RowForm, op, plus
 
 if TYPE_CHECKING:
     from .rows import Rows
@@ -22,6 +23,32 @@ def plain_exponential(rows: Rows, group: int, name: str) -> Var:
     x = rows.code.vec(x.name, "min", rows.set(reach, "highest"), x)
     p, k = split(rows, group, x)
     return rows.code.vec(name, "scale", p, k)
+
+
+def unrounded_exponential(rows: Rows, form: RowForm, name: str) -> Var:
+    """exp(v a + b) with what v a + b loses when it is rounded: beside a large b that would be many ULP."""
+    c = rows.code
+    match form:
+        case Affine(v, a, b, minus, None) if (b is not None or not _power_of_two(a)) and not _centered(a, b):
+            b = b or Plain(0.0)
+            hi, rest = rows.parts(plus(rows.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)
+            lo = 0.0 if rest is None else rest
+            if isinstance(a, float) and abs(a) == 1.0:
+                return c.call(Kind.VEC, (name,), "exp_sum", rows.product(v, a, name), hi, lo)[0]
+            factor = rows.set(a, "factor")
+            factor_lo = 0.0 if rows.ctx.dtype == "f64" else rows.low(a)
+            return c.call(Kind.VEC, (name,), "exp_line", v, factor, factor_lo, hi, lo)[0]
+        case _:
+            return c.call(Kind.VEC, (name,), "exp", rows.materialize(form, name))[0]
+
+
+def _power_of_two(a: Number) -> bool:
+    return isinstance(a, float) and abs(math.frexp(a)[0]) == 0.5
+
+
+def _centered(a: Number, b: NumForm | None) -> bool:
+    """Whether v a + b is (v - center) a - tail, which cannot overflow where the difference does not."""
+    return isinstance(b, Offset) and b.center is not None and not (isinstance(a, float) and abs(a) == 1.0)
 
 
 def exponential(rows: Rows, group: int) -> Var:

@@ -75,6 +75,28 @@ class DisplacedSum:
 
 NumForm = DisplacedSum | Plain | Offset | Scaled | Flag
 
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """A row v a + b, or v a - b. `over` is 1 / a where a division is what was written and float64 rounds it once."""
+
+    v: Var
+    a: Number = 1.0
+    b: NumForm | None = None
+    minus: bool = False
+    over: Number | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledRow:
+    """A row e times a scaled number."""
+
+    e: Var
+    by: Scaled
+
+
+RowForm = Affine | ScaledRow
+
 NUM_OPS = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div"}
 COMPARE = {"less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge", "equal": "eq", "not_equal": "ne"}
 CALLS = frozenset(
@@ -99,6 +121,8 @@ def op(c: Code, name: str, word: str, a: Number, b: Number) -> Number:
             return a
         case "mul", 1.0, _:
             return b
+        case "mul", float(), float():
+            return a * b
     return c.num(name, word, a, b)
 
 

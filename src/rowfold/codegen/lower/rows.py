@@ -6,38 +6,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kind, Var
 from .context import Context, is_bool
-from .exponentials import exponential, plain_exponential
-from .forms import CALLS, Number, NumForm, Offset, Plain, Scaled, is_one, offset, op, plus, times
+from .exponentials import exponential, plain_exponential, unrounded_exponential
+from .forms import (
+    CALLS,
+    Affine,
+    Number,
+    NumForm,
+    Offset,
+    Plain,
+    RowForm,
+    Scaled,
+    ScaledRow,
+    is_one,
+    offset,
+    op,
+    plus,
+    times,
+)
 from .masks import mask_of
 
 INF = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Affine:
-    """v * a + b, or v * a - b. `over` is 1 / a where a division is what was written and float64 rounds it once."""
-
-    v: Var
-    a: Number = 1.0
-    b: NumForm | None = None
-    minus: bool = False
-    over: Number | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ScaledRow:
-    """e times a scaled number."""
-
-    e: Var
-    by: Scaled
-
-
-RowForm = Affine | ScaledRow
 
 
 class Rows:
@@ -133,7 +126,7 @@ class Rows:
     def _two_factors(self, v: Var, a: Number) -> tuple[Var, Var, Var]:
         """v * a as v * (hi + lo). A factor near the ends of float32 gives a power of two to v first."""
         if v in self._whole or not isinstance(a, Var):
-            return v, self.set(a, _named(a)), self._low(a)
+            return v, self.set(a, _named(a)), self.low(a)
         stretch = self.pre.num("stretch", "stretch", a)
         v = self.code.vec("stretched", "mul", v, self.set(stretch, "stretch"))
         a = self.pre.num(a.name, "div", a, stretch)
@@ -141,21 +134,21 @@ class Rows:
         lo = self.pre.num(a.name + "_lo", "trailing", a, hi)  # of the sign of hi, and not 0: infinity times it is due
         return v, self.set(hi, hi.name), self.set(lo, lo.name)
 
-    def _low(self, a: Number) -> Var:
+    def low(self, a: Number) -> Var:
         return self.pre.vec(_named(a) + "_lo", "set_lo", a)
 
     def _sum(self, v: Var, b: NumForm, word: str, name: str) -> Var:
-        hi, lo = self._parts(b)
+        hi, lo = self.parts(b)
         first = self.code.vec(name, word, v, hi)
         return first if lo is None else self.code.vec(name, word, first, lo)
 
-    def _parts(self, b: NumForm) -> tuple[Var, Var | None]:
+    def parts(self, b: NumForm) -> tuple[Var, Var | None]:
         """A row-constant term as one or two vectors whose sum is more precise than either."""
         match b:
             case Plain(v, exact, None):
                 if exact or self.ctx.dtype == "f64":
                     return self.set(v, _named(v)), None
-                return self.set(v, _named(v)), self._low(v)
+                return self.set(v, _named(v)), self.low(v)
             case Plain(v, _, lo):
                 assert lo is not None
                 return self.set(v, _named(v)), self.set(lo, lo.name)
@@ -165,11 +158,11 @@ class Rows:
                 return self.set(hi, _named(hi)), self.set(lo, _named(lo))
             case _:
                 number = self.ctx.collapse(b, "value")
-                return self._parts(Plain(number))
+                return self.parts(Plain(number))
 
     def _affine(self, v: Var, a: Number, b: NumForm, minus: bool, name: str) -> Var:
         """v * a + b with both parts of b: an infinite b is two infinities, and they make the NaN that is due."""
-        hi, lo = self._parts(plus(self.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)
+        hi, lo = self.parts(plus(self.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)
         if self.ctx.dtype == "f64":
             large = self.code.vec("large", "fma", v, self.set(a, _named(a)), hi)
             return large if lo is None else self.code.vec(name, "add", large, lo)
@@ -231,6 +224,8 @@ class Rows:
             return self._times_scaled(name, args)
         if operation == "where":
             return self._where(name, args)
+        if operation == "exp":
+            return Affine(unrounded_exponential(self, self._number_form(args[0]), name))
         return Affine(self._word(name, operation, args))
 
     def _number_form(self, ref: Ref) -> RowForm:

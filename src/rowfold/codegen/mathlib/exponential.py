@@ -131,6 +131,44 @@ def exp(w: Words, x: Value) -> Value:
     return w.scale(*w.call("exp_parts", w.let("x_in", clamp(w, *EXP_RANGE[w.dtype], x))))
 
 
+def exp_of_two(w: Words, x: Value, rest: Value) -> Value:
+    """e^(x + rest), rest being what x lost when it was rounded; unused beyond the range of e^x, where it may be NaN."""
+    x_in = w.let("x_in", clamp(w, *EXP_RANGE[w.dtype], x))
+    n, t, _ = natural(w, x_in)
+    t = w.let("t", w.select(w.eq(x, x_in), t + rest, t))
+    return w.scale(w.fma(horner(w, t, EXP[w.dtype]), t, w.const(1.0)), n)
+
+
+@function(
+    "exp_sum",
+    inputs=("x", "b", "b_lo"),
+    outputs=("y",),
+    error={"f32": 1.0, "f64": 1.0},
+    domain="all x; subnormal results within 1.6 ULP",
+    source="as exp_parts; what the sum loses joins the reduced argument",
+)
+def exp_sum(w: Words, x: Value, b: Value, b_lo: Value) -> Value:
+    """e^(x + b + b_lo), the sum not rounded."""
+    total, error = two_sum(w, x, b)
+    return exp_of_two(w, total, error + b_lo)
+
+
+@function(
+    "exp_line",
+    inputs=("x", "a", "a_lo", "b", "b_lo"),
+    outputs=("y",),
+    error={"f32": 1.0, "f64": 1.0},
+    domain="as exp_sum",
+    source="as exp_sum",
+)
+def exp_line(w: Words, x: Value, a: Value, a_lo: Value, b: Value, b_lo: Value) -> Value:
+    """e^(x (a + a_lo) + b + b_lo), neither product nor sum rounded."""
+    product = w.let("product", x * a)
+    lost = w.let("lost", w.fma(x, a_lo, w.fma(x, a, -product)))
+    total, error = two_sum(w, product, b)
+    return exp_of_two(w, total, error + (lost + b_lo))
+
+
 @function(
     "exp2",
     inputs=("x",),
@@ -168,4 +206,4 @@ def expm1(w: Words, x: Value) -> Value:
     return w.copysign(w.scale(high + (low + expm1_tail(w, n, t, t_hi)), n), x)
 
 
-FAMILY = (exp_shifted, exp_pair, exp_split, exp_parts, exp, exp2, expm1)
+FAMILY = (exp_shifted, exp_pair, exp_split, exp_parts, exp, exp_sum, exp_line, exp2, expm1)
