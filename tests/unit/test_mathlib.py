@@ -161,6 +161,46 @@ def test_power_is_within_its_error(c, dtype):
     assert np.all(error <= np.where(subnormal, 1.5, FUNCTIONS["power"].error[dtype]))
 
 
+def exponent_parts(dtype):
+    """x and b, far apart and with a sum of any size that matters, and what b lost to rounding."""
+    form, rng = FORMATS[dtype], np.random.default_rng(5)
+    total = rng.uniform(-87, 87, 20_000) if dtype == "f32" else rng.uniform(-30, 30, 20_000)
+    b = rng.normal(size=20_000) * (1000.0 if dtype == "f32" else 10.0)
+    lo = b - b.astype(form) if dtype == "f32" else b * 2.0**-54
+    return (total - b).astype(form), b.astype(form), lo.astype(form)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_sum_in_an_exponent_is_not_rounded(dtype):
+    """e^(x + b) is as exact as e^x is, though x and b cancel."""
+    x, b, lo = exponent_parts(dtype)
+    exact = np.exp(sum(a.astype(WIDER[dtype]) for a in (x, b, lo)))
+    error, _ = ulp_error(run("exp_sum", dtype, x, b, lo), exact, FORMATS[dtype])
+    assert np.max(error) <= FUNCTIONS["exp_sum"].error[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_product_in_an_exponent_is_not_rounded(dtype):
+    """e^(x a + b) is as exact as e^x is, though x a and b cancel."""
+    (x, b, lo), form, wide = exponent_parts(dtype), FORMATS[dtype], WIDER[dtype]
+    a = np.array(0.1, form)
+    a_lo = np.array(0.1 - float(a), form)
+    x = (x / a).astype(form)
+    exact = np.exp(x.astype(wide) * (a.astype(wide) + a_lo) + b + lo)
+    error, _ = ulp_error(run("exp_line", dtype, x, a, a_lo, b, lo), exact, form)
+    assert np.max(error) <= FUNCTIONS["exp_line"].error[dtype]
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_special_sums_in_an_exponent(dtype):
+    """Infinities and NaN are those of the sum, whatever its rounding error may be."""
+    ends = np.array([0.0, 1.0, INF, -INF, NAN, np.finfo(FORMATS[dtype]).max], FORMATS[dtype])
+    x, b = (a.ravel() for a in np.meshgrid(ends, np.append(ends, -ends[-1])))
+    with np.errstate(all="ignore"):
+        exact = np.exp(x + b)
+    np.testing.assert_allclose(run("exp_sum", dtype, x, b, np.zeros_like(x)), exact, rtol=1e-6)
+
+
 SPECIAL = {
     "exp": ([-INF, INF, NAN, 0.0, -0.0, 1e30, -1e30], [0.0, INF, NAN, 1.0, 1.0, INF, 0.0]),
     "exp2": ([-INF, INF, NAN, 0.0, 10.0, -3.0], [0.0, INF, NAN, 1.0, 1024.0, 0.125]),

@@ -36,7 +36,6 @@ LOG2E_LO = 2.0355273740931033e-17  # log2 e - LOG2E
 # Below 2^-DROP an exponential is nothing beside the largest; above LIMIT the exponent's reduction is no longer exact.
 DROP = {"f32": 190.0, "f64": 1100.0}
 BIASED_DROP = {"f32": 176.0, "f64": 1092.0}  # under a bias: in float32 not even a subnormal number, which is slow
-HEADROOM = 40.0  # under a bias: what +inf is taken for stays finite, for inf - inf inside an exponential is a NaN
 BIAS = 72.0  # the least result, 2^-149 of the sum, is then normal beside it; products with a float64 row may overflow
 LIMIT = 94548.0  # 2^16 log2 e
 FLAT = 2.0**-100  # stands for a smaller factor, by which no exponent can be divided
