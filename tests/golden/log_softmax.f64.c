@@ -285,7 +285,7 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const ch
     const double no_shift = 0.0;
     const double guess = num_exponent_of(first_max, scale);
     const double low = num_low_end(guess, per_octave, 1092.0);
-    const double high = num_high_end(guess, per_octave, 1092.0);
+    const double high = num_high_end(guess, per_octave, 40.0);
     double shift_ = no_shift;
     double shift_n_ = guess;
     double low_ = low;
@@ -409,7 +409,7 @@ static void log_softmax_row(intptr_t n, const char *x, intptr_t x_step, const ch
         const double near = max - shift;
         const double shift_exponent_3 = num_exponent_of(near, scale);
         const double low_2 = num_low_end(shift_exponent_3, per_octave, 1092.0);
-        const double high_2 = num_high_end(shift_exponent_3, per_octave, 1092.0);
+        const double high_2 = num_high_end(shift_exponent_3, per_octave, 40.0);
         shift_ = shift;
         shift_n_ = shift_exponent_3;
         low_ = low_2;

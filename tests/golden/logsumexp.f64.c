@@ -313,7 +313,7 @@ static void logsumexp_row(intptr_t n, const char *x, intptr_t x_step, char *out)
     const double no_shift = 0.0;
     const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
     const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
-    const double high = num_high_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
+    const double high = num_high_end(guess, 0x1.62e42fefa39efp-1, 40.0);
     double shift_ = no_shift;
     double shift_n_ = guess;
     double low_ = low;
@@ -435,7 +435,7 @@ static void logsumexp_row(intptr_t n, const char *x, intptr_t x_step, char *out)
         const double near = max - shift;
         const double shift_exponent_3 = num_exponent_of(near, 0x1.71547652b82fep+0);
         const double low_2 = num_low_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1092.0);
-        const double high_2 = num_high_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1092.0);
+        const double high_2 = num_high_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 40.0);
         shift_ = shift;
         shift_n_ = shift_exponent_3;
         low_ = low_2;
