@@ -340,7 +340,7 @@ class Rows:
         if bias == 0.0:
             return form
         m, lo = form.by.m, form.by.lo
-        m = m * 2.0**bias if isinstance(m, float) else self.ctx.code.num(m.name, "mul", m, 2.0**bias)
+        m = m * 2.0**bias if isinstance(m, float) else self.ctx.code.num(_named(m), "mul", m, 2.0**bias)
         lo = lo and self.ctx.code.num(lo.name, "mul", lo, 2.0**bias)
         return ScaledRow(self.code.vec("e", "mul", form.e, 2.0**-bias), replace(form.by, m=m, lo=lo))
 
