@@ -11,9 +11,18 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from .commands import UsageError
 from .errors import RowfoldError
 
-COMMANDS = {"list": "listing"}  # the word, and the module where it lives
+COMMANDS = {  # the word, and the module where it lives
+    "list": "listing",
+    "explain": "explain",
+    "emit": "emit",
+    "check": "check",
+    "bench": "bench",
+    "doctor": "doctor",
+    "cache": "cache",
+}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -24,6 +33,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `rowfold list | head` has read enough
         sys.stderr.close()
         return 0
+    except UsageError as error:
+        print(f"rowfold {arguments.command}: {error}", file=sys.stderr)
+        return 2
     except (RowfoldError, OSError, TypeError, ValueError) as error:
         print(f"rowfold {arguments.command}: {error}", file=sys.stderr)
         return 1

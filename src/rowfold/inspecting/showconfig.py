@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from .. import config as configuration
 from ..config import Config
 from ..errors import CompileError, RowfoldError
+
+if TYPE_CHECKING:
+    from ..runtime.store import Store
 
 
 def show_config() -> None:
@@ -20,11 +23,12 @@ def show_config() -> None:
 
 def config_lines() -> list[str]:
     """The lines of `show_config`. A value that is not valid is a line here, not an error."""
-    config, fault = _in_force()
+    config, fault = in_force()
     return [*_machine(), *_compilers(config), f"kernel cache  {_cache(config)}", *_settings(config, fault)]
 
 
-def _in_force() -> tuple[Config, str]:
+def in_force() -> tuple[Config, str]:
+    """The configuration, or the default one and why what was set is not valid."""
     try:
         return configuration.resolve(), ""
     except RowfoldError as error:
@@ -77,16 +81,14 @@ def _cache(config: Config) -> str:
         store = open_store(where, create=False)
         if not config.cache:
             return f"off; it would be {where}"
-        return f"{where}, {_content(store.root)}" if store else f"{where}, not made yet"
+        return f"{where}, {_content(store)}" if store else f"{where}, not made yet"
     except (Fault, OSError) as error:
         return f"not used: {error}"
 
 
-def _content(root: str) -> str:
-    folder = os.path.join(root, "library")
-    files = [os.path.join(folder, name, "kernel.so") for name in os.listdir(folder)]
-    sizes = [os.stat(path).st_size for path in files if os.path.isfile(path)]
-    return f"{len(sizes)} kernels in {_size(sum(sizes))}"
+def _content(store: Store) -> str:
+    kernels, size = store.content()
+    return f"{kernels} kernels, {_size(size)}"
 
 
 def _settings(config: Config, fault: str) -> Iterator[str]:

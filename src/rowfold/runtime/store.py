@@ -82,6 +82,23 @@ class Store(NamedTuple):
             _write(os.path.join(aside, "plan.json"), _sealed(body))
             os.replace(os.path.join(aside, "plan.json"), os.path.join(self.root, "plan", f"{key}.json"))
 
+    def content(self) -> tuple[int, int]:
+        """How many compiled kernels there are, and the bytes of all that is kept."""
+        files = [os.path.join(folder, name) for folder, _, names in os.walk(self.root) for name in names]
+        sizes = []
+        for path in files:
+            with contextlib.suppress(FileNotFoundError):  # another process may be writing
+                sizes.append(os.lstat(path).st_size)
+        return len(os.listdir(os.path.join(self.root, "library"))), sum(sizes)
+
+    def clear(self) -> None:
+        """Remove every entry, each at once: another process finds a whole one or none. Plans go first."""
+        with self._aside() as aside:
+            for folder in ("plan", "library"):
+                for name in os.listdir(os.path.join(self.root, folder)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.rename(os.path.join(self.root, folder, name), os.path.join(aside, f"{folder}-{name}"))
+
     @contextlib.contextmanager
     def lock(self, key: str, seconds: float) -> Iterator[None]:
         """Hold the key's lock; after `seconds`, or where files cannot be locked, go on without: only work is lost."""

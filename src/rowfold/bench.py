@@ -1,0 +1,163 @@
+"""A kernel against what else computes the same here: interleaved repeats on one core, in one process.
+
+Every contestant runs once a round, each round begins with another one, so that a drift of the machine hits all alike:
+quote ratios within one run. Each makes its result anew in every call, but for the NumPy expression and the copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+Run = Callable[[], object]
+Array = np.ndarray[Any, np.dtype[Any]]
+_ROUND = 0.01  # seconds of one contestant in one round, at least one call
+
+
+def peers(name: str, x: Array) -> tuple[dict[str, Run], list[str]]:
+    """What computes the library's kernel `name` of `x` in other libraries, and those that are not installed.
+
+    Only softmax, log_softmax and logsumexp at their default settings have peers.
+    """
+    found: dict[str, Run] = {}
+    missing = []
+    for library, prepare in _PEERS.items() if name in _NAMES else ():
+        try:
+            found[f"{library} {version(library)}"] = prepare(name, x)
+        except (ImportError, PackageNotFoundError):
+            missing.append(library)
+    return found, missing
+
+
+def expression(name: str, x: Array) -> Run | None:
+    """The same as whole-array NumPy, every step in place; None for a kernel that nobody wrote down here."""
+    y = np.empty_like(x)
+
+    def shifted() -> tuple[Array, Array]:
+        largest = np.max(x, axis=-1, keepdims=True)
+        np.subtract(x, largest, out=y)
+        return y, largest
+
+    def softmax() -> None:
+        np.exp(shifted()[0], out=y)
+        np.divide(y, np.sum(y, axis=-1, keepdims=True), out=y)
+
+    def logsumexp() -> Array:
+        _, largest = shifted()
+        total: Array = np.log(np.sum(np.exp(y, out=y), axis=-1, keepdims=True)) + largest
+        return total
+
+    def log_softmax() -> None:
+        total = logsumexp()
+        np.subtract(x, total, out=y)
+
+    return {"softmax": softmax, "log_softmax": log_softmax, "logsumexp": logsumexp}.get(name)
+
+
+def rows(fn: Callable[..., Any], arrays: Sequence[Any], wide: Sequence[bool], settings: Mapping[str, Any]) -> Run:
+    """The row function itself, a row at a time on NumPy; `wide` says which arrays hold rows."""
+    shapes = [np.shape(a)[:-1] if w else np.shape(a) for a, w in zip(arrays, wide, strict=True)]
+    batch = np.broadcast_shapes(*shapes)
+
+    def run() -> None:
+        with np.errstate(all="ignore"):
+            for at in np.ndindex(batch):
+                fn(*(None if a is None else a[at] for a in arrays), **settings)
+
+    return run
+
+
+def interleaved(runs: Mapping[str, Run], rounds: int, said: Callable[[str], None]) -> dict[str, list[float]]:
+    """Seconds a call, `rounds` figures each. `said` is told what is being timed."""
+    repeats = {name: _calls(run) for name, run in runs.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    names = list(runs)
+    for turn in range(rounds):
+        start = turn % len(names)
+        for name in names[start:] + names[:start]:
+            said(f"round {turn + 1} of {rounds}: {name}")
+            times[name].append(_fastest(runs[name], repeats[name]))
+    return times
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """This process on one core only, where the system can do that."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _calls(run: Run) -> int:
+    run()
+    return max(1, min(1000, int(_ROUND / max(_fastest(run, 1), 1e-9))))
+
+
+def _fastest(run: Run, repeats: int) -> float:
+    """The shortest of `repeats` timed calls, after one that warms the caches."""
+    run()
+    best = float("inf")
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def _torch(name: str, x: Array) -> Run:
+    torch = importlib.import_module("torch")
+    torch.set_num_threads(1)
+    source, fn = torch.from_numpy(x), getattr(torch, name)
+
+    def run() -> None:
+        with torch.inference_mode():
+            fn(source, -1)
+
+    return run
+
+
+def _scipy(name: str, x: Array) -> Run:
+    fn = getattr(importlib.import_module("scipy.special"), name)
+    return lambda: fn(x, axis=-1)
+
+
+def _jax(name: str, x: Array) -> Run:
+    jax = importlib.import_module("jax")
+    jax.config.update("jax_enable_x64", x.dtype == np.float64)
+    source = jax.device_put(x, jax.devices("cpu")[0])
+    fn = jax.jit({"logsumexp": jax.scipy.special.logsumexp}.get(name) or getattr(jax.nn, name), static_argnames="axis")
+    return lambda: fn(source, axis=-1).block_until_ready()
+
+
+def _onnxruntime(name: str, x: Array) -> Run:
+    """A model of one operator, on one thread."""
+    ort, onnx = importlib.import_module("onnxruntime"), importlib.import_module("onnx")
+    helper, kind = onnx.helper, onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
+    operator = {"softmax": "Softmax", "log_softmax": "LogSoftmax", "logsumexp": "ReduceLogSumExp"}[name]
+    reduces = name == "logsumexp"
+    axis: dict[str, Any] = {"axes": [-1]} if reduces else {"axis": -1}
+    shapes = {"x": x.shape, "y": (*x.shape[:-1], 1) if reduces else x.shape}
+    source, target = (helper.make_tensor_value_info(n, kind, shape) for n, shape in shapes.items())
+    graph = helper.make_graph([helper.make_node(operator, ["x"], ["y"], **axis)], name, [source], [target])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"x": x})
+
+
+_NAMES = ("softmax", "log_softmax", "logsumexp")
+_PEERS = {"scipy": _scipy, "torch": _torch, "jax": _jax, "onnxruntime": _onnxruntime}

@@ -1,0 +1,53 @@
+"""`rowfold explain NAME`: the plan for a shape, what each sweep moves, and why not otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+from ..inspecting.explain import Explanation, traffic
+from . import kernels
+
+HELP = "say how a kernel is planned for a shape, and why"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    kernels.add_arguments(parser)
+    kernels.add_dtype(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints one explanation, or of a function on matrices one for each kernel in it, that with most walks first."""
+    found = kernels.named(arguments.kernel)
+    chosen = zip(found.kernels, kernels.settings_of(found, arguments.set), strict=True)
+    texts = [
+        k.explain(arguments.shape, arguments.dtype, given=kernels.present(k, arguments.given), **settings)
+        for k, settings in chosen
+    ]
+    texts.sort(key=lambda e: -e.plan.walks)
+    if arguments.json:
+        facts = [_facts(text, arguments.dtype) for text in texts]
+        print(json.dumps(facts[0] | {"others": facts[1:]}, indent=1))
+    else:
+        print("\n\n".join(map(str, texts)))
+    return 0
+
+
+def _facts(explanation: Explanation, dtype: str) -> dict[str, Any]:
+    plan = explanation.plan
+    pairs = zip(plan.sweeps, traffic(plan), strict=True)
+    return {
+        "name": plan.name,
+        "shape": list(explanation.shape),
+        "dtype": dtype,
+        "isa": plan.isa,
+        "strategy": plan.strategy,
+        "walks": plan.walks,
+        "sweeps": [{"note": sweep.note} | asdict(moved) for sweep, moved in pairs],
+        "memory_passes": plan.memory_passes,
+        "bytes_per_element": plan.bytes_per_element,
+        "ns_per_element": plan.ns,
+        "rejected": [{"name": name, "reason": reason} for name, reason in plan.rejected],
+    }
