@@ -35,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints one screen. 1 where something is wrong that a kernel cannot go round."""
-    backends = {name: self_test(name) for name in ("c", "llvm", "numpy")}
     config, fault = in_force()
+    backends = {} if fault else {name: self_test(name) for name in _ADVICE}  # a fault would be that of every backend
     findings = [*_configured(fault), *_machine(), *_cache(config), *_backends(backends)]
     if arguments.json:
         print(json.dumps(_facts(config) | {"self_test": backends, "problems": findings}, indent=1))
     else:
-        tests = [f"  {name:11} {result}" for name, result in backends.items()]
+        tests = [f"  {name:11} {result}" for name, result in backends.items()] or ["  not tried"]
         told = [f"  {f['problem']}\n    {f['advice']}" for f in findings] or ["  none"]
         llvm = f"LLVM          {_llvm() or 'none: llvmlite is not to be had'}"
         print("\n".join([*config_lines(), llvm, "self-test", *tests, "problems", *told]))

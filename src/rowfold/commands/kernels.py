@@ -72,7 +72,7 @@ def _from_file(path: str, function: str) -> Named:
 
 
 def settings_of(found: Named, words: list[str]) -> list[dict[str, Any]]:
-    """For each of the kernels the value of each of its settings: as set by `words`, as known for it, or its default."""
+    """For each of the kernels its settings that are not left at their defaults: set by `words`, or known for it."""
     given = dict(_pair(word) for word in words)
     unknown = given.keys() - {s.name for k in found.kernels for s in k.settings}
     if unknown:
@@ -93,7 +93,8 @@ def _resolved(made: Kernel[..., Any], known: Mapping[str, Any], given: Mapping[s
     mine = {s.name: s for s in made.settings}
     values = {name: value for name, value in known.items() if name in mine}
     values |= {name: _parsed(mine[name], text) for name, text in given.items() if name in mine}
-    return resolve_settings(made.settings, values, made.name)
+    checked = resolve_settings(made.settings, values, made.name)
+    return {name: checked[name] for name in values}
 
 
 def _pair(word: str) -> tuple[str, str]:
@@ -128,7 +129,7 @@ def call_arrays(
     """Arguments for a call: rows of this kind of `rowfold.testing`, None for an absent one, 0 for a seed."""
     case = Case(batch=shape[:-1], width=shape[-1], dtype=dtype, values=(kind,))
     values: dict[str, Any] = {**arrays(case, made.parameters)}
-    static = {name: settings[name] for name in made.static}
+    static = {name: value for name, value in settings.items() if name in made.static}
     program = made.program(static, given, frozenset())
     seeds = {node.name for _, node in program.inputs if node.role is Role.SEED}
     values |= dict.fromkeys(seeds, 0)
