@@ -50,7 +50,7 @@ def free(name, operands):
 @every_kernel
 def test_xdsl_verifies_the_text(name, dtype):
     """Every operation, type and region is what its dialect says."""
-    pytest.importorskip("xdsl", reason="the MLIR is verified with xdsl, of the extra dev")
+    pytest.importorskip("xdsl", reason="the MLIR is verified with xdsl, of the extra test")
     from xdsl.context import Context
     from xdsl.dialects import arith, builtin, func, math, memref, scf, vector
     from xdsl.ir import Dialect
