@@ -68,6 +68,14 @@ def test_load_a_second_time(warm: Config, monkeypatch: pytest.MonkeyPatch) -> No
     assert cache.load(SOURCE, "another plan", warm).from_cache
 
 
+def test_each_directory_gets_its_own(fresh: Config, tmp_path: Path) -> None:
+    """A library that this process has loaded from one directory is kept in another that is used later, too."""
+    cache.load(SOURCE, "plan", fresh)
+    later = replace(fresh, cache_dir=str(tmp_path / "later"))
+    cache.load(SOURCE, "plan", later)
+    assert (entry(later) / "kernel.so").exists()
+
+
 def test_modes(warm: Config) -> None:
     """Only the user may look into the cache."""
     paths = [Path(str(warm.cache_dir)) / "1", *(Path(str(warm.cache_dir)) / "1").rglob("*")]

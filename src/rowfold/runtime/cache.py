@@ -75,7 +75,7 @@ class Entry(NamedTuple):
     language: str
 
 
-_libraries: dict[str, Library] = {}
+_libraries: dict[str, Library] = {}  # by path: another cache directory gets what it needs, too
 _warned: set[str] = set()
 
 
@@ -147,14 +147,17 @@ def _users(config: Config) -> Iterator[Compiler | None]:
 
 def _kept(entry: Entry, store: Store) -> Library | None:
     """The library of an entry, verified and loaded, unless this process has loaded it already."""
-    key = entry.library
-    if key not in _libraries:
-        name = _FILES[entry.language][0]
-        data = store.read_library(key, name)
+    path = _path(entry, store)
+    if path not in _libraries:
+        data = store.read_library(entry.library, _FILES[entry.language][0])
         if data is None:
             return None
-        _libraries.setdefault(key, _in_memory(entry, data, store.library_path(key, name)))
-    return _libraries[key]
+        _libraries.setdefault(path, _in_memory(entry, data, path))
+    return _libraries[path]
+
+
+def _path(entry: Entry, store: Store) -> str:
+    return store.library_path(entry.library, _FILES[entry.language][0])
 
 
 def _library(
@@ -180,7 +183,7 @@ def _build_once(
         about = {"symbol": source.symbol, "compiler": entry.compiler, "flags": list(source.flags), "schema": SCHEMA}
         written = _guarded(lambda: store.write_library(key, data, source.text, about, _FILES[source.language]))
         library = _in_memory(entry, data, written)
-    return _libraries.setdefault(key, library), False
+    return _libraries.setdefault(_path(entry, store), library), False
 
 
 def _compiled(source: Source, compiler: Compiler, config: Config) -> bytes:
