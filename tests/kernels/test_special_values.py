@@ -108,6 +108,26 @@ def test_a_row_of_minus_infinity_only(name, want, n, dtype):
 
 
 @every_dtype
+@pytest.mark.parametrize("name", ["softmax", "masked_softmax", "sparsemax"])
+@pytest.mark.parametrize("n", WIDTHS)
+def test_a_row_of_minus_infinity_only_may_give_zeros(name, n, dtype):
+    """With empty="zero" a row of -inf alone gives zeros, and no other row changes a bit."""
+    x = np.linspace(-3, 3, 3 * n, dtype=dtype).reshape(3, n)
+    x[1] = -INF
+    kernel, masks = getattr(library, name), (x > -INF,) if name == "masked_softmax" else ()
+    got, want = kernel(x, *masks, empty="zero"), kernel(x, *masks)
+    want[1] = 0
+    assert got.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("name", ["softmax", "sparsemax"])
+def test_what_a_row_of_nothing_gives_is_nan_or_zero(name):
+    """Another word is refused, with both."""
+    with pytest.raises(ValueError, match="empty is 'zeros'; expected 'nan' or 'zero'"):
+        getattr(library, name)(np.zeros(3), empty="zeros")
+
+
+@every_dtype
 @pytest.mark.parametrize("n", WIDTHS[1:])
 def test_a_target_at_minus_infinity_costs_infinitely_much(n, dtype):
     """cross_entropy is +inf where the target itself is at -inf."""

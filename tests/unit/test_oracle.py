@@ -150,3 +150,14 @@ def test_a_verdict_is_the_worst_part_of_a_bound(got, worst):
 def test_an_open_bound_accepts_anything():
     """Where the bound is infinite no result is wrong, and the verdict says how much was decided."""
     assert judge([NAN, 2.0], Expected(np.array([1.0, 2.0]), np.array([INF, 1.0]))) == (0.0, (0,), 0.5)
+
+
+@rf.kernel
+def scaled_softmax(x, s: rf.Scalar):
+    return rf.library.softmax(x) * s
+
+
+def test_a_check_promotes_as_the_call_does():
+    """A float64 number beside a float32 row leaves the result float32, and the bound is that of float32."""
+    rows = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
+    assert scaled_softmax.check(rows, np.full(3, 0.3)).ok

@@ -8,7 +8,7 @@ import numpy as np
 
 import rowfold as rf
 
-from ..library import entropy, masked_softmax, softmax
+from ..library import entropy, masked_softmax, softmax, softpick
 from .entries import Paper
 
 N2 = Paper("N2", "Softpick: No Attention Sink")
@@ -25,20 +25,8 @@ N17 = Paper("N17", "The Z-loss: a shift and scale invariant classification loss 
 N18 = Paper("N18", "Softmax Bias Correction for Quantized Generative Models")
 N19 = Paper("N19", "Leveraging Label Non-Uniformity for Node Classification")
 
+N2(walks=2)(softpick)
 N11(walks=2)(masked_softmax)
-
-
-@N2(walks=2)
-@rf.kernel
-def softpick(x: rf.Row, *, eps: rf.NonNegative = 1e-8) -> Any:
-    """relu(e^x - 1) / (sum |e^x - 1| + eps), both times e^-m with m = max(0, max x): eps is added after the shift.
-
-    e^x - 1 is e^x (1 - e^-x) above 0 and expm1(x) below, so that neither end cancels or overflows.
-    """
-    m = np.maximum(np.max(x), 0.0)
-    above = np.where(x > 0, np.exp(x - m) * -np.expm1(-x), 0.0)
-    below = np.exp(-m) * np.sum(-np.expm1(np.minimum(x, 0.0)))
-    return above / (np.sum(above) + below + eps)
 
 
 @N3(walks=2)

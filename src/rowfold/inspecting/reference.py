@@ -191,8 +191,8 @@ def check(kernel: Any, arrays: tuple[Any, ...], settings: Mapping[str, Any]) -> 
     floats = {s.name: float(settings.get(s.name, s.default)) for s in kernel.settings if not s.static}
     result = kernel(*arrays, **settings)
     results = result if isinstance(result, tuple) else (result,)
-    kinds = [np.asarray(a).dtype for a in given.values()]
-    dtype = np.result_type(*(k for k in kinds if k.kind == "f"), np.float32)
+    rows = [np.asarray(given[p.name]).dtype for p in kernel.parameters if p.role is Role.ROW and p.name in given]
+    dtype = np.result_type(*(kind for kind in rows if kind.kind == "f"), np.float32)  # as a call promotes
     expected = oracle(program, given, floats, dtype)
     verdicts = [judge(got, want) for got, want in zip(results, expected, strict=True)]
     output = max(range(len(verdicts)), key=lambda i: verdicts[i].worst)

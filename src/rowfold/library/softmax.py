@@ -9,28 +9,37 @@ import numpy as np
 import rowfold as rf
 
 
+def on_empty(empty: str, x: Any, y: Any) -> Any:
+    """The weights `y` of a row `x`, where a row of -inf alone gets what `empty` says."""
+    if empty not in ("nan", "zero"):
+        raise ValueError(f"empty is {empty!r}; expected 'nan' or 'zero', what a row of -inf alone gives")
+    return y if empty == "nan" else np.where(np.max(x) == -np.inf, 0.0, y)
+
+
 @rf.kernel
-def softmax(x: rf.Row, *, temperature: rf.Positive = 1.0) -> Any:
+def softmax(x: rf.Row, *, temperature: rf.Positive = 1.0, empty: str = "nan") -> Any:
     """e^(x/T) / sum e^(x/T).
 
     Shapes: x (..., n), result (..., n). Within 4 ULP in float32 and float64 for any n; n = 1 gives
-    exactly 1. NaN or +inf anywhere, or a row of -inf alone, gives NaN throughout; -inf beside a number gives 0.
+    exactly 1. NaN or +inf anywhere gives NaN throughout; -inf beside a number gives 0. A row of -inf alone gives NaN, or
+    zeros with `empty="zero"`. Raises ValueError for any other `empty`.
     Source: The Two-Pass Softmax Algorithm (arXiv 2001.04438), Online normalizer calculation (1805.02867).
     """
     e = np.exp((x - np.max(x)) / temperature)
-    return e / np.sum(e)
+    return on_empty(empty, x, e / np.sum(e))
 
 
 @rf.kernel
-def masked_softmax(x: rf.Row, mask: rf.Mask, *, temperature: rf.Positive = 1.0) -> Any:
-    """softmax over the elements that `mask` keeps, 0 elsewhere; NaN for a row in which it keeps none.
+def masked_softmax(x: rf.Row, mask: rf.Mask, *, temperature: rf.Positive = 1.0, empty: str = "nan") -> Any:
+    """softmax over the elements that `mask` keeps, 0 elsewhere; a row in which it keeps none gives NaN, or zeros with
+    `empty="zero"`.
 
-    Shapes: x (..., n), mask (..., n) of bool, result (..., n). Bounds and special values of softmax; what the mask
-    hides is never an operand.
+    Shapes: x (..., n), mask (..., n) of bool, result (..., n). Bounds, special values and errors of softmax; what the
+    mask hides is never an operand.
     """
     z = np.where(mask, x, -np.inf)
     e = np.exp((z - np.max(z)) / temperature)
-    return e / np.sum(e)
+    return on_empty(empty, z, e / np.sum(e))
 
 
 @rf.kernel(masked=-np.inf)
@@ -49,6 +58,20 @@ def softmin(x: rf.Row, *, temperature: rf.Positive = 1.0) -> Any:
     """softmax(-x): the smallest element gets the largest weight. Shapes and bounds of softmax."""
     e = np.exp((np.min(x) - x) / temperature)
     return e / np.sum(e)
+
+
+@rf.kernel
+def softpick(x: rf.Row, *, eps: rf.NonNegative = 1e-8) -> Any:
+    """relu(e^x - 1) / (sum |e^x - 1| + eps), both times e^-m with m = max(0, max x): eps is added after the shift.
+
+    Shapes: x (..., n), result (..., n). Within the bound that is derived from the program. e^x - 1 is e^x (1 - e^-x)
+    above 0 and expm1(x) below, so that neither end cancels or overflows.
+    Source: Softpick: No Attention Sink (arXiv 2504.20966).
+    """
+    m = np.maximum(np.max(x), 0.0)
+    above = np.where(x > 0, np.exp(x - m) * -np.expm1(-x), 0.0)
+    below = np.exp(-m) * np.sum(-np.expm1(np.minimum(x, 0.0)))
+    return above / (np.sum(above) + below + eps)
 
 
 @rf.kernel

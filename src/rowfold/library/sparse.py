@@ -8,18 +8,21 @@ import numpy as np
 
 import rowfold as rf
 
+from .softmax import on_empty
+
 
 @rf.kernel
-def sparsemax(x: rf.Row) -> Any:
+def sparsemax(x: rf.Row, *, empty: str = "nan") -> Any:
     """max(x - tau, 0) with tau such that the row sums to 1: the projection of x onto the simplex.
 
     Shapes: x (..., n), result (..., n). The support is decided in float64; within 1 ULP of 1, and equal elements get
-    equal shares. A NaN or +inf anywhere, or a row of -inf alone, gives NaN throughout; -inf beside a number gives 0.
+    equal shares. A NaN or +inf anywhere gives NaN throughout; -inf beside a number gives 0. A row of -inf alone gives
+    NaN, or zeros with `empty="zero"`. Raises ValueError for any other `empty`.
     Source: From Softmax to Sparsemax (arXiv 1602.02068).
     """
     z = x - np.max(x)
     tau = rf.threshold(lambda v, t: np.maximum(v - t, 0.0), 1.0, z, lo=-np.inf, hi=np.inf)
-    return np.maximum(z - tau, 0.0)
+    return on_empty(empty, x, np.maximum(z - tau, 0.0))
 
 
 @rf.kernel
