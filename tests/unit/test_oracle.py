@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import rowfold as rf
 from rowfold.codegen.ir import Builder, Input, Output, Role
 from rowfold.codegen.oracle import Expected, judge, oracle
 

@@ -21,8 +21,8 @@ def softmax(x: rf.Row, *, temperature: rf.Positive = 1.0, empty: str = "nan") ->
     """e^(x/T) / sum e^(x/T).
 
     Shapes: x (..., n), result (..., n). Within 4 ULP in float32 and float64 for any n; n = 1 gives
-    exactly 1. NaN or +inf anywhere gives NaN throughout; -inf beside a number gives 0. A row of -inf alone gives NaN, or
-    zeros with `empty="zero"`. Raises ValueError for any other `empty`.
+    exactly 1. NaN or +inf anywhere gives NaN throughout; -inf beside a number gives 0. A row of -inf alone gives NaN,
+    or zeros with `empty="zero"`. Raises ValueError for any other `empty`.
     Source: The Two-Pass Softmax Algorithm (arXiv 2001.04438), Online normalizer calculation (1805.02867).
     """
     e = np.exp((x - np.max(x)) / temperature)
