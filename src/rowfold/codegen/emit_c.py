@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 from .ir import SMALL_FOLDS
 from .isas import isa_of
-from .library_c import functions_of
+from .library_c import FunctionText, functions_of
 from .loops import (
     AHEAD,
     ONE_OF,
@@ -51,39 +52,65 @@ from .text_c import (
 from .words_c import builtins_of, environment, words_of
 
 
-def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str) -> Source:
-    """The translation unit of a kernel. Same input, same bytes."""
-    isa = isa_of(isa_name)
-    symbol = symbol_of(kernel.name, kernel.dtype, strategy, isa_name)
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is on the page of one kernel. `lines` is all text that uses words of the vocabulary."""
+
+    symbol: str
+    banner: tuple[str, ...]
+    lanes: int
+    ctype: str
+    functions: list[FunctionText]
+    row_name: str
+    row_parameters: str
+    row_arguments: str
+    body: list[str]
+
+    @property
+    def lines(self) -> list[str]:
+        return [*self.body, *chain.from_iterable(f.lines for f in self.functions), self.row_arguments]
+
+    def fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def unit_of(kernel: Kernel, isa_name: str, strategy: str) -> Unit:
+    """A kernel as lines of C."""
     page = _Page(kernel)
     body = page.body()
-    functions = functions_of(kernel, statements(kernel.steps), page)
-    loop = page.arguments()
-    words = words_of(isa_name, kernel.dtype, [*body, *chain.from_iterable(f.lines for f in functions), loop])
+    return Unit(
+        symbol=symbol_of(kernel.name, kernel.dtype, strategy, isa_name),
+        banner=kernel.banner,
+        lanes=kernel.lanes,
+        ctype=page.ctype,
+        functions=functions_of(kernel, statements(kernel.steps), page),
+        row_name=f"{identifier(kernel.name)}_row",
+        row_parameters=page.parameters(),
+        row_arguments=page.arguments(),
+        body=body,
+    )
+
+
+def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str) -> Source:
+    """The translation unit of a kernel. Same input, same bytes."""
+    isa, unit = isa_of(isa_name), unit_of(kernel, isa_name, strategy)
+    words = words_of(isa_name, kernel.dtype, unit.lines)
     text = (
         environment()
         .get_template("kernel.c.j2")
         .render(
-            symbol=symbol,
-            banner=kernel.banner,
+            unit.fields(),
             version=version,
             isa=isa_name,
             flags=" ".join(isa.flags) or "no flags",
             header=isa.header,
-            lanes=kernel.lanes,
-            ctype=page.ctype,
             words=words,
             builtins=builtins_of(isa.name, words) if isa.header == "immintrin.h" else [],
-            functions=functions,
-            row_name=f"{identifier(kernel.name)}_row",
-            row_parameters=page.parameters(),
-            row_arguments=loop,
-            body=body,
             export='__attribute__((visibility("default")))',
         )
     )
-    header = f"void {symbol}(char **args, const intptr_t *dims, const intptr_t *steps, void *data);\n"
-    return Source(symbol, text, header, isa_name, isa.flags, isa.features, signature, types)
+    header = f"void {unit.symbol}(char **args, const intptr_t *dims, const intptr_t *steps, void *data);\n"
+    return Source(unit.symbol, text, header, isa_name, isa.flags, isa.features, signature, types)
 
 
 # the page
