@@ -80,6 +80,12 @@ def test_the_runtime_knows_sources_and_nothing_of_plans(path):
     assert found <= {"source", "dtypes"}
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "codegen").rglob("*.py")), ids=name_of)
+def test_the_code_generator_makes_its_dataclasses_quickly(path):
+    """A first call makes sixty: rowfold.records does it in 2 ms, the standard library in 28."""
+    assert "from dataclasses import" not in path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("path", [*MODULES, *TEMPLATES, *SCRIPTS, *TEXTS], ids=name_of)
 def test_no_text_names_a_place_of_one_machine(path):
     """What works in one checkout only does not work."""

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
 
 from .errors import IsaError, RowfoldError
+from .records import dataclass, replace
 
 Overrides = tuple[tuple[str, object], ...]
 
@@ -25,7 +25,7 @@ class ConfigError(RowfoldError, ValueError):
     """A variable or an option has a value that it does not take; the message lists the ones it does."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Config:
     """How kernels are planned, compiled and kept. One field per variable; `None` means: let rowfold choose."""
 
@@ -55,7 +55,7 @@ class Config:
         return replace(self, **checked)  # type: ignore[arg-type]
 
 
-NAMES = tuple(field.name for field in fields(Config))
+NAMES = tuple(Config.__annotations__)
 _OVERRIDES: ContextVar[Overrides] = ContextVar("rowfold_options", default=())
 
 active = _OVERRIDES.get

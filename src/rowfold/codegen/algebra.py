@@ -7,8 +7,8 @@ and written back as nodes. Written back in one fixed order, so that x/T, (1/T)*x
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from ..records import dataclass
 from .ir import Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, operands, renumber
 
 MAX_MONOMIALS = 16

@@ -8,7 +8,6 @@ a row minus a row-constant or times one enters it with no error of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 
 from rowfold.codegen.interpret import Plain
 from rowfold.codegen.ir import PREDICATES, SMALL_FOLDS, Role
+
+from ..records import dataclass
 
 Array = NDArray[Any]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
+from ..records import dataclass
 from .ir import Map, Program, Reduce, Ref, Role, Type, operands
 from .machine import THROUGHPUT, Machine, Throughput
 from .plan import Group, Lowering, SweepPlan

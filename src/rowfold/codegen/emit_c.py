@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
+from ..records import dataclass, replace
 from .ir import SMALL_FOLDS
 from .isas import isa_of
 from .library_c import FunctionText, functions_of

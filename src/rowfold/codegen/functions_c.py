@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from ..records import replace
 from .loops import Code, Kind, Names, Stmt, Var
 from .mathlib import FUNCTIONS, Function
 

@@ -6,7 +6,6 @@ All rows of a batch go together, and so do the vectors of a block wherever no ve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
+from ..records import dataclass, field
 from .ir import Program
 from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
 from .lower.kernel import lower

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
+from ..records import dataclass, field
 from .role import Role as Role  # noqa: PLC0414 - re-exported
 
 Ref = NewType("Ref", int)

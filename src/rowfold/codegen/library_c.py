@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
+from ..records import dataclass
 from .functions_c import record
 from .loops import ONE_OF, Arg, Kernel, Kind, Stmt, Var
 from .text_c import CTYPES

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from ..records import dataclass, field, replace
 from .ir import SMALL_FOLDS
 
 VECTORS = 16

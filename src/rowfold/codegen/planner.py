@@ -7,9 +7,9 @@ result: sweeps, recomputing or reloading, and the lowering of an exponential sum
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from ..errors import PlanError
+from ..records import dataclass, replace
 from .cost import inputs_of, price
 from .ir import SELECTIONS, SUMS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
 from .machine import Machine

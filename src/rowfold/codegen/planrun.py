@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..records import dataclass
 from . import planselection as selection
 from . import planthreshold as thresholds
 from .loops import VECTORS, Arg, Kind, Stmt, Var

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -14,6 +13,8 @@ from numpy import _NoValue  # NumPy's own mark of an argument that was not given
 from rowfold.codegen.elementwise import logaddexp, mixed_map
 from rowfold.codegen.ir import Type
 from rowfold.codegen.traced import Handler, Traced, Tracer
+
+from ..records import dataclass
 
 IDENTITIES: Final = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
 COMBINES: Final = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}

@@ -6,10 +6,11 @@ The rules are written once, over any arithmetic: plain arrays in `interpret`, va
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from rowfold.codegen.ir import Role
+
+from ..records import dataclass
 
 V = TypeVar("V")
 

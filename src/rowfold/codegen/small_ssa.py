@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ..records import dataclass
 from .ssa import DOUBLE, FLAG, INDEX, Builder, Type, Value
 
 Word = Callable[..., Any]

@@ -7,7 +7,6 @@ say what each word of NumPy means; frames.py finds the user's names and traceerr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import count
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,6 +19,8 @@ from rowfold.codegen.signature import MISSING, Parameter, Setting, parameters, s
 from rowfold.codegen.traced import Traced, Tracer
 from rowfold.codegen.traceerrors import fail_at_definition
 from rowfold.codegen.vocabulary import VOCABULARY
+
+from ..records import replace
 
 __all__ = ["MISSING", "Parameter", "Setting", "inline", "is_traced", "parameters", "settings_of", "trace"]
 

@@ -7,7 +7,6 @@ tracer's `Vocabulary`; each entry is a handler that adds nodes to the program. W
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -17,6 +16,8 @@ from rowfold.codegen.frames import assigned_name, local_values, user_frames
 from rowfold.codegen.ir import Builder, Const, Input, Node, Param, Ref, Type
 from rowfold.codegen.traceerrors import MissingAttributeError, fail
 from rowfold.errors import TraceError
+
+from ..records import dataclass
 
 MAX_NODES: Final = 10_000
 

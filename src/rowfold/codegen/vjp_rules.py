@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from ..records import dataclass
 from .ir import PREDICATES, Builder, Const, Input, Map, Reduce, Ref, Role
 
 FLAT: Final = PREDICATES | set("sign rint floor stop_gradient argmax argmin topk_at count any all uniform".split())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
+from ..records import dataclass, replace
 from .loops import ONE_OF, VECTORS, Arg, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Var, assigned
 from .mathlib import FUNCTIONS
 from .numbers_ssa import Numbers, functions_of

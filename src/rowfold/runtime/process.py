@@ -9,7 +9,8 @@ import select
 import signal
 import subprocess
 import tempfile
-from dataclasses import dataclass
+
+from ..records import dataclass
 
 # Nothing here can add headers, libraries, plug-ins or code to a compiler run, as CPATH or LD_PRELOAD would.
 ALLOWED = ("PATH", "HOME", "SYSTEMROOT", "DEVELOPER_DIR", "SDKROOT")

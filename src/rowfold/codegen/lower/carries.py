@@ -6,9 +6,9 @@ here and a line in `kernel._carry`; every backend prints the same statements.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from ...records import dataclass
 from ..ir import Reduce, Ref
 from ..loops import Code, Kind
 from .context import Context

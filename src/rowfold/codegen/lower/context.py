@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
+from ...records import dataclass, field
 from ..ir import SMALL_FOLDS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
 from ..loops import Code, Kind, Names, Port, Var
 from ..mathlib.exponential import UNIT

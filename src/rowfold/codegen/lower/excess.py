@@ -7,8 +7,7 @@ again, once for each step of Newton's iteration (docs/decisions).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ...records import dataclass
 from ..ir import Const, Ref
 from ..loops import Code, Kind, Scalars, Step
 from .context import Context

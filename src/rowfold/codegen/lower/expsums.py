@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ...records import dataclass
 from ..ir import Const, Reduce, Ref
 from ..loops import Code, Kind, Var
 from ..plan import Lowering

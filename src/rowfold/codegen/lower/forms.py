@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from ...records import dataclass, field
 from ..loops import Code, Kind, Var
 
 Number = Var | float

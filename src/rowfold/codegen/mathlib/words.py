@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
+
+from ...records import dataclass
 
 Dtype: TypeAlias = Literal["f32", "f64"]
 Value: TypeAlias = Any  # a name in C, a value of LLVM, an array: whatever the words work on; it has + - * / and unary -
