@@ -18,7 +18,8 @@ from rowfold.testing import Random, load, random_source
 WALKS = {
     "softmax": 2,
     "masked_softmax": 2,
-    "softmin": 2, "softpick": 2,
+    "softmin": 2,
+    "softpick": 2,
     "log_softmax": 2,
     "logsumexp": 1,
     "entropy": 1,
