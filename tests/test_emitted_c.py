@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,15 @@ def test_emitted_c_compiles_without_a_warning(mode, compiler, kernel, isa, dtype
     command = [compiler, mode, *STRICT, os.devnull, *ISAS[isa]]
     messages = [warnings(command, text) for text in texts(kernel, isa, dtype)]
     assert messages == [""] * max(1, len(messages))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_c_of_quick_calls_compiles_without_a_warning(compiler):
+    """The file that answers calls without Python is held to the same flags, with the data flow of -O1."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    text = (Path(rf.__file__).parent / "templates" / "quick.c").read_text(encoding="utf-8")
+    assert warnings([compiler, "-O1", *STRICT, os.devnull], text) == ""
 
 
 def test_the_same_kernel_gives_the_same_bytes():

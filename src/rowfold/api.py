@@ -24,7 +24,7 @@ from . import config as configuration
 from .config import Config
 from .errors import CompileError, IsaError, LoadError, PlanError
 from .gradients import Differentiable, Gradients
-from .runtime import cache, cpu, recall
+from .runtime import cache, cpu, quick, recall
 from .runtime.call import Argument, Bound, Caller, CallSpec, FloatSetting, HasLoop, Remembering
 from .runtime.recall import Call, Known
 from .runtime.spec import Results
@@ -117,8 +117,7 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         threads = self._chosen.get("threads")
         if threads is not None:
             options.setdefault("threads", threads)
-        value, ready = self._caller(static).careful(arrays, out, options)
-        return value, None if any(map(recall.is_zero, static.values())) else ready
+        return self._caller(static).careful(arrays, out, options)
 
     def _caller(self, static: dict[str, object]) -> Caller:
         values = self._static_values(static)
@@ -180,7 +179,7 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
     def _definition(self) -> str | None:
         from .runtime.definition import definition
 
-        return definition(self) if type(self) is Kernel else None  # what a subclass may trace, nobody knows
+        return definition(self) if quick.kind_of(self) is Kernel else None  # what a subclass may trace, nobody knows
 
     def _compiled(
         self, values: Mapping[str, object], dtype: np.dtype[Any], n: int, rows: int, given: frozenset[str],
@@ -208,7 +207,7 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         results = _results_of(plain)
         if memory is not None and memory.definition == definition == same and isinstance(loop, cache.Loaded):
             memory.note(place, Known(key, results))
-        return Bound(loop.ufunc, results)
+        return Bound(loop, results)
 
     def _memory(self, call: Call, config: Config) -> recall.Memory | None:
         """What earlier processes found out about this definition; None where the kernel cannot be told for certain."""
@@ -228,7 +227,7 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         if found is None:
             return None
         self._loops[key] = found
-        return Bound(found.ufunc, known.results)
+        return Bound(found, known.results)
 
     def _loop(self, plan: Plan, config: Config) -> tuple[str, HasLoop]:
         from .build import loop_of, plan_key

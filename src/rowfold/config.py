@@ -56,9 +56,9 @@ class Config:
 
 
 NAMES = tuple(Config.__annotations__)
-_OVERRIDES: ContextVar[Overrides] = ContextVar("rowfold_options", default=())
+VARIABLE: ContextVar[Overrides] = ContextVar("rowfold_options", default=())
 
-active = _OVERRIDES.get
+active = VARIABLE.get
 """The options in force here as a hashable value, `()` outside every `options` block."""
 
 
@@ -71,11 +71,11 @@ def variable(name: str) -> str:
 def options(**values: object) -> Iterator[None]:
     """Set options for the calls inside a `with` block, in this thread or task only; blocks nest."""
     checked = {name: _parsed(name, value, name) for name, value in values.items() if value is not None}
-    token = _OVERRIDES.set(tuple(sorted({**dict(active()), **checked}.items())))
+    token = VARIABLE.set(tuple(sorted({**dict(active()), **checked}.items())))
     try:
         yield
     finally:
-        _OVERRIDES.reset(token)
+        VARIABLE.reset(token)
 
 
 def resolve(*closer: Mapping[str, object]) -> Config:

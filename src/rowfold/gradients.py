@@ -13,6 +13,7 @@ import numpy as np
 
 from .codegen.role import Role
 from .errors import OutputError
+from .runtime.quick import kind_of
 
 if TYPE_CHECKING:
     from .api import Vjp
@@ -50,13 +51,14 @@ class Gradients:
 
     name: str
     parameters: Any
+    tupled = True
 
     def __init__(self, forward: Any, fn: Callable[..., Any], chosen: Mapping[str, Any]) -> None:
         self.forward = forward  # the kernel whose gradients these are
         super().__init__(fn, name=f"{forward.name}_vjp", chosen=chosen)  # type: ignore[call-arg]
 
     def _with(self, chosen: dict[str, Any]) -> Any:
-        return type(self)(self.forward, self.__wrapped__, chosen)  # type: ignore[attr-defined]
+        return kind_of(self)(self.forward, self.__wrapped__, chosen)  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.forward, self._chosen)  # type: ignore[attr-defined]

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..config import active
 from ..errors import RowfoldError
-from . import operands, outputs
-from .operands import How, Operands
-from .outputs import Target
+from . import operands, outputs, quick, repeat
+from .operands import How
+from .repeat import Repeat
 from .spec import Argument, Bound, CallSpec, Compiled, FloatSetting, HasLoop, Result
 
 __all__ = [
@@ -23,59 +23,60 @@ __all__ = [
 ]  # fmt: skip
 
 _MOST_READY = 512
+_OFTEN = 8
 _ndarray = np.ndarray
-
-Ready = tuple[Any, tuple[Any, ...], tuple[int, ...], Any]
-"""A call that needs the ufunc alone: it, the settings to append, and the shape and dtype that `out` must have."""
 
 
 class Remembering:
     """A callable that remembers which calls need no checks: same types, dtypes, shapes and options as one that passed.
 
-    Subclasses say in `careful` how a call is done that is not known, and whether it may be remembered.
+    Subclasses say in `careful` how a call is done that is not known, and what repeats it. A call that comes again and
+    again goes to `quick`, which answers the next ones without Python.
     """
 
+    tupled = False  # whether a single result comes in a tuple, too
+
     def __init__(self) -> None:
-        self._ready: dict[Any, Ready] = {}
+        self._ready: dict[Any, Repeat] = {}
 
     def __call__(self, *arrays: Any, out: Any = None, **options: Any) -> Any:
         """Run the kernel; `axis where dtype keepdims threads`, settings and arguments by name are options."""
         try:
-            if options or len(arrays) != 1:
-                key: Any = _key(arrays, options)
-            else:
-                x = arrays[0]
-                key = (active(), type(x), x.dtype, x.shape)
-            loop, settings, shape, dtype = self._ready[key]
-            if out is None:
-                return loop(*arrays, *settings)
-            if type(out) is _ndarray and out.dtype is dtype and out.shape == shape:
-                return loop(*arrays, *settings, out)
+            repeat = self._ready[_key(arrays, options)]
+            value = repeat(arrays, options, out)
         except (AttributeError, KeyError, RowfoldError, TypeError, ValueError):
             pass  # not seen before, or refused before anything was written: the careful path knows what to say
+        else:
+            repeat.uses += 1
+            if not repeat.uses % _OFTEN and quick.wanted(repeat):
+                quick.teach(self, repeat, arrays, options)
+            return value
         value, ready = self.careful(arrays, out, dict(options))  # a copy: what is remembered is what the user wrote
         if ready is not None:
             self._keep(arrays, options, ready)
         return value
 
-    def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Ready | None]:
-        """The value of a call, after all checks, and what is needed to repeat it without them, if that is possible."""
+    def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Repeat | None]:
+        """The value of a call, after all checks, and what repeats it without them, if that is possible."""
         raise NotImplementedError
 
-    def _keep(self, arrays: tuple[Any, ...], options: dict[str, Any], ready: Ready) -> None:
+    def _keep(self, arrays: tuple[Any, ...], options: dict[str, Any], ready: Repeat) -> None:
+        if any(isinstance(v, _ndarray) and name not in ready.sources for name, v in options.items()):
+            return  # a number in an array is no key, for it may be another one next time
         if len(self._ready) >= _MOST_READY:
             self._ready.clear()
-        with contextlib.suppress(TypeError):  # an option that cannot be a key, such as an array
+        with contextlib.suppress(AttributeError, TypeError, ValueError):  # an option that is no key, such as a list
             self._ready[_key(arrays, options)] = ready
 
 
 def _key(arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
-    """All that decides whether a call is like another one. For one array and no option `__call__` writes it out."""
+    """All that decides whether a call is like another one. An empty or zero option stands as text: 0.0 is not -0.0."""
     key: list[Any] = [active()]
     for a in arrays:
-        key += (type(a), a.dtype, a.shape)
+        key += (type(a), a.dtype, a.shape) if a is not None else (None,)
     for name, value in options.items():
-        key += (name, type(value), value)
+        kind = type(value)
+        key += (name, kind, value.dtype, value.shape) if kind is _ndarray else (name, kind, value or repr(value))
     return tuple(key)
 
 
@@ -88,9 +89,8 @@ class Caller(Remembering):
         self._compiled = compiled
         self._settings = frozenset(s.name for s in spec.settings)
         self._names = tuple(a.name for a in spec.arguments)
-        self._lasting = all(a.role in ("row", "mask", "scalar") for a in spec.arguments)  # no values to check
 
-    def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Ready | None]:
+    def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Repeat | None]:
         """Check everything, then run. Nothing is written to `out` when something is refused."""
         values, settings, how = self._bind(arrays, options)
         with np.errstate(all="ignore"):
@@ -104,7 +104,8 @@ class Caller(Remembering):
             loop = found.ufunc
             loop(*call.cast(), *(t.loop for t in targets))
             finished = [t.finished(call.layout) for t in targets]
-        return tuple(finished) if len(finished) > 1 else finished[0], self._repeatable(arrays, call, targets, loop)
+        value = tuple(finished) if len(finished) > 1 else finished[0]
+        return value, repeat.of(self.spec, values, how, arrays, call, targets, found)
 
     def _bind(self, arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], How]:
         """Sort what was given into arguments, settings and options, as Python would for a written signature."""
@@ -127,24 +128,6 @@ class Caller(Remembering):
             known = ", ".join((*names, *(s.name for s in spec.settings), "out", *How._fields))
             raise TypeError(f"{spec.name}: there is no {min(unknown)!r}; the arguments are {known}")
         return values, settings, How(**rest)
-
-    def _repeatable(
-        self, arrays: tuple[Any, ...], call: Operands, targets: tuple[Target, ...], loop: Any
-    ) -> Ready | None:
-        """What repeats this call, if the loop took the user's arrays and wrote its result just as they are."""
-        if not (self._lasting and call.layout.plain and not call.has_where and len(targets) == 1):
-            return None
-        (target,) = targets
-        settings = call.arrays[len(arrays) :]
-        as_given = all(
-            type(a) is _ndarray and a is used and a.dtype == dtype
-            for a, used, dtype in zip(arrays, call.arrays, call.dtypes, strict=False)
-        )
-        if not as_given or not target.shared or target.array.shape != target.loop.shape:
-            return None
-        if len(settings) != len(self._settings) or not all(settings):  # 0.0 and -0.0 would be one key
-            return None
-        return loop, settings, target.array.shape, np.dtype(target.array.dtype.char)
 
 
 _OPTIONS = frozenset(How._fields)

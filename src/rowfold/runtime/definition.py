@@ -22,6 +22,7 @@ import numpy as np
 
 from .. import __version__
 from .call import Remembering
+from .quick import kind_of
 from .store import digest
 
 _EXACT: Final = (type(None), bool, int, str, bytes, type(...))
@@ -47,7 +48,7 @@ class UnknownError(Exception):
 def definition(kernel: Any) -> str | None:
     """The digest of all that decides what tracing this kernel gives; None where that cannot be told."""
     try:
-        found = _Reader(type(kernel)).whole(kernel)
+        found = _Reader(kind_of(kernel)).whole(kernel)
     except (UnknownError, RecursionError):
         return None
     return digest(repr((__version__, sys.version, sys.implementation.name, np.__version__, found)).encode())
@@ -76,7 +77,7 @@ class _Reader:
 
     def kernel(self, kernel: Any) -> object:
         own = vars(kernel)
-        if type(kernel) is not self.kind or type(own["_fn"]) is not FunctionType:
+        if kind_of(kernel) is not self.kind or type(own["_fn"]) is not FunctionType:
             raise UnknownError
         takes = (repr(kernel.parameters), repr(kernel.settings), kernel.name, self.value(kernel.masked))
         added = [(n, self.value(v)) for n, v in own.items() if n not in own["_own"] | _LAZY and not n.startswith("__")]

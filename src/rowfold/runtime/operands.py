@@ -269,10 +269,10 @@ def _check_value(kernel: str, argument: Argument, array: Array, n: int, batch: S
         if array.size and int(array.max()) > np.iinfo(np.int64).max:
             raise ValueError(f"{kernel}: {name!r} has the value {array.max()}; expected values below 2^63")
     if argument.role == "index":
-        _check_index(kernel, argument, array, n, batch)
+        check_index(kernel, argument, array, n, batch)
 
 
-def _check_index(kernel: str, argument: Argument, array: Array, n: int, batch: Shape) -> None:
+def check_index(kernel: str, argument: Argument, array: Array, n: int, batch: Shape) -> None:
     """Every index is in [0, n) or is the value to ignore; the error names the first row that breaks this."""
     if n == 0:
         raise ValueError(

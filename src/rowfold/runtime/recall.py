@@ -69,11 +69,6 @@ def exactly(settings: Mapping[str, object]) -> tuple[tuple[type, object], ...]:
     return tuple((type(value), _exact(value)) for value in settings.values())
 
 
-def is_zero(value: object) -> bool:
-    """Whether this is 0.0 or -0.0, which a key that holds the value itself cannot tell apart."""
-    return isinstance(value, float) and value == 0
-
-
 def usable(config: Config) -> bool:
     """Whether kernels may be recalled: not when someone wants to see or to change the stages, or has no cache."""
     open_to_view = config.debug or config.dump or config.override

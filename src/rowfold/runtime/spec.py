@@ -74,10 +74,11 @@ class HasLoop(Protocol):
 class Bound:
     """A loop with the results that it gives, for specs that do not tell them."""
 
-    __slots__ = ("results", "ufunc")
+    __slots__ = ("pointer", "results", "ufunc")
 
-    def __init__(self, ufunc: Any, results: Results) -> None:
-        self.ufunc = ufunc
+    def __init__(self, loop: HasLoop, results: Results) -> None:
+        self.ufunc = loop.ufunc
+        self.pointer = getattr(loop, "pointer", 0)  # of the compiled function, where there is one
         self.results = results
 
 

@@ -135,6 +135,11 @@ def _cores(side: str) -> list[tuple[str, ...]]:
     return [tuple(filter(None, group.split(","))) for group in groups]
 
 
+def cores_of(signature: str) -> list[tuple[str, ...]]:
+    """The labels of every operand of a loop, inputs and outputs."""
+    return [core for side in signature.split("->") for core in _cores(side)]
+
+
 def _from_pointer(pointer: int, name: str, signature: str, types: str) -> Any:
     left, right = (len(_cores(side)) for side in signature.split("->"))
     functions = (ctypes.c_void_p * 1)(pointer)
