@@ -260,12 +260,15 @@ def test_fast_path_knows_options(caller: Make) -> None:
 
 def test_what_is_remembered_is_what_was_written() -> None:
     """A careful path that takes options out of its mapping does not make two calls one."""
-    from rowfold.runtime.call import Ready, Remembering
+    from rowfold.runtime.call import Remembering
+    from rowfold.runtime.repeat import Repeat
 
     class Popping(Remembering):
-        def careful(self, arrays: object, out: object, options: dict[str, object]) -> tuple[object, Ready]:
+        def careful(self, arrays: object, out: object, options: dict[str, object]) -> tuple[object, Repeat]:
             k = options.pop("k", 0)
-            return k, (lambda *_: k, (), (), None)
+            again = Repeat(lambda *_: k, 0, (), ())
+            again.direct = True
+            return k, again
 
     popping = Popping()
     assert [popping(CUBE, k=3), popping(CUBE), popping(CUBE, k=3)] == [3, 0, 3]
