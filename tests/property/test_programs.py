@@ -97,3 +97,31 @@ def test_in_place_changes_no_bit(seed):
     out = (first, *(np.empty_like(r) for r in results[1:]))
     got = kernel(first, *arguments[1:], out=out if isinstance(want, tuple) else first)
     assert bits(got) == bits(want)
+
+
+@rf.kernel
+def twice_beside_a_sum(x):
+    return x * 2.0, rf.logsumexp(x)
+
+
+@pytest.mark.parametrize("backend", ["c", "llvm"])
+@pytest.mark.parametrize("strategy", ["auto", "three_pass_recompute", "online", "two_pass", "speculative"])
+def test_a_row_is_not_written_over_before_its_sum_is_certain(strategy, backend):
+    """In place, rows that reach far or rise late are doubled, and their sums are those of the rows."""
+    rows = np.random.default_rng(0).normal(size=(4, 300)).astype(np.float32)
+    rows[1] *= 1e6
+    rows[2, 100] = 60
+    want = bits((rows * 2, rf.library.logsumexp(rows)))
+    kernel, different = twice_beside_a_sum.using(strategy=strategy, backend=backend), 0
+    for _ in range(20):  # from the eighth on, calls are answered in C
+        x = rows.copy()
+        different += bits(kernel(x, out=(x, np.empty(4, np.float32)))) != want
+    assert different == 0
+
+
+def test_a_far_row_is_written_in_a_walk_that_guesses():
+    """A row whose guessed sum is not even tried is written all the same."""
+    x = np.full((2, 300), 1e6, np.float32)
+    out = np.full_like(x, np.nan), np.empty(2, np.float32)
+    twice_beside_a_sum.using(strategy="speculative")(x, out=out)
+    assert (out[0] == 2e6).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .. import __version__
@@ -20,7 +22,8 @@ def source_of(plan: Plan) -> Source:
 
     signature, types = gufunc(plan)
     banner = tuple(describe(plan, brief=True))
-    return emit(with_banner(lower(plan), banner), plan.isa, plan.strategy, __version__, signature, types)
+    source = emit(with_banner(lower(plan), banner), plan.isa, plan.strategy, __version__, signature, types)
+    return replace(source, apart=plan.apart)
 
 
 def llvm_of(plan: Plan, target: Target) -> Source:
@@ -30,7 +33,8 @@ def llvm_of(plan: Plan, target: Target) -> Source:
     if any(isinstance(n, Reduce) and n.op in THRESHOLDS for n in plan.program.nodes):
         raise CompileError(f"{plan.name}: thresholds have no LLVM IR yet; use backend='c' or 'numpy'")
     banner = tuple(describe(plan, brief=True))
-    return emit_llvm(with_banner(lower(plan), banner), target, plan.strategy, __version__, *gufunc(plan))
+    source = emit_llvm(with_banner(lower(plan), banner), target, plan.strategy, __version__, *gufunc(plan))
+    return replace(source, apart=plan.apart)
 
 
 def mlir_of(plan: Plan) -> str:

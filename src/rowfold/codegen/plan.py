@@ -72,6 +72,12 @@ class Plan:
     ns: float
     rejected: tuple[tuple[str, str], ...]
 
+    @property
+    def apart(self) -> bool:
+        """Whether outputs must lie apart from inputs: a sweep writes a row whose sum may have to be taken again."""
+        uncertain = {r for group in self.groups if group.lowering is not Lowering.MAX for r in group.sums}
+        return any(sweep.writes and uncertain & set(sweep.carries) for sweep in self.sweeps)
+
     def __str__(self) -> str:
         return "\n".join(describe(self))
 
@@ -81,7 +87,10 @@ def describe(plan: Plan, *, brief: bool = False) -> list[str]:
     head = f"{plan.name}: {plan.strategy}, {_plural(len(plan.sweeps), 'sweep')} (fewest by fusion: {plan.walks})"
     if not brief:
         head += f", {_plural(plan.memory_passes, 'memory pass')}, {plan.bytes_per_element:g} bytes an element"
-    return [head] + [f"  sweep {i}: {sweep.note}" for i, sweep in enumerate(plan.sweeps, 1)]
+    lines = [head] + [f"  sweep {i}: {sweep.note}" for i, sweep in enumerate(plan.sweeps, 1)]
+    if plan.apart:
+        lines.append("  outputs must lie apart from inputs: a row is written before its sums are certain")
+    return lines
 
 
 def _plural(count: int, noun: str) -> str:

@@ -25,6 +25,7 @@ class Source:
     signature: str  # e.g. "(n),()->(n)"
     types: str  # e.g. "fdf"
     language: str = "c"  # or "llvm": LLVM IR
+    apart: bool = False  # no output may be the memory of an input: a row is written before its last reading is certain
 
 
 def symbol_of(name: str, dtype: str, strategy: str, isa: str) -> str:

@@ -39,6 +39,7 @@ class Loaded:
     def __init__(self, entry: Entry, pointer: int, library: Library, from_cache: bool) -> None:
         self.symbol, self.header = entry.symbol, entry.header
         self.signature, self.types, self.isa = entry.signature, entry.types, entry.isa
+        self.apart = entry.apart  # no output may be the memory of an input
         self.compiler = entry.compiler  # what the compiler that made it says it is
         self.pointer = pointer
         self.library = library
@@ -73,6 +74,7 @@ class Entry(NamedTuple):
     compiler: str
     library: str
     language: str
+    apart: bool = False
 
 
 _libraries: dict[str, Library] = {}  # by path: another cache directory gets what it needs, too
@@ -225,7 +227,7 @@ def _plan_name(plan_key: str, compiler: Compiler | None) -> str:
 def _entry(source: Source, identity: str, key: str) -> Entry:
     features = sorted(source.features)
     about = (source.symbol, source.header, source.signature, source.types, source.isa, features)
-    return Entry(*about, identity, key, source.language)
+    return Entry(*about, identity, key, source.language, source.apart)
 
 
 def _entry_of(body: dict[str, Any]) -> Entry:

@@ -101,8 +101,9 @@ class Caller(Remembering):
             call = call.keyed(self.spec, values, found.ufunc.types[0])
             results = found.results if isinstance(found, Bound) else self.spec.results or ()
             targets = outputs.prepare(self.spec.name, results, call, out, bool(how.keepdims))
-            loop = found.ufunc
-            loop(*call.cast(), *(t.loop for t in targets))
+            written = [t.loop for t in targets]
+            read = outputs.lifted(call.cast(), written) if getattr(found, "apart", False) else call.cast()
+            found.ufunc(*read, *written)
             finished = [t.finished(call.layout) for t in targets]
         value = tuple(finished) if len(finished) > 1 else finished[0]
         return value, repeat.of(self.spec, values, how, arrays, call, targets, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,11 @@ def prepare(kernel: str, results: Results, operands: Operands, out: Any, keepdim
             _check(kernel, place, shape, _dtype(result, operands))
     _check_apart(kernel, [np.asarray(place) for place in given if place is not None])
     return tuple(_target(g, r, s, operands) for g, r, s in zip(given, results, shapes, strict=True))
+
+
+def lifted(inputs: Sequence[Array], written: Sequence[Array]) -> list[Array]:
+    """The inputs, copied where they may be memory that is written: for loops that read a row after writing it."""
+    return [a.copy() if any(np.may_share_memory(a, y) for y in written) else a for a in inputs]
 
 
 def _given(kernel: str, out: Any, count: int) -> tuple[Any, ...]:

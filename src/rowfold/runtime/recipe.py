@@ -81,7 +81,8 @@ def _value(
     label = 0 if name is None else id(sys.intern(name))
     nothing = [0] * (MOST_RANK + 3)
     if operand is not None:
-        together = sum(1 << o for o, step in enumerate(steps[inputs:]) if step == steps[operand] and step[1])
+        alike = [step == steps[operand] and bool(step[1]) for step in steps[inputs:]]
+        together = 0 if repeat.apart else sum(1 << o for o, same in enumerate(alike) if same)
         index, n = repeat.index.get(operand), call.layout.n
         has = 0 if index is None or index.ignore is None else 1
         checks = [0] * 5 if index is None else [1, value.size, n, has, index.ignore if has else 0]

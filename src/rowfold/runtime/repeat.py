@@ -30,6 +30,7 @@ class Repeat:
         self.loop, self.pointer = loop, pointer
         self.sources, self.takes = sources, takes
         self.uses = 0
+        self.apart = False  # whether no output may be the memory of an input
         self.first = 0  # which operand is the row argument in which axis counts
         self.call: Operands
         self.results: Results
@@ -48,6 +49,8 @@ class Repeat:
         given = self.operands(arrays, options)
         if out is None:
             return self.loop(*given, *self.settings)
+        if self.apart:
+            return self._with_targets(arrays, options, out)
         if type(out) is _ndarray and out.dtype is self.dtype and out.shape == self.shape:
             return self.loop(*given, *self.settings, out)
         return self._with_targets(arrays, options, out)
@@ -56,7 +59,8 @@ class Repeat:
         given = self.operands(arrays, options)
         call = self.call._replace(first=self.given(arrays, options)[self.first], arrays=(*given, *self.settings))
         targets = outputs.prepare(self.name, self.results, call, out, self.keepdims)
-        self.loop(*call.arrays, *(t.loop for t in targets))
+        written = [t.loop for t in targets]
+        self.loop(*(outputs.lifted(call.arrays, written) if self.apart else call.arrays), *written)
         finished = [t.finished(call.layout) for t in targets]
         return tuple(finished) if len(finished) > 1 else finished[0]
 
@@ -88,6 +92,7 @@ def of(
         takes.append(_where(spec.name, call, how.where))
     again = Repeat(found.ufunc, getattr(found, "pointer", 0), tuple(sources), tuple(takes))
     again.call, again.results, again.name = call, tuple(t.result for t in targets), spec.name
+    again.apart = bool(getattr(found, "apart", False))
     again.keepdims, again.settings = bool(how.keepdims), call.arrays[len(sources) :]
     again.index = {k: a for k, a in enumerate(present) if a.role == "index"}
     again.setting_names = tuple(s.name for s in spec.settings)

@@ -74,11 +74,12 @@ class HasLoop(Protocol):
 class Bound:
     """A loop with the results that it gives, for specs that do not tell them."""
 
-    __slots__ = ("pointer", "results", "ufunc")
+    __slots__ = ("apart", "pointer", "results", "ufunc")
 
     def __init__(self, loop: HasLoop, results: Results) -> None:
         self.ufunc = loop.ufunc
         self.pointer = getattr(loop, "pointer", 0)  # of the compiled function, where there is one
+        self.apart = bool(getattr(loop, "apart", False))  # no output may be the memory of an input
         self.results = results
 
 

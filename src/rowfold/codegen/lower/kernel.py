@@ -132,7 +132,8 @@ def _sweep(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port]) -> list[Step
     steps += [_peek(ctx, guesses)] if guesses else []
     near = _near(ctx, steps, guesses)
     main = walk(ctx, carries, sweep, outputs)
-    steps.append(replace(main, only=near) if len(guesses) == len(carries) else main)
+    guessed = len(guesses) == len(carries) and not sweep.writes  # else a far row is walked for what else it gives
+    steps.append(replace(main, only=near) if guessed else main)
     steps += [_fallback(ctx, c, sweep, outputs) for c in carries if isinstance(c, ExpSums) and c.safe is not None]
     for carry in carries:
         if isinstance(carry, Excess):
