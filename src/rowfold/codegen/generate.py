@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from .. import __version__
 from ..errors import CompileError
+from ..records import replace
 from .ir import THRESHOLDS, Program, Reduce, Ref, Role, Type
 from .loops import with_banner
 from .lower.kernel import lower
