@@ -254,7 +254,7 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         """The plan in words: `str()` for a terminal, `_repr_html_()` for a notebook."""
         from .inspecting.explain import Explanation
 
-        return Explanation(self.plan(shape, dtype, axis, **more), shape)
+        return Explanation(self.plan(shape, dtype, axis, **more), shape, machine())
 
     def stages(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
         """A lazy mapping with every stage as text: program, plan, c, llvm, mlir, asm."""

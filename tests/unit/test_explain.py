@@ -10,7 +10,8 @@ import pytest
 
 import rowfold as rf
 from rowfold import library
-from rowfold.inspecting.explain import Explanation, traffic
+from rowfold.inspecting.explain import Explanation
+from rowfold.inspecting.traffic import traffic
 
 NAMES = "softmax log_softmax logsumexp entropy cross_entropy layer_norm rms_norm masked_softmax".split()
 KERNELS = [getattr(library, name) for name in NAMES]
@@ -80,6 +81,28 @@ def test_there_is_a_bar_for_what_a_sweep_reads_and_writes():
     svg = svg_of(explanation)
     bars = svg.findall(".//{http://www.w3.org/2000/svg}rect")
     assert (len(bars), svg.get("fill")) == (2 * len(explanation.plan.sweeps), "currentColor")
+
+
+def test_the_kernel_is_a_point_of_the_roofline():
+    """One point, four roofs, and the share of the units that is busy in words."""
+    svg = svg_of(library.softmax.explain((8, 1000)))
+    found = [len(svg.findall(f".//{{http://www.w3.org/2000/svg}}{kind}")) for kind in ("circle", "polyline")]
+    texts = " ".join(t.text for t in svg.iter("{http://www.w3.org/2000/svg}text"))
+    assert (found, bool(re.search(r"softmax in (L1|L2|L3|memory): \d+%", texts))) == ([1, 4], True)
+
+
+def test_what_would_change_a_plan_is_said():
+    """Each length at which another strategy is taken is one at which the planner takes it."""
+    lines = str(library.layer_norm.explain((1024, 512))).split("what would change it:")[1]
+    said = {int(n): name for name, n in re.findall(r"(\w+) from (\d+)", lines)}
+    rows = {n: max(1024 * 512 // n, 1) for n in said}
+    assert said == {n: library.layer_norm.plan((rows[n], n)).strategy for n in said} and len(said) > 1
+
+
+def test_what_changes_nothing_is_said():
+    """A maximum is one walk everywhere."""
+    text = " ".join(str(library.max.explain((8, 1000))).split())
+    assert "no other length, dtype or instruction set changes the strategy" in text
 
 
 def test_labels_are_escaped():

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from ..records import dataclass
 from .ir import Map, Program, Reduce, Ref, Role, Type, operands
 from .machine import THROUGHPUT, Machine, Throughput
-from .plan import Group, Lowering, SweepPlan
+from .plan import Group, Lowering, Plan, SweepPlan
 
 SIZES = {"f32": 4, "f64": 8}
 LANES = {"f32": 16, "f64": 8}
@@ -54,6 +54,12 @@ def price(
     if resident < 2:
         traffic = float(element)
     return Price(total, passes, traffic)
+
+
+def arithmetic(plan: Plan, machine: Machine) -> float:
+    """Nanoseconds an element that the sweeps of a plan compute, were memory free."""
+    cycles = (_work(plan.program, sweep, plan.groups, THROUGHPUT[plan.isa]) for sweep in plan.sweeps)
+    return sum(cycles) * machine.tick / LANES[plan.dtype]
 
 
 def read_bytes(program: Program, refs: Collection[Ref], dtype: str) -> int:

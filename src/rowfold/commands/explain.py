@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from ..inspecting.explain import Explanation, traffic
+from ..inspecting.explain import Explanation
+from ..inspecting.traffic import traffic
 from . import kernels
 
 HELP = "say how a kernel is planned for a shape, and why"

@@ -1,0 +1,128 @@
+"""The picture of an explanation: what each sweep moves, and a roofline of this machine with the kernel on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from ..codegen.cost import arithmetic
+from ..codegen.machine import Machine
+from ..codegen.plan import Plan
+from .traffic import Traffic
+
+_LABEL = 50  # characters beside a bar
+_LEFT, _WIDE, _HIGH = 76, 300, 120  # of the roofline, in pixels
+_LEVELS = ("L1", "L2", "L3", "memory")
+_DECADES = 3  # of arithmetic a byte, along the roofline
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar with its label: where it stands and how long it is, so that the template has nothing to compute."""
+
+    y: int
+    width: int
+    text_x: int
+    text_y: int
+    opacity: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class BarPair:
+    """A sweep in the picture: what it reads above what it writes."""
+
+    name: str
+    y: int
+    title: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """The share of the arithmetic units that a level of the memory can keep busy, by arithmetic a byte."""
+
+    name: str
+    points: str
+    text_x: int
+    text_y: int
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """Logarithmic: across, nanoseconds of arithmetic a byte moved; up, the share of the units that is busy."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    roofs: tuple[Roof, ...]
+    x: float
+    y: float
+    label: str
+    caption: str
+
+
+def svg(plan: Plan, moved: Sequence[Traffic], rows: int, machine: Machine) -> str:
+    """Both pictures, one above the other, in the colour of the text around them."""
+    from jinja2 import Environment, StrictUndefined  # only a notebook needs it
+
+    longest = max((max(t.read, t.written) for t in moved), default=0) or 1
+    pairs = [_pair(i, t, longest, sweep.note) for i, (t, sweep) in enumerate(zip(moved, plan.sweeps, strict=True))]
+    text = resources.files("rowfold").joinpath("templates/explain.svg.j2").read_text(encoding="utf-8")
+    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    title = f"{plan.name}: bytes an element that each sweep of {plan.strategy} reads and writes, and a roofline"
+    roofline = _roofline(plan, moved, rows, machine, 44 * len(pairs) + 40)
+    height = roofline.bottom + 44
+    return environment.from_string(text).render(pairs=pairs, roofline=roofline, height=height, title=title)
+
+
+def _pair(i: int, moved: Traffic, longest: int, note: str) -> BarPair:
+    top = 44 * i + 8
+    reads = _bar("reads", moved.reads, moved.read, longest, top, "0.8")
+    writes = _bar("writes", moved.writes, moved.written, longest, top + 17, "0.4")
+    return BarPair(f"sweep {i + 1}", top + 20, note, (reads, writes))
+
+
+def _bar(verb: str, names: tuple[str, ...], size: int, longest: int, y: int, opacity: str) -> Bar:
+    width = 180 * size // longest
+    label = f"{verb} {size}: {', '.join(names)}" if names else f"{verb} nothing"
+    short = label if len(label) <= _LABEL else f"{label[: _LABEL - 3]}..."
+    return Bar(y, width, 84 + width, y + 11, opacity, short)
+
+
+def _roofline(plan: Plan, moved: Sequence[Traffic], rows: int, machine: Machine, top: int) -> Roofline:
+    """The kernel is a point under the roof of the level that its arrays lie in; the price model puts it there."""
+    work = arithmetic(plan, machine)
+    traffic = max(sum(t.read + t.written for t in moved), 1)
+    costs = [(r + w) / 2 for r, w in zip(machine.read, machine.write, strict=True)]  # ns a byte
+    middle = math.sqrt(costs[0] * costs[-1])
+    level = machine.level(plan.n * max(rows, 1) * traffic // max(len(moved), 1))
+    busy = min(1.0, work / max(plan.ns, 1e-9))
+    named = enumerate(zip(_LEVELS, costs, strict=True))
+    roofs = tuple(_roof(name, cost, middle, top, 6 + 11 * (i % 2)) for i, (name, cost) in named)  # labels in two lines
+    caption = f"across: arithmetic a byte moved, here {work / traffic:.3f} ns; up: the share of the units that is busy"
+    label = f"{plan.name} in {_LEVELS[level]}: {busy:.0%}"
+    x, y = _across(work / traffic, middle), _up(busy, top)
+    return Roofline(top, top + _HIGH, _LEFT, _LEFT + _WIDE, roofs, x, y, label, caption)
+
+
+def _roof(name: str, cost: float, middle: float, top: int, above: int) -> Roof:
+    """Rising until the arithmetic of a byte takes as long as the byte, then level."""
+    low = middle * 10 ** (-_DECADES / 2)
+    points = [(low, low / cost), (cost, 1.0), (middle * 10 ** (_DECADES / 2), 1.0)]
+    drawn = [(_across(i, middle), _up(share, top)) for i, share in points]
+    text = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn)
+    return Roof(name, text, round(drawn[1][0]) - 4, top - above)
+
+
+def _across(intensity: float, middle: float) -> float:
+    place = math.log10(max(intensity, 1e-12) / middle) / _DECADES + 0.5
+    return round(_LEFT + _WIDE * min(max(place, 0.0), 1.0), 1)
+
+
+def _up(share: float, top: int) -> float:
+    place = math.log10(max(share, 1e-12)) / 2  # two decades
+    return round(top + _HIGH * min(-place, 1.0), 1)
