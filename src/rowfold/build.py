@@ -107,6 +107,7 @@ class NumpyLoop:
         self.program = plan.program
         self.real = np.float32 if plan.dtype == "f32" else np.float64
         stored: dict[Type, Any] = {Type.FLOAT: self.real, Type.INT: np.int64, Type.BOOL: np.bool_}
+        stored[Type.DOUBLE] = np.float64
         self.dtypes = [stored[plan.program.stored(o)] for o in plan.program.outputs]
         self.inputs = [i for _, i in self.program.inputs]
         self.params = [p for _, p in self.program.params]

@@ -70,7 +70,7 @@ def read_bytes(program: Program, refs: Collection[Ref], dtype: str) -> int:
 
 def written_bytes(program: Program, outputs: Collection[int], dtype: str) -> int:
     """The bytes an element of these results."""
-    sizes = {Type.BOOL: 1, Type.INT: 8, Type.FLOAT: SIZES[dtype]}
+    sizes = {Type.BOOL: 1, Type.INT: 8, Type.DOUBLE: 8, Type.FLOAT: SIZES[dtype]}
     return sum(sizes[program.stored(program.outputs[o])] for o in outputs)
 
 

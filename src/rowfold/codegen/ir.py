@@ -33,6 +33,7 @@ class Type(Enum):
     FLOAT = "float"
     BOOL = "bool"
     INT = "int"
+    DOUBLE = "double"  # of what is stored: a number a row that a float32 kernel does not round
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,11 @@ class Program:
         return entries(self.nodes, self.shapes, ref)
 
     def stored(self, output: Output) -> Type:
-        """What a kernel writes: booleans and int64 themselves, any other dtype as the computing one, to be cast."""
+        """What a kernel writes: booleans, int64 and float64 numbers themselves, the rest as computed, to be cast."""
         dtype = output.dtype or {Type.BOOL: "bool", Type.INT: "int64"}.get(self.types[output.ref], "")
         whole = dtype == "int64" or ("int" in dtype and not self.is_row(output.ref))
+        if dtype == "float64" and self.shapes[output.ref] is Shape.CONST:
+            return Type.DOUBLE
         return Type.BOOL if dtype == "bool" else Type.INT if whole else Type.FLOAT
 
     def __str__(self) -> str:

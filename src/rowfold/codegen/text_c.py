@@ -20,7 +20,7 @@ WITH_COUNT = {"acc_add_tree": 2, "parts_max": 1, "acc_add_pairs": 3}
 ELEMENT = {"T": "num_element", "mask": "num_element_mask", "int": "num_element_int"}
 TURNS = 4  # accumulators of a maximum: its latency over its throughput
 POINTERS = {"T": "", "mask": "_mask", "int": "_int"}
-RESULTS = {"T": "", "mask": "_mask", "index": "_int"}
+RESULTS = {"T": "", "mask": "_mask", "index": "_int", "double": "_double"}
 
 
 def turn_name(name: str, turn: int) -> str:

@@ -308,6 +308,8 @@ class Row:
             case "mask":
                 flags = value if value.type.element == "i1" else value.ne(0.0)
                 return self.b.convert("extend", flags, "i8")
+            case "double":
+                return value
             case _:
                 wide = value if value.type.element == "f64" else self.b.convert("widen", value, "f64")
                 fits = (wide >= -(2.0**63)) & (wide < 2.0**63)

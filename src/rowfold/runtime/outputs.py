@@ -13,7 +13,7 @@ from .layout import Layout, Shape
 from .operands import Operands
 from .spec import Array, DType, Result, Results
 
-_BOOL, _INT64 = np.dtype("bool"), np.dtype("int64")
+_BOOL, _INT64, _FLOAT64 = np.dtype("bool"), np.dtype("int64"), np.dtype("float64")
 
 
 class Target(NamedTuple):
@@ -101,8 +101,8 @@ def _fresh(operands: Operands, shape: Shape, dtype: DType) -> Array:
 def _stored(result: Result, operands: Operands) -> DType:
     """What the loop writes, as `Program.stored` has it: every other dtype is cast from the computing one."""
     dtype = _dtype(result, operands)
-    if dtype == _BOOL:
-        return _BOOL
+    if dtype == _BOOL or (dtype == _FLOAT64 and not result.row and not result.entries):
+        return dtype
     return _INT64 if dtype == _INT64 or (dtype.kind in "iu" and not result.row) else operands.computing
 
 
