@@ -280,8 +280,13 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         configuration.Config().changed(**merged)
         return self._with(merged)
 
-    def _kernel_of(self, gradients: Callable[..., Any]) -> Vjp:
-        return Vjp(self, gradients, self._chosen)
+    def _kernel_of(self, gradients: Callable[..., Any], **more: Any) -> Vjp:
+        return Vjp(self, gradients, self._chosen, **more)
+
+    @staticmethod
+    def beside(fn: Callable[..., Any], name: str, masked: float, chosen: Mapping[str, Any]) -> Kernel[..., Any]:
+        """Another kernel, for those who stand below this module."""
+        return Kernel(fn, name=name, masked=masked, chosen=chosen)
 
     def _with(self, chosen: dict[str, Any]) -> Kernel[P, R]:
         return Kernel(self._fn, name=self.name, masked=self.masked, chosen=chosen)

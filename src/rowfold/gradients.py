@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .broadcasting import in_shapes
 from .codegen.role import Role
-from .errors import OutputError
+from .errors import NotDifferentiableError
 from .runtime.quick import kind_of
+from .saved import WIDE_ROLES, ForwardCall, Halves, Saved, differentiated, split_call
 
 if TYPE_CHECKING:
     from .api import Vjp
-    from .codegen.signature import Parameter
 
-Array = np.ndarray[Any, np.dtype[Any]]
-FLOAT_ROLES = (Role.ROW, Role.SCALAR)
-WIDE_ROLES = (Role.ROW, Role.MASK, Role.INT_ROW)
 
 
 class Differentiable:
     """What a kernel knows of its derivative."""
 
-    _kernel_of: Callable[[Callable[..., Any]], Vjp]  # in `api`, above this module
+    name: str
+    static: Any
+    _kernel_of: Callable[..., Vjp]  # in `api`, above this module
 
     @cached_property
     def vjp(self) -> Vjp:
@@ -42,44 +42,118 @@ class Differentiable:
 
     def defvjp(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: `fn(*arrays, *gradients, **settings)`, a row function, gives the gradients from now on."""
-        vars(self)["vjp"] = self._kernel_of(fn)
+        vars(self)["vjp"] = self._kernel_of(fn, own=True)
         return fn
+
+    def with_saved(self, *arrays: Any, **options: Any) -> tuple[Any, Saved]:
+        """`(outputs, saved)`: what a call gives, and what `k.vjp.from_saved(saved, *gradients)` needs of it.
+
+        Kept are rows that the call was given or gave (not copied: leave them alone until then) and float64 numbers
+        a row, whichever the gradients read least for; `k.vjp.explain()` says which. NotDifferentiableError where there
+        are no gradients, and where `@k.defvjp` gives them: then nobody knows what they need.
+        """
+        return self.vjp.with_saved(*arrays, **options)
 
 
 class Gradients:
-    """How a gradient kernel is called; stands before `Kernel` among the bases of `api.Vjp`."""
+    """How a gradient kernel is called; stands before `Kernel` among the bases of `api.Vjp`.
+
+    `forward` is the kernel whose gradients these are; `leading` results stand before them. `own`: by `@k.defvjp`.
+    """
 
     name: str
     parameters: Any
     tupled = True
+    _chosen: Any
 
-    def __init__(self, forward: Any, fn: Callable[..., Any], chosen: Mapping[str, Any]) -> None:
-        self.forward = forward  # the kernel whose gradients these are
+    def __init__(
+        self, forward: Any, fn: Callable[..., Any], chosen: Mapping[str, Any], *, own: bool = False, leading: int = 0
+    ) -> None:
+        self.forward, self.own, self.leading = forward, own, leading
+        self._halves: dict[object, Halves] = {}
         super().__init__(fn, name=f"{forward.name}_vjp", chosen=chosen)  # type: ignore[call-arg]
 
     def _with(self, chosen: dict[str, Any]) -> Any:
-        return kind_of(self)(self.forward, self.__wrapped__, chosen)  # type: ignore[attr-defined]
+        fn = self.__wrapped__  # type: ignore[attr-defined]
+        return kind_of(self)(self.forward, fn, chosen, own=self.own, leading=self.leading)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.forward, self._chosen)  # type: ignore[attr-defined]
+        return _restore, (self.forward, self._chosen)
 
     def __call__(self, *arrays: Any, out: Any = None, **options: Any) -> Any:
         """The gradients, always a tuple: one for each float parameter that is present, in order, in its shape."""
         found = super().__call__(*arrays, out=out, **options)  # type: ignore[misc]
         return found if isinstance(found, tuple) else (found,)
 
+    def with_value(self, *arrays: Any, out: Any = None, **options: Any) -> tuple[Any, tuple[Any, ...]]:
+        """`(value, gradients)` in one call: what the kernel gives (several results as a tuple), and `k.vjp`'s tuple.
+
+        The arguments are those of `k.vjp`; `out` is one tuple, for the results and then the gradients. Each row is
+        read as often as the gradients alone would have it.
+        """
+        kernel = self._valued
+        found = kernel(*arrays, out=out, **options)
+        value, gradients = found[: kernel.leading], found[kernel.leading :]
+        return (value if len(value) > 1 else value[0]), gradients
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """The options that were chosen for this kernel."""
+        return dict(self._chosen)
+
+    @cached_property
+    def _valued(self) -> Any:
+        from .codegen.gradient_function import count_of_results, gradient_function
+
+        if self.own:
+            raise NotDifferentiableError(f"{self.name}: @{self.forward.name}.defvjp gives the gradients alone")
+        fn = gradient_function(self.forward, valued=True)
+        return kind_of(self)(self.forward, fn, self._chosen, leading=count_of_results(self.forward))
+
+    def with_saved(self, *arrays: Any, **options: Any) -> tuple[Any, Saved]:
+        """As `k.with_saved`."""
+        if self.own:
+            raise NotDifferentiableError(f"{self.name}: @{self.forward.name}.defvjp does not say what to keep")
+        call = split_call(self.forward, arrays, options)
+        return self._halves_for(call).run(self.forward, call, options)
+
+    def from_saved(self, saved: Saved, *gradients: Any, out: Any = None) -> tuple[Any, ...]:
+        """The gradients, from what `k.with_saved` kept: as `k.vjp(*arrays, *gradients)` gives them.
+
+        TypeError: `saved` is not from this kernel, or a gradient for each float result is not there.
+        """
+        if not isinstance(saved, Saved) or saved.name != self.name:
+            found = f"what {saved.name} kept" if isinstance(saved, Saved) else f"a {type(saved).__name__}"
+            raise TypeError(f"{self.name}.from_saved: expected what {self.forward.name}.with_saved gave, not {found}")
+        return saved.halves.gradients(saved, gradients, out)
+
+    def explain(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
+        """The plan in words, and what `with_saved` keeps with settings at their defaults, and saves."""
+        found = super().explain(shape, dtype, axis, **more)  # type: ignore[misc]
+        if self.own or self.leading:
+            return found
+        given = frozenset(more.get("given", ()))
+        static = {n: more.get(n, s.default) for n, s in self.forward.static.items()}
+        ones = frozenset(s.name for s in self.forward.settings if not s.static and s.default == 1.0)
+        halves = self._halves_for(ForwardCall({}, static, given, ones=ones))
+        return found.noting(halves.words(self.forward.name, halves.backward.plan(shape, dtype, axis)))
+
+    def _halves_for(self, call: ForwardCall) -> Halves:
+        if call.key not in self._halves:
+            self._halves[call.key] = Halves.of(self, call)
+        return self._halves[call.key]
+
     def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Any]:
         """A call that is not known yet: the last arrays are the gradients, whichever optional ones are left out."""
         arrays = self._own_arrays(arrays, options)
-        run = super().careful  # type: ignore[misc]
         values = dict(zip((p.name for p in self.parameters), arrays, strict=False)) | options
-        if any(hasattr(type(v), "__row_function__") for v in values.values()) or self._same_shapes(values):
-            return run(arrays, out, options)  # type: ignore[no-any-return]
-        found, _ = run(arrays, None, options)
+        traced = any(hasattr(type(v), "__row_function__") for v in values.values())
+        if traced or self._same_shapes(values):
+            return super().careful(arrays, out, options)  # type: ignore[misc,no-any-return]
+        shapes = [np.shape(values[p.name]) for p in differentiated(self.forward.parameters, values)]
+        found, _ = super().careful(arrays, None, options)  # type: ignore[misc]
         whole = found if isinstance(found, tuple) else (found,)
-        shapes = [np.shape(values[p.name]) for p in self._differentiated(values)]
-        summed = tuple(_summed(r, s, options.get("axis", -1)) for r, s in zip(whole, shapes, strict=True))
-        return (summed if out is None else _written(self.name, out, summed)), None
+        return in_shapes(self.name, whole, shapes, options.get("axis", -1), out), None
 
     def _own_arrays(self, arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
         """The arrays that stand in their places; gradients after a place that is left empty go to the options."""
@@ -89,10 +163,6 @@ class Gradients:
             return arrays
         options.update(zip(names, arrays[-count:], strict=False))
         return arrays[:-count]
-
-    def _differentiated(self, values: Mapping[str, Any]) -> list[Parameter]:
-        own = (p for p in self.forward.parameters if p.role in FLOAT_ROLES and values.get(p.name) is not None)
-        return [p for p in own if np.asarray(values[p.name]).dtype != bool]
 
     def _same_shapes(self, values: Mapping[str, Any]) -> bool:
         """Whether nothing is broadcast: rows have one shape, numbers that without the row's axis."""
@@ -105,36 +175,6 @@ class Gradients:
         rest = list(wide.pop())
         del rest[axis : axis + 1 or None]
         return numbers <= {tuple(rest)}
-
-
-def _summed(gradient: Array, shape: tuple[int, ...], axis: Any) -> Array:
-    """The gradient of a parameter that was broadcast from `shape`, summed in float64."""
-    if gradient.shape == shape:
-        return gradient
-    if len(shape) < gradient.ndim:  # a lower-rank row lies on its last axis
-        gradient = _row_last(gradient, axis)
-    leading = gradient.ndim - len(shape)
-    ones = [k for k, size in enumerate(shape, leading) if size == 1 and gradient.shape[k] != 1]
-    total = np.sum(gradient, axis=(*range(leading), *ones), keepdims=True, dtype=np.float64)
-    return np.asarray(total.reshape(shape).astype(gradient.dtype))
-
-
-def _row_last(gradient: Array, axis: Any) -> Array:
-    axes = range(gradient.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    moved = np.moveaxis(gradient, tuple(axes), range(-len(axes), 0))
-    return moved.reshape(*moved.shape[: moved.ndim - len(axes)], -1)
-
-
-def _written(name: str, out: Any, gradients: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Copies summed gradients to where the caller wants them."""
-    places: tuple[Array, ...] = out if isinstance(out, tuple) else (out,)
-    for place, gradient in zip(places, gradients, strict=True):
-        if place.shape != gradient.shape or place.dtype != gradient.dtype:
-            expected = f"{gradient.dtype} of shape {gradient.shape}"
-            raise OutputError(f"{name}: out is {place.dtype} of shape {place.shape}; expected {expected}")
-    for place, gradient in zip(places, gradients, strict=True):
-        np.copyto(place, gradient)
-    return places
 
 
 def _restore(forward: Any, chosen: Mapping[str, Any]) -> Any:

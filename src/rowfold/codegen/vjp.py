@@ -39,6 +39,23 @@ def vjp(program: Program) -> Program:
     return simplify(_thaw(gradients, program, definitions))
 
 
+def with_gradients(program: Program) -> Program:
+    """The program's results and their gradients in one program, which shares what both need."""
+    gradients, b = vjp(program), Builder(f"{program.name}_vjp")
+    incoming = gradient_names(program)
+    inputs = [n for p in (program, gradients) for _, n in p.inputs]
+    for node in sorted(inputs, key=lambda n: n.name in incoming):
+        b.add(node, node.name)
+    return b.finish([*_copied(b, program), *_copied(b, gradients)])
+
+
+def _copied(b: Builder, program: Program) -> list[Output]:
+    new: dict[Ref, Ref] = {}
+    for i, node in enumerate(program.nodes):
+        new[Ref(i)] = b.add(renumber(node, new), program.names[i])
+    return [Output(new[o.ref], o.dtype) for o in program.outputs]
+
+
 def differentiable(program: Program) -> list[tuple[Ref, int]]:
     """The float outputs as (node, position). Raises NotDifferentiableError when there is none."""
     found = [(o.ref, i) for i, o in enumerate(program.outputs) if program.types[o.ref] is Type.FLOAT]

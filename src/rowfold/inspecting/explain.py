@@ -6,7 +6,7 @@ import html
 import math
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..codegen.machine import Machine
 from ..codegen.plan import Plan, describe
@@ -27,6 +27,11 @@ class Explanation:
     plan: Plan
     shape: tuple[int, ...]
     machine: Machine
+    notes: tuple[str, ...] = ()
+
+    def noting(self, note: str) -> Explanation:
+        """The same with one more line."""
+        return replace(self, notes=(*self.notes, note))
 
     def __str__(self) -> str:
         texts = [self._lines(depth) for depth in (3, 2, 1)]
@@ -43,6 +48,8 @@ class Explanation:
         plan, (head, *notes) = self.plan, describe(self.plan)
         lines = [*_wrapped(head, 2, depth), *_wrapped(self._price(), 2, depth)]
         lines += _wrapped(walks(plan), 2, depth)
+        for note in self.notes:
+            lines += _wrapped(note, 2, depth)
         for note, moved in list(zip(notes, traffic(plan), strict=True))[:_MOST_SWEEPS]:
             lines += _wrapped(note, 11, depth)
             lines += _wrapped(f"{'':11}{moved}", 13, depth)

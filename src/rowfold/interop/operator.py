@@ -12,7 +12,7 @@ from rowfold.api import Kernel, Vjp
 from rowfold.codegen.ir import Role
 from rowfold.codegen.signature import Parameter, Setting
 from rowfold.errors import NotDifferentiableError, TraceError
-from rowfold.gradients import FLOAT_ROLES, WIDE_ROLES
+from rowfold.saved import FLOAT_ROLES, WIDE_ROLES
 
 Shape = tuple[Any, ...]  # sizes may be symbols of the other library
 _PLACEHOLDERS: Mapping[type, object] = {int: 1, bool: False, float: 1.0, str: ""}

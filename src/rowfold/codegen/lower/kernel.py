@@ -61,7 +61,8 @@ def _ports(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
 def _output(program: Program, output: Output, names: Names) -> Port:
     row = program.is_row(output.ref)
     kinds = {Type.FLOAT: "T", Type.BOOL: "mask", Type.INT: "int" if row else "index", Type.DOUBLE: "double"}
-    return Port(names.fresh("out"), kinds[program.stored(output)], row, output=True, entries=program.entries(output.ref))
+    element, entries = kinds[program.stored(output)], program.entries(output.ref)
+    return Port(names.fresh("out"), element, row, output=True, entries=entries)
 
 
 def _carries(ctx: Context, sweep: SweepPlan) -> list[Carry]:

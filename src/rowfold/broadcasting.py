@@ -1,0 +1,54 @@
+"""Gradients in the shapes of their parameters: what a call broadcast is summed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import OutputError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Shape = tuple[int, ...]
+
+
+def in_shapes(name: str, found: tuple[Array, ...], shapes: Sequence[Shape], axis: Any, out: Any) -> tuple[Array, ...]:
+    """The results of a call, the last of which are gradients of parameters that have these shapes."""
+    count = len(found) - len(shapes)
+    summed = (_summed(r, s, axis) for r, s in zip(found[count:], shapes, strict=True))
+    whole = (*found[:count], *summed)
+    return whole if out is None else _written(name, out, whole)
+
+
+def _summed(gradient: Array, shape: tuple[int, ...], axis: Any) -> Array:
+    """The gradient of a parameter that was broadcast from `shape`, summed in float64."""
+    if gradient.shape == shape:
+        return gradient
+    if len(shape) < gradient.ndim:  # a lower-rank row lies on its last axis
+        gradient = _row_last(gradient, axis)
+    leading = gradient.ndim - len(shape)
+    ones = [k for k, size in enumerate(shape, leading) if size == 1 and gradient.shape[k] != 1]
+    total = np.sum(gradient, axis=(*range(leading), *ones), keepdims=True, dtype=np.float64)
+    return np.asarray(total.reshape(shape).astype(gradient.dtype))
+
+
+def _row_last(gradient: Array, axis: Any) -> Array:
+    axes = range(gradient.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    moved = np.moveaxis(gradient, tuple(axes), range(-len(axes), 0))
+    return moved.reshape(*moved.shape[: moved.ndim - len(axes)], -1)
+
+
+def _written(name: str, out: Any, gradients: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Copies results to where the caller wants them; None where that is a new array."""
+    given: tuple[Array, ...] = out if isinstance(out, tuple) else (out,)
+    if len(given) != len(gradients):
+        raise TypeError(f"{name}: out has {len(given)} arrays; expected a tuple of {len(gradients)}")
+    places = tuple(g if p is None else p for p, g in zip(given, gradients, strict=True))
+    for place, gradient in zip(places, gradients, strict=True):
+        if place.shape != gradient.shape or place.dtype != gradient.dtype:
+            expected = f"{gradient.dtype} of shape {gradient.shape}"
+            raise OutputError(f"{name}: out is {place.dtype} of shape {place.shape}; expected {expected}")
+    for place, gradient in zip(places, gradients, strict=True):
+        np.copyto(place, gradient)
+    return places
