@@ -355,9 +355,7 @@ def machine() -> Machine:
 
 
 def _rows_and_length(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
-    if not shape:
-        return 1, 1
-    n = shape[axis]
+    n = shape[axis] if shape else 1
     return int(np.prod(shape)) // max(n, 1), n
 
 
@@ -396,9 +394,7 @@ def kernel(fn: Any = None, /, *, name: str | None = None, masked: float = 0.0) -
 
     Raises TypeError for a signature that is none of a kernel. Nothing is traced or compiled before the first use.
     """
-    if fn is None:
-        return lambda f: Kernel(f, name=name, masked=masked)
-    return Kernel(fn, name=name, masked=masked)
+    return Kernel(fn, name=name, masked=masked) if fn else lambda f: Kernel(f, name=name, masked=masked)
 
 
 __all__ = ["CompileError", "Kernel", "PlanError", "kernel"]
