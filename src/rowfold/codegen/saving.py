@@ -8,8 +8,8 @@ was given, or from a row that it gave: whichever has fewer bytes to read, then f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from ..records import dataclass
 from .cost import EXPENSIVE
 from .cut import fewest
 from .ir import Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role, Shape, Type, operands, renumber

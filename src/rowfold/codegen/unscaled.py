@@ -8,10 +8,10 @@ e^(a - L) and sum e^a by 1 throughout; log sum e^a becomes L.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from ..records import dataclass
 from .ir import COMPARISONS, Builder, Const, Input, Map, Node, Param, Program, Reduce, Ref, operands, renumber
 from .vjp_rules import Maths
 
