@@ -14,10 +14,15 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
-#define RF_PREFETCH(p, far, write)
+#endif
+#if defined(__clang__)
+#define RF_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define RF_UNROLL _Pragma("GCC unroll 4")
+#else
+#define RF_UNROLL
 #endif
 
 /* The vocabulary: 8 lanes of double. */
@@ -48,6 +53,15 @@ static inline rf_vec rf_neg(rf_vec a) { rf_vec r; for (int l = 0; l < 8; ++l) r.
 static inline rf_mask rf_eq(rf_vec a, rf_vec b) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] == b.v[l]; return r; }
 static inline rf_vec rf_select(rf_mask m, rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = m.v[l] ? a.v[l] : b.v[l]; return r; }
 static inline rf_mask rf_first_lanes(intptr_t count) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = l < count; return r; }
+static inline double rf_fold_max(rf_vec v)
+{
+    double lane[8];
+    rf_store(lane, v);
+    for (int l = 0; l < 4; ++l) lane[l] = lane[l] > lane[l + 4] ? lane[l] : lane[l + 4];
+    for (int l = 0; l < 2; ++l) lane[l] = lane[l] > lane[l + 2] ? lane[l] : lane[l + 2];
+    for (int l = 0; l < 1; ++l) lane[l] = lane[l] > lane[l + 1] ? lane[l] : lane[l + 1];
+    return (double)lane[0];
+}
 typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
@@ -60,10 +74,14 @@ static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, in
 }
 static inline void rf_tree(double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
-    for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 8 * k, rf_set(0));
-    rf_vec sum[8];
-    for (int k = 0; k < 8; ++k) sum[k] = rf_add(rf_load(parts + 8 * k), rf_load(parts + 8 * (k + 8)));
-    for (int k = 0; k < 4; ++k) sum[k] = rf_add(sum[k], sum[k + 4]);
+    const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
+    for (intptr_t k = vectors; k < whole; ++k) rf_store(parts + 8 * k, rf_set(0));
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) {
+        sum[k] = rf_load(parts + 8 * k);
+        if (whole > 8) sum[k] = rf_add(rf_add(sum[k], rf_load(parts + 8 * (k + 8))), rf_add(rf_load(parts + 8 * (k + 4)), rf_load(parts + 8 * (k + 12))));
+        else if (whole > 4) sum[k] = rf_add(sum[k], rf_load(parts + 8 * (k + 4)));
+    }
     *left = rf_add(sum[0], sum[2]);
     *right = rf_add(sum[1], sum[3]);
 }
@@ -104,15 +122,6 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, double *parts, intptr_t vectors)
     rf_vec left, right;
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
-}
-static inline double rf_fold_max(rf_vec v)
-{
-    double lane[8];
-    rf_store(lane, v);
-    for (int l = 0; l < 4; ++l) lane[l] = lane[l] > lane[l + 4] ? lane[l] : lane[l + 4];
-    for (int l = 0; l < 2; ++l) lane[l] = lane[l] > lane[l + 2] ? lane[l] : lane[l + 2];
-    for (int l = 0; l < 1; ++l) lane[l] = lane[l] > lane[l + 1] ? lane[l] : lane[l + 1];
-    return (double)lane[0];
 }
 static inline void num_result(char *p, double a) { const double r = (double)a; memcpy(p, &r, sizeof r); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -195,203 +204,208 @@ static inline double num_log(double x)
     return t_22;
 }
 
-/* One row. */
-static void entropy_row(intptr_t n, const char *x, intptr_t x_step, char *out)
+/* Rows of a batch. */
+static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t x_next, intptr_t x_step, char *out_rows, intptr_t out_next)
 {
     double x_buffer[128];
     
-    /* Sweep: the row's first elements, to guess a power of two near its maximum. */
-    rf_vec max_lanes = rf_set(-INFINITY);
-    for (intptr_t i = 0; i < rf_least(n, 8); i += 128) {
-        const intptr_t count = rf_least(rf_least(n, 8) - i, 128);
-        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-        const intptr_t whole = count & ~(intptr_t)7;
-        intptr_t j = 0;
-        for (; j < whole; j += 8) {
-            const rf_vec x_i = rf_load(x_b + j);
-            max_lanes = rf_max(x_i, max_lanes);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
-            max_lanes = rf_max(x_i_2, max_lanes);
-        }
-    }
-    const double first_max = rf_fold_max(max_lanes);
-    const double reach = first_max * 0x1.71547652b82fep+0;
-    const double reach_2 = num_abs(reach);
-    const int near_zero = reach_2 < 94548.0;
-    const double no_shift = 0.0;
-    const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
-    const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
-    double shift_ = no_shift;
-    double shift_n_ = guess;
-    double low_ = low;
+    for (intptr_t row = 0; row < rows; ++row) {
+        const char *x = x_rows + row * x_next;
+        char *out = out_rows + row * out_next;
     
-    /* Sweep: the exponential sum of x under a guessed power of two, the exponential sum of x, x under a guessed power of two. */
-    rf_acc sum_lanes = rf_acc_zero();
-    RF_ALIGNED double sum_parts[128];
-    rf_acc sum_lanes_2 = rf_acc_zero();
-    const rf_vec shift_n__v = rf_set(shift_n_);
-    const rf_vec low__v = rf_set(low_);
-    const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
-    const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
-    for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
-        const intptr_t count = rf_least(n - i, 128);
-        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-        const intptr_t whole = count & ~(intptr_t)7;
-        const intptr_t vectors = (count + 7) / 8;
-        intptr_t j = 0;
-        for (; j < whole; j += 8) {
-            const rf_vec x_i_3 = rf_load(x_b + j);
-            const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-            const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-            rf_store(sum_parts + j, e);
-            const rf_mask gone = rf_eq(x_i_3, rf_set(-INFINITY));
-            const rf_vec weight = rf_select(gone, rf_set(0.0), x_i_3);
-            sum_lanes_2 = rf_acc_fma(sum_lanes_2, weight, e);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-            const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-            const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
-            rf_store(sum_parts + j, e_2);
-            const rf_vec x_i_3_3 = rf_select(live, x_i_3, rf_set(0.0));
-            const rf_mask gone = rf_eq(x_i_3, rf_set(-INFINITY));
-            const rf_vec weight = rf_select(gone, rf_set(0.0), x_i_3_3);
-            sum_lanes_2 = rf_acc_fma(sum_lanes_2, weight, e_2);
-        }
-        sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
-    }
-    double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
-    double sum_2 = sum;
-    const int large = sum >= 0x1p-16;
-    const int small = sum <= 65536.0;
-    const int safe = large && small;
-    const int safe_2 = near_zero && safe;
-    double sum_3, sum_lo_3; rf_fold2(sum_lanes_2, &sum_3, &sum_lo_3);
-    double sum_4 = sum_3;
-    
-    /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-    if (!safe_2) {
-    
-        /* Sweep: the maximum of a row that reaches beyond 2^16. */
-        rf_vec max_lanes_2 = rf_set(-INFINITY);
-        rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
-        rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
-        rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
-        for (intptr_t i = 0; i < n; i += 128) {
-            const intptr_t count = rf_least(n - i, 128);
+        /* Sweep: the row's first elements, to guess a power of two near its maximum. */
+        rf_vec max_lanes = rf_set(-INFINITY);
+        for (intptr_t i = 0; i < rf_least(n, 8); i += 128) {
+            const intptr_t count = rf_least(rf_least(n, 8) - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             const intptr_t whole = count & ~(intptr_t)7;
             intptr_t j = 0;
-            for (; j + 24 < whole; j += 32) {
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j);
-                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 8);
-                    turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 16);
-                    turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 24);
-                    turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
-                }
-            }
             for (; j < whole; j += 8) {
-                const rf_vec x_i_4 = rf_load(x_b + j);
-                max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                const rf_vec x_i = rf_load(x_b + j);
+                max_lanes = rf_max(x_i, max_lanes);
             }
             if (j < count) {
                 const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
-                max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+                const rf_vec x_i = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
+                max_lanes = rf_max(x_i_2, max_lanes);
             }
         }
-        max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
-        max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
-        max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
-        const double max = rf_fold_max(max_lanes_2);
-        const double reach_3 = max * 0x1.71547652b82fep+0;
-        const double shift = num_far_shift(max, reach_3);
-        const double near = max - shift;
-        const double shift_exponent = num_exponent_of(near, 0x1.71547652b82fep+0);
-        const int endless = max == INFINITY;
-        const double shift_exponent_2 = num_nan_if(endless, shift_exponent);
-        const double low_2 = num_low_end(shift_exponent_2, 0x1.62e42fefa39efp-1, 1092.0);
-        shift_ = shift;
-        shift_n_ = shift_exponent_2;
-        low_ = low_2;
+        const double first_max = rf_fold_max(max_lanes);
+        const double reach = first_max * 0x1.71547652b82fep+0;
+        const double reach_2 = num_abs(reach);
+        const int near_zero = reach_2 < 94548.0;
+        const double no_shift = 0.0;
+        const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
+        const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
+        double shift_ = no_shift;
+        double shift_n_ = guess;
+        double low_ = low;
     
-        /* Sweep: its sums, shifted by that maximum. */
-        rf_acc sum_lanes_3 = rf_acc_zero();
-        RF_ALIGNED double sum_parts_2[128];
-        rf_acc sum_lanes_4 = rf_acc_zero();
-        const rf_vec shift__v = rf_set(shift_);
-        const rf_vec shift_n__v_2 = rf_set(shift_n_);
-        const rf_vec low__v_2 = rf_set(low_);
-        const rf_vec scale_v_2 = rf_set(0x1.71547652b82fep+0);
-        const rf_vec scale_lo_v_2 = rf_set(0x1.777d0ffda0d24p-56);
-        for (intptr_t i = 0; i < n; i += 128) {
+        /* Sweep: the exponential sum of x under a guessed power of two, the exponential sum of x, x under a guessed power of two. */
+        rf_acc sum_lanes = rf_acc_zero();
+        RF_ALIGNED double sum_parts[128];
+        rf_acc sum_lanes_2 = rf_acc_zero();
+        const rf_vec shift_n__v = rf_set(shift_n_);
+        const rf_vec low__v = rf_set(low_);
+        const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
+        const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
+        for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             const intptr_t whole = count & ~(intptr_t)7;
             const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
             for (; j < whole; j += 8) {
-                const rf_vec x_i_5 = rf_load(x_b + j);
-                const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                rf_store(sum_parts_2 + j, e_3);
-                const rf_mask gone_2 = rf_eq(x_i_5, rf_set(-INFINITY));
-                const rf_vec weight_2 = rf_select(gone_2, rf_set(0.0), x_i_5);
-                sum_lanes_4 = rf_acc_fma(sum_lanes_4, weight_2, e_3);
+                const rf_vec x_i_3 = rf_load(x_b + j);
+                const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                rf_store(sum_parts + j, e);
+                const rf_mask gone = rf_eq(x_i_3, rf_set(-INFINITY));
+                const rf_vec weight = rf_select(gone, rf_set(0.0), x_i_3);
+                sum_lanes_2 = rf_acc_fma(sum_lanes_2, weight, e);
             }
             if (j < count) {
                 const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
-                rf_store(sum_parts_2 + j, e_3_2);
-                const rf_vec x_i_5_3 = rf_select(live, x_i_5, rf_set(0.0));
-                const rf_mask gone_2 = rf_eq(x_i_5, rf_set(-INFINITY));
-                const rf_vec weight_2 = rf_select(gone_2, rf_set(0.0), x_i_5_3);
-                sum_lanes_4 = rf_acc_fma(sum_lanes_4, weight_2, e_3_2);
+                const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
+                rf_store(sum_parts + j, e_2);
+                const rf_vec x_i_3_3 = rf_select(live, x_i_3, rf_set(0.0));
+                const rf_mask gone = rf_eq(x_i_3, rf_set(-INFINITY));
+                const rf_vec weight = rf_select(gone, rf_set(0.0), x_i_3_3);
+                sum_lanes_2 = rf_acc_fma(sum_lanes_2, weight, e_2);
             }
-            sum_lanes_3 = rf_acc_add_tree(sum_lanes_3, sum_parts_2, vectors);
+            sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
         }
-        double sum_5, sum_lo_5; rf_fold2(sum_lanes_3, &sum_5, &sum_lo_5);
-        sum_2 = sum_5;
-        double sum_6, sum_lo_6; rf_fold2(sum_lanes_4, &sum_6, &sum_lo_6);
-        sum_4 = sum_6;
-    }
+        double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
+        double sum_2 = sum;
+        const int large = sum >= 0x1p-16;
+        const int small = sum <= 65536.0;
+        const int safe = large && small;
+        const int safe_2 = near_zero && safe;
+        double sum_3, sum_lo_3; rf_fold2(sum_lanes_2, &sum_3, &sum_lo_3);
+        double sum_4 = sum_3;
     
-    /* The results. */
-    const double unit = sum_2 / 0x1.028f5c29d9eb6p+0;
-    const double binade = unit * 0x1.5555555555555p+0;
-    const double binade_2 = num_exponent(binade);
-    const double down = -binade_2;
-    const double near_one = num_scale(unit, down);
-    const double power = shift_n_ + binade_2;
-    const double log_lo = num_log(near_one);
-    const double log_hi = power * 0x1.62e42fefa39efp-1;
-    const double log_hi_2 = log_hi + shift_;
-    const double divide = sum_4 / sum_2;
-    const double subtract = log_hi_2 - divide;
-    const double value = subtract + log_lo;
-    num_result(out, value);
+        /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+        if (!safe_2) {
+    
+            /* Sweep: the maximum of a row that reaches beyond 2^16. */
+            rf_vec max_lanes_2 = rf_set(-INFINITY);
+            rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
+            rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
+            rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
+            for (intptr_t i = 0; i < n; i += 128) {
+                const intptr_t count = rf_least(n - i, 128);
+                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+                const intptr_t whole = count & ~(intptr_t)7;
+                intptr_t j = 0;
+                for (; j + 24 < whole; j += 32) {
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j);
+                        max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 8);
+                        turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 16);
+                        turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 24);
+                        turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
+                    }
+                }
+                for (; j < whole; j += 8) {
+                    const rf_vec x_i_4 = rf_load(x_b + j);
+                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
+                    max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+                }
+            }
+            max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
+            max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
+            max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
+            const double max = rf_fold_max(max_lanes_2);
+            const double reach_3 = max * 0x1.71547652b82fep+0;
+            const double shift = num_far_shift(max, reach_3);
+            const double near = max - shift;
+            const double shift_exponent = num_exponent_of(near, 0x1.71547652b82fep+0);
+            const int endless = max == INFINITY;
+            const double shift_exponent_2 = num_nan_if(endless, shift_exponent);
+            const double low_2 = num_low_end(shift_exponent_2, 0x1.62e42fefa39efp-1, 1092.0);
+            shift_ = shift;
+            shift_n_ = shift_exponent_2;
+            low_ = low_2;
+    
+            /* Sweep: its sums, shifted by that maximum. */
+            rf_acc sum_lanes_3 = rf_acc_zero();
+            RF_ALIGNED double sum_parts_2[128];
+            rf_acc sum_lanes_4 = rf_acc_zero();
+            const rf_vec shift__v = rf_set(shift_);
+            const rf_vec shift_n__v_2 = rf_set(shift_n_);
+            const rf_vec low__v_2 = rf_set(low_);
+            const rf_vec scale_v_2 = rf_set(0x1.71547652b82fep+0);
+            const rf_vec scale_lo_v_2 = rf_set(0x1.777d0ffda0d24p-56);
+            for (intptr_t i = 0; i < n; i += 128) {
+                const intptr_t count = rf_least(n - i, 128);
+                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+                const intptr_t whole = count & ~(intptr_t)7;
+                const intptr_t vectors = (count + 7) / 8;
+                intptr_t j = 0;
+                for (; j < whole; j += 8) {
+                    const rf_vec x_i_5 = rf_load(x_b + j);
+                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+                    rf_store(sum_parts_2 + j, e_3);
+                    const rf_mask gone_2 = rf_eq(x_i_5, rf_set(-INFINITY));
+                    const rf_vec weight_2 = rf_select(gone_2, rf_set(0.0), x_i_5);
+                    sum_lanes_4 = rf_acc_fma(sum_lanes_4, weight_2, e_3);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+                    const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
+                    rf_store(sum_parts_2 + j, e_3_2);
+                    const rf_vec x_i_5_3 = rf_select(live, x_i_5, rf_set(0.0));
+                    const rf_mask gone_2 = rf_eq(x_i_5, rf_set(-INFINITY));
+                    const rf_vec weight_2 = rf_select(gone_2, rf_set(0.0), x_i_5_3);
+                    sum_lanes_4 = rf_acc_fma(sum_lanes_4, weight_2, e_3_2);
+                }
+                sum_lanes_3 = rf_acc_add_tree(sum_lanes_3, sum_parts_2, vectors);
+            }
+            double sum_5, sum_lo_5; rf_fold2(sum_lanes_3, &sum_5, &sum_lo_5);
+            sum_2 = sum_5;
+            double sum_6, sum_lo_6; rf_fold2(sum_lanes_4, &sum_6, &sum_lo_6);
+            sum_4 = sum_6;
+        }
+    
+        /* The results. */
+        const double unit = sum_2 / 0x1.028f5c29d9eb6p+0;
+        const double binade = unit * 0x1.5555555555555p+0;
+        const double binade_2 = num_exponent(binade);
+        const double down = -binade_2;
+        const double near_one = num_scale(unit, down);
+        const double power = shift_n_ + binade_2;
+        const double log_lo = num_log(near_one);
+        const double log_hi = power * 0x1.62e42fefa39efp-1;
+        const double log_hi_2 = log_hi + shift_;
+        const double divide = sum_4 / sum_2;
+        const double subtract = log_hi_2 - divide;
+        const double value = subtract + log_lo;
+        num_result(out, value);
+    }
 }
 
 __attribute__((visibility("default"))) void rowfold_entropy_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
@@ -400,8 +414,9 @@ __attribute__((visibility("default"))) void rowfold_entropy_f64_speculative__por
 void rowfold_entropy_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
 {
     const rf_env env = rf_enter();
+    const intptr_t together = dims[0];
     (void)data;
-    for (intptr_t row = 0; row < dims[0]; ++row)
-        entropy_row(dims[1], args[0] + row * steps[0], steps[2], args[1] + row * steps[1]);
+    for (intptr_t row = 0; row < dims[0]; row += together)
+        entropy_rows(together, dims[1], args[0] + row * steps[0], steps[0], steps[2], args[1] + row * steps[1], steps[1]);
     rf_leave(env);
 }

@@ -15,10 +15,15 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
-#define RF_PREFETCH(p, far, write)
+#endif
+#if defined(__clang__)
+#define RF_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define RF_UNROLL _Pragma("GCC unroll 4")
+#else
+#define RF_UNROLL
 #endif
 
 /* The vocabulary: 8 lanes of double. */
@@ -108,79 +113,117 @@ static inline double num_div_rest2(double hi, double lo, double b, double q) { r
 static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
 static inline double num_sqrt(double a) { return sqrt(a); }
 
-/* One row. */
-static void layer_norm_row(intptr_t n, const char *x, intptr_t x_step, const char *eps, char *out, intptr_t out_step)
+/* What a row needs for its last sweep, which runs beneath the next row. */
+typedef struct {
+    const char *x;
+    char *out;
+    rf_vec mean_v;
+    rf_vec mean_lo_2_v;
+    rf_vec sqrt_v_v;
+} layer_norm_held;
+
+/* Sweep: write y. One block of it. */
+static void layer_norm_last(const layer_norm_held *held, intptr_t n, intptr_t i, intptr_t x_step, intptr_t out_step)
+{
+    double x_buffer[128];
+    double out_buffer[128];
+    const char *x = held->x;
+    char *out = held->out;
+    const rf_vec mean_v = held->mean_v;
+    const rf_vec mean_lo_2_v = held->mean_lo_2_v;
+    const rf_vec sqrt_v_v = held->sqrt_v_v;
+    const intptr_t count = rf_least(n - i, 128);
+    const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+    double *out_b = rf_open(out, out_step, i, out_buffer);
+    const intptr_t whole = count & ~(intptr_t)7;
+    intptr_t j = 0;
+    for (; j < whole; j += 8) {
+        const rf_vec x_i_3 = rf_load(x_b + j);
+        const rf_vec y = rf_sub(x_i_3, mean_v);
+        const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
+        const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
+        rf_store(out_b + j, y_3);
+    }
+    if (j < count) {
+        const rf_mask live = rf_first_lanes(count - j);
+        const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+        const rf_vec y = rf_sub(x_i_3, mean_v);
+        const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
+        const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
+        rf_store_tail(out_b + j, y_3, live);
+    }
+    rf_close(out, out_step, i, count, out_b);
+}
+
+/* Rows of a batch. */
+static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t x_next, intptr_t x_step, const char *eps, char *out_rows, intptr_t out_next, intptr_t out_step)
 {
     const double row_length = (double)n;
     double x_buffer[128];
-    double out_buffer[128];
     
-    /* Sweep: mean(x), m2(x). */
-    const double first_x = num_element(x, x_step, n, 0.0);
-    const double pivot = num_single(first_x);
-    const rf_vec pivot_v = rf_set(pivot);
-    rf_acc moment_1_lanes = rf_acc_zero();
-    rf_acc moment_2_lanes = rf_acc_zero();
-    for (intptr_t i = 0; i < n; i += 128) {
-        const intptr_t count = rf_least(n - i, 128);
-        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-        const intptr_t whole = count & ~(intptr_t)7;
-        intptr_t j = 0;
-        for (; j < whole; j += 8) {
-            const rf_vec x_i = rf_load(x_b + j);
-            const rf_wide distance = rf_distance(x_i, pivot_v);
-            moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
-            moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_2 = rf_select(live, x_i, pivot_v);
-            const rf_wide distance = rf_distance(x_i_2, pivot_v);
-            moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
-            moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
-        }
-    }
-    double moment_1, moment_1_lo; rf_fold2(moment_1_lanes, &moment_1, &moment_1_lo);
-    double moment_2, moment_2_lo; rf_fold2(moment_2_lanes, &moment_2, &moment_2_lo);
-    const double off = moment_1 / row_length;
-    const double off_lo = num_div_rest2(moment_1, moment_1_lo, row_length, off);
-    double mean, mean_lo; num_two_sum2(pivot, off, &mean, &mean_lo);
-    const double mean_lo_2 = mean_lo + off_lo;
-    const double m2 = num_second_moment(moment_2, moment_2_lo, moment_1, moment_1_lo, off, off_lo);
-    const double m2_2 = num_at_least_0(m2);
-    
-    /* Sweep: write y. */
-    const double divide = m2_2 / row_length;
+    /* The same for all rows. */
     const double eps_2 = num_scalar(eps);
-    const double add = divide + eps_2;
-    const double sqrt_v = num_sqrt(add);
-    const rf_vec mean_v = rf_set(mean);
-    const rf_vec mean_lo_2_v = rf_set(mean_lo_2);
-    const rf_vec sqrt_v_v = rf_set(sqrt_v);
-    for (intptr_t i = 0; i < n; i += 128) {
-        const intptr_t count = rf_least(n - i, 128);
-        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-        double *out_b = rf_open(out, out_step, i, out_buffer);
-        const intptr_t whole = count & ~(intptr_t)7;
-        intptr_t j = 0;
-        for (; j < whole; j += 8) {
-            const rf_vec x_i_3 = rf_load(x_b + j);
-            const rf_vec y = rf_sub(x_i_3, mean_v);
-            const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
-            const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
-            rf_store(out_b + j, y_3);
+    layer_norm_held held;
+    intptr_t held_at = n; /* so far no row waits for its last sweep */
+    
+    for (intptr_t row = 0; row < rows; ++row) {
+        const char *x = x_rows + row * x_next;
+        char *out = out_rows + row * out_next;
+    
+        /* Sweep: mean(x), m2(x). */
+        const double first_x = num_element(x, x_step, n, 0.0);
+        const double pivot = num_single(first_x);
+        const rf_vec pivot_v = rf_set(pivot);
+        rf_acc moment_1_lanes = rf_acc_zero();
+        rf_acc moment_2_lanes = rf_acc_zero();
+        for (intptr_t i = 0; i < n; i += 128) {
+            const intptr_t count = rf_least(n - i, 128);
+            const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+            const intptr_t whole = count & ~(intptr_t)7;
+            intptr_t j = 0;
+            for (; j < whole; j += 8) {
+                const rf_vec x_i = rf_load(x_b + j);
+                const rf_wide distance = rf_distance(x_i, pivot_v);
+                moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
+                moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
+            }
+            if (j < count) {
+                const rf_mask live = rf_first_lanes(count - j);
+                const rf_vec x_i = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_2 = rf_select(live, x_i, pivot_v);
+                const rf_wide distance = rf_distance(x_i_2, pivot_v);
+                moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
+                moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
+            }
+            if (held_at < n) {
+                layer_norm_last(&held, n, held_at, x_step, out_step);
+                held_at += 128;
+            }
         }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-            const rf_vec y = rf_sub(x_i_3, mean_v);
-            const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
-            const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
-            rf_store_tail(out_b + j, y_3, live);
-        }
-        rf_close(out, out_step, i, count, out_b);
+        for (; held_at < n; held_at += 128) layer_norm_last(&held, n, held_at, x_step, out_step);
+        double moment_1, moment_1_lo; rf_fold2(moment_1_lanes, &moment_1, &moment_1_lo);
+        double moment_2, moment_2_lo; rf_fold2(moment_2_lanes, &moment_2, &moment_2_lo);
+        const double off = moment_1 / row_length;
+        const double off_lo = num_div_rest2(moment_1, moment_1_lo, row_length, off);
+        double mean, mean_lo; num_two_sum2(pivot, off, &mean, &mean_lo);
+        const double mean_lo_2 = mean_lo + off_lo;
+        const double m2 = num_second_moment(moment_2, moment_2_lo, moment_1, moment_1_lo, off, off_lo);
+        const double m2_2 = num_at_least_0(m2);
+        const double divide = m2_2 / row_length;
+        const double add = divide + eps_2;
+        const double sqrt_v = num_sqrt(add);
+        const rf_vec mean_v = rf_set(mean);
+        const rf_vec mean_lo_2_v = rf_set(mean_lo_2);
+        const rf_vec sqrt_v_v = rf_set(sqrt_v);
+    
+        held.x = x;
+        held.out = out;
+        held.mean_v = mean_v;
+        held.mean_lo_2_v = mean_lo_2_v;
+        held.sqrt_v_v = sqrt_v_v;
+        held_at = 0;
     }
+    for (; held_at < n; held_at += 128) layer_norm_last(&held, n, held_at, x_step, out_step);
 }
 
 __attribute__((visibility("default"))) void rowfold_layer_norm_f64_one_pass__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
@@ -189,8 +232,9 @@ __attribute__((visibility("default"))) void rowfold_layer_norm_f64_one_pass__por
 void rowfold_layer_norm_f64_one_pass__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
 {
     const rf_env env = rf_enter();
+    const intptr_t together = steps[1] == 0 ? dims[0] : 1; /* rows that share their settings */
     (void)data;
-    for (intptr_t row = 0; row < dims[0]; ++row)
-        layer_norm_row(dims[1], args[0] + row * steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[4]);
+    for (intptr_t row = 0; row < dims[0]; row += together)
+        layer_norm_rows(together, dims[1], args[0] + row * steps[0], steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[2], steps[4]);
     rf_leave(env);
 }

@@ -14,10 +14,15 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
-#define RF_PREFETCH(p, far, write)
+#endif
+#if defined(__clang__)
+#define RF_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define RF_UNROLL _Pragma("GCC unroll 4")
+#else
+#define RF_UNROLL
 #endif
 
 /* The vocabulary: 8 lanes of double. */
@@ -51,6 +56,15 @@ static inline rf_vec rf_select(rf_mask m, rf_vec a, rf_vec b) { rf_vec r; for (i
 static inline rf_mask rf_mask_none(void) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = 0; return r; }
 static inline rf_mask rf_mask_first(rf_mask a) { rf_mask r = rf_mask_none(); for (int l = 0; l < 8; ++l) if (a.v[l]) { r.v[l] = 1; break; } return r; }
 static inline rf_mask rf_first_lanes(intptr_t count) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = l < count; return r; }
+static inline double rf_fold_max(rf_vec v)
+{
+    double lane[8];
+    rf_store(lane, v);
+    for (int l = 0; l < 4; ++l) lane[l] = lane[l] > lane[l + 4] ? lane[l] : lane[l + 4];
+    for (int l = 0; l < 2; ++l) lane[l] = lane[l] > lane[l + 2] ? lane[l] : lane[l + 2];
+    for (int l = 0; l < 1; ++l) lane[l] = lane[l] > lane[l + 1] ? lane[l] : lane[l + 1];
+    return (double)lane[0];
+}
 typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
@@ -63,10 +77,14 @@ static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, in
 }
 static inline void rf_tree(double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
-    for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 8 * k, rf_set(0));
-    rf_vec sum[8];
-    for (int k = 0; k < 8; ++k) sum[k] = rf_add(rf_load(parts + 8 * k), rf_load(parts + 8 * (k + 8)));
-    for (int k = 0; k < 4; ++k) sum[k] = rf_add(sum[k], sum[k + 4]);
+    const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
+    for (intptr_t k = vectors; k < whole; ++k) rf_store(parts + 8 * k, rf_set(0));
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) {
+        sum[k] = rf_load(parts + 8 * k);
+        if (whole > 8) sum[k] = rf_add(rf_add(sum[k], rf_load(parts + 8 * (k + 8))), rf_add(rf_load(parts + 8 * (k + 4)), rf_load(parts + 8 * (k + 12))));
+        else if (whole > 4) sum[k] = rf_add(sum[k], rf_load(parts + 8 * (k + 4)));
+    }
     *left = rf_add(sum[0], sum[2]);
     *right = rf_add(sum[1], sum[3]);
 }
@@ -100,15 +118,6 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, double *parts, intptr_t vectors)
     rf_vec left, right;
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
-}
-static inline double rf_fold_max(rf_vec v)
-{
-    double lane[8];
-    rf_store(lane, v);
-    for (int l = 0; l < 4; ++l) lane[l] = lane[l] > lane[l + 4] ? lane[l] : lane[l + 4];
-    for (int l = 0; l < 2; ++l) lane[l] = lane[l] > lane[l + 2] ? lane[l] : lane[l + 2];
-    for (int l = 0; l < 1; ++l) lane[l] = lane[l] > lane[l + 1] ? lane[l] : lane[l + 1];
-    return (double)lane[0];
 }
 static inline void num_result(char *p, double a) { const double r = (double)a; memcpy(p, &r, sizeof r); }
 static inline int num_bad(double a) { return !(a - a == 0); }
@@ -283,258 +292,263 @@ static inline double num_log(double x)
     return t_22;
 }
 
-/* One row. */
-static void logsumexp_row(intptr_t n, const char *x, intptr_t x_step, char *out)
+/* Rows of a batch. */
+static void logsumexp_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t x_next, intptr_t x_step, char *out_rows, intptr_t out_next)
 {
     double x_buffer[128];
     
-    /* Sweep: the row's first elements, to guess a power of two near its maximum. */
-    rf_vec max_lanes = rf_set(-INFINITY);
-    for (intptr_t i = 0; i < rf_least(n, 8); i += 128) {
-        const intptr_t count = rf_least(rf_least(n, 8) - i, 128);
-        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-        const intptr_t whole = count & ~(intptr_t)7;
-        intptr_t j = 0;
-        for (; j < whole; j += 8) {
-            const rf_vec x_i = rf_load(x_b + j);
-            max_lanes = rf_max(x_i, max_lanes);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
-            max_lanes = rf_max(x_i_2, max_lanes);
-        }
-    }
-    const double first_max = rf_fold_max(max_lanes);
-    const double reach = first_max * 0x1.71547652b82fep+0;
-    const double reach_2 = num_abs(reach);
-    const int near_zero = reach_2 < 94548.0;
-    const double no_shift = 0.0;
-    const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
-    const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
-    const double high = num_high_end(guess, 0x1.62e42fefa39efp-1, 40.0);
-    double shift_ = no_shift;
-    double shift_n_ = guess;
-    double low_ = low;
-    double high_ = high;
-    double maximum_ = first_max;
+    for (intptr_t row = 0; row < rows; ++row) {
+        const char *x = x_rows + row * x_next;
+        char *out = out_rows + row * out_next;
     
-    /* Sweep: the exponential sum of x under a guessed power of two without its largest term. */
-    rf_vec largest = rf_set(-INFINITY);
-    rf_acc sum_lanes = rf_acc_zero();
-    RF_ALIGNED double sum_parts[128];
-    const double shift_exponent = shift_n_ - 72.0;
-    const rf_vec shift_n__v = rf_set(shift_exponent);
-    const rf_vec low__v = rf_set(low_);
-    const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
-    const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
-    for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
-        const intptr_t count = rf_least(n - i, 128);
-        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-        const intptr_t whole = count & ~(intptr_t)7;
-        const intptr_t vectors = (count + 7) / 8;
-        intptr_t j = 0;
-        for (; j < whole; j += 8) {
-            const rf_vec x_i_3 = rf_load(x_b + j);
-            const rf_vec displaced = rf_min(largest, x_i_3);
-            largest = rf_max(x_i_3, largest);
-            const rf_vec displaced_2 = rf_max(low__v, displaced);
-            const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-            rf_store(sum_parts + j, e);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_3_2 = rf_select(live, x_i_3, rf_set(-INFINITY));
-            const rf_vec displaced = rf_min(largest, x_i_3_2);
-            largest = rf_max(x_i_3_2, largest);
-            const rf_vec displaced_2 = rf_max(low__v, displaced);
-            const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-            const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
-            rf_store(sum_parts + j, e_2);
-        }
-        sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
-    }
-    const double maximum = rf_fold_max(largest);
-    const rf_vec maximum_v = rf_set(maximum);
-    const rf_mask top = rf_eq(largest, maximum_v);
-    const rf_mask first_top = rf_mask_first(top);
-    const rf_vec others = rf_select(first_top, rf_set(-INFINITY), largest);
-    const rf_vec shift__v = rf_set(shift_);
-    const rf_vec others_2 = rf_sub(others, shift__v);
-    const double shift_exponent_2 = shift_n_ - 72.0;
-    const rf_vec shift_n__v_2 = rf_set(shift_exponent_2);
-    const rf_vec low__v_2 = rf_set(low_);
-    const rf_vec high__v = rf_set(high_);
-    const rf_vec others_2_2 = rf_min(high__v, others_2);
-    const rf_vec others_2_2_2 = rf_max(low__v_2, others_2_2);
-    const rf_vec scale_v_2 = rf_set(0x1.71547652b82fep+0);
-    const rf_vec scale_lo_v_2 = rf_set(0x1.777d0ffda0d24p-56);
-    const rf_vec e_3 = rf_exp_shifted(others_2_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-    sum_lanes = rf_acc_add(sum_lanes, e_3);
-    double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
-    double rest = sum;
-    maximum_ = maximum;
-    const double n_v = num_exponent_of(maximum, 0x1.71547652b82fep+0);
-    const double off = n_v - shift_n_;
-    const double off_2 = num_abs(off);
-    const int close = off_2 < 28.0;
-    const int finite_v = num_isfinite(sum);
-    const int safe = close && finite_v;
-    const int safe_2 = near_zero && safe;
-    
-    /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-    if (!safe_2) {
-    
-        /* Sweep: the maximum of a row that reaches beyond 2^16. */
-        rf_vec max_lanes_2 = rf_set(-INFINITY);
-        rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
-        rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
-        rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
-        for (intptr_t i = 0; i < n; i += 128) {
-            const intptr_t count = rf_least(n - i, 128);
+        /* Sweep: the row's first elements, to guess a power of two near its maximum. */
+        rf_vec max_lanes = rf_set(-INFINITY);
+        for (intptr_t i = 0; i < rf_least(n, 8); i += 128) {
+            const intptr_t count = rf_least(rf_least(n, 8) - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             const intptr_t whole = count & ~(intptr_t)7;
             intptr_t j = 0;
-            for (; j + 24 < whole; j += 32) {
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j);
-                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 8);
-                    turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 16);
-                    turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 24);
-                    turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
-                }
-            }
             for (; j < whole; j += 8) {
-                const rf_vec x_i_4 = rf_load(x_b + j);
-                max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                const rf_vec x_i = rf_load(x_b + j);
+                max_lanes = rf_max(x_i, max_lanes);
             }
             if (j < count) {
                 const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
-                max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+                const rf_vec x_i = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
+                max_lanes = rf_max(x_i_2, max_lanes);
             }
         }
-        max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
-        max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
-        max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
-        const double max = rf_fold_max(max_lanes_2);
-        const double reach_3 = max * 0x1.71547652b82fep+0;
-        const double shift = num_far_shift(max, reach_3);
-        const double near = max - shift;
-        const double shift_exponent_3 = num_exponent_of(near, 0x1.71547652b82fep+0);
-        const double low_2 = num_low_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1092.0);
-        const double high_2 = num_high_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 40.0);
-        shift_ = shift;
-        shift_n_ = shift_exponent_3;
-        low_ = low_2;
-        high_ = high_2;
-        maximum_ = max;
+        const double first_max = rf_fold_max(max_lanes);
+        const double reach = first_max * 0x1.71547652b82fep+0;
+        const double reach_2 = num_abs(reach);
+        const int near_zero = reach_2 < 94548.0;
+        const double no_shift = 0.0;
+        const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
+        const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
+        const double high = num_high_end(guess, 0x1.62e42fefa39efp-1, 40.0);
+        double shift_ = no_shift;
+        double shift_n_ = guess;
+        double low_ = low;
+        double high_ = high;
+        double maximum_ = first_max;
     
-        /* Sweep: its sums, shifted by that maximum. */
-        rf_vec largest_2 = rf_set(-INFINITY);
-        rf_acc sum_lanes_2 = rf_acc_zero();
-        RF_ALIGNED double sum_parts_2[128];
-        const rf_vec shift__v_2 = rf_set(shift_);
-        const double shift_exponent_4 = shift_n_ - 72.0;
-        const rf_vec shift_n__v_3 = rf_set(shift_exponent_4);
-        const rf_vec low__v_3 = rf_set(low_);
-        const rf_vec high__v_2 = rf_set(high_);
-        const rf_vec scale_v_3 = rf_set(0x1.71547652b82fep+0);
-        const rf_vec scale_lo_v_3 = rf_set(0x1.777d0ffda0d24p-56);
-        for (intptr_t i = 0; i < n; i += 128) {
+        /* Sweep: the exponential sum of x under a guessed power of two without its largest term. */
+        rf_vec largest = rf_set(-INFINITY);
+        rf_acc sum_lanes = rf_acc_zero();
+        RF_ALIGNED double sum_parts[128];
+        const double shift_exponent = shift_n_ - 72.0;
+        const rf_vec shift_n__v = rf_set(shift_exponent);
+        const rf_vec low__v = rf_set(low_);
+        const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
+        const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
+        for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             const intptr_t whole = count & ~(intptr_t)7;
             const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
             for (; j < whole; j += 8) {
-                const rf_vec x_i_5 = rf_load(x_b + j);
-                const rf_vec displaced_3 = rf_min(largest_2, x_i_5);
-                largest_2 = rf_max(x_i_5, largest_2);
-                const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
-                const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
-                const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
-                const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
-                rf_store(sum_parts_2 + j, e_4);
+                const rf_vec x_i_3 = rf_load(x_b + j);
+                const rf_vec displaced = rf_min(largest, x_i_3);
+                largest = rf_max(x_i_3, largest);
+                const rf_vec displaced_2 = rf_max(low__v, displaced);
+                const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                rf_store(sum_parts + j, e);
             }
             if (j < count) {
                 const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_5_2 = rf_select(live, x_i_5, rf_set(-INFINITY));
-                const rf_vec displaced_3 = rf_min(largest_2, x_i_5_2);
-                largest_2 = rf_max(x_i_5_2, largest_2);
-                const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
-                const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
-                const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
-                const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
-                const rf_vec e_4_2 = rf_select(live, e_4, rf_set(0.0));
-                rf_store(sum_parts_2 + j, e_4_2);
+                const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_3_2 = rf_select(live, x_i_3, rf_set(-INFINITY));
+                const rf_vec displaced = rf_min(largest, x_i_3_2);
+                largest = rf_max(x_i_3_2, largest);
+                const rf_vec displaced_2 = rf_max(low__v, displaced);
+                const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
+                rf_store(sum_parts + j, e_2);
             }
-            sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+            sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
         }
-        const double maximum_2 = rf_fold_max(largest_2);
-        const rf_vec maximum_v_2 = rf_set(maximum_2);
-        const rf_mask top_2 = rf_eq(largest_2, maximum_v_2);
-        const rf_mask first_top_2 = rf_mask_first(top_2);
-        const rf_vec others_3 = rf_select(first_top_2, rf_set(-INFINITY), largest_2);
-        const rf_vec shift__v_3 = rf_set(shift_);
-        const rf_vec others_3_2 = rf_sub(others_3, shift__v_3);
-        const double shift_exponent_5 = shift_n_ - 72.0;
-        const rf_vec shift_n__v_4 = rf_set(shift_exponent_5);
-        const rf_vec low__v_4 = rf_set(low_);
-        const rf_vec high__v_3 = rf_set(high_);
-        const rf_vec others_3_2_2 = rf_min(high__v_3, others_3_2);
-        const rf_vec others_3_2_2_2 = rf_max(low__v_4, others_3_2_2);
-        const rf_vec scale_v_4 = rf_set(0x1.71547652b82fep+0);
-        const rf_vec scale_lo_v_4 = rf_set(0x1.777d0ffda0d24p-56);
-        const rf_vec e_5 = rf_exp_shifted(others_3_2_2_2, scale_v_4, scale_lo_v_4, shift_n__v_4);
-        sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
-        double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
-        rest = sum_2;
-    }
+        const double maximum = rf_fold_max(largest);
+        const rf_vec maximum_v = rf_set(maximum);
+        const rf_mask top = rf_eq(largest, maximum_v);
+        const rf_mask first_top = rf_mask_first(top);
+        const rf_vec others = rf_select(first_top, rf_set(-INFINITY), largest);
+        const rf_vec shift__v = rf_set(shift_);
+        const rf_vec others_2 = rf_sub(others, shift__v);
+        const double shift_exponent_2 = shift_n_ - 72.0;
+        const rf_vec shift_n__v_2 = rf_set(shift_exponent_2);
+        const rf_vec low__v_2 = rf_set(low_);
+        const rf_vec high__v = rf_set(high_);
+        const rf_vec others_2_2 = rf_min(high__v, others_2);
+        const rf_vec others_2_2_2 = rf_max(low__v_2, others_2_2);
+        const rf_vec scale_v_2 = rf_set(0x1.71547652b82fep+0);
+        const rf_vec scale_lo_v_2 = rf_set(0x1.777d0ffda0d24p-56);
+        const rf_vec e_3 = rf_exp_shifted(others_2_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+        sum_lanes = rf_acc_add(sum_lanes, e_3);
+        double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
+        double rest = sum;
+        maximum_ = maximum;
+        const double n_v = num_exponent_of(maximum, 0x1.71547652b82fep+0);
+        const double off = n_v - shift_n_;
+        const double off_2 = num_abs(off);
+        const int close = off_2 < 28.0;
+        const int finite_v = num_isfinite(sum);
+        const int safe = close && finite_v;
+        const int safe_2 = near_zero && safe;
     
-    /* The results. */
-    const double near_2 = maximum_ - shift_;
-    const double near_3 = num_finite_or_0(near_2);
-    double p, k; num_exp_split(near_3, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p, &k);
-    const double p_2 = p * 0x1.028f5c29d9eb6p+72;
-    const double k_2 = k - shift_n_;
-    const double largest_term = num_scale(p_2, k_2);
-    const int none = maximum_ == -INFINITY;
-    const double largest_term_2 = num_choose(none, 0.0, largest_term);
-    const double ratio = rest / largest_term_2;
-    const double log_small = num_log1p(ratio);
-    const double log_tail = num_log_rest(log_small, rest, maximum_);
-    double whole_v, whole_lo; num_two_sum2(1.0, ratio, &whole_v, &whole_lo);
-    const double binade = num_binade(whole_v);
-    const double binade_2 = -binade;
-    const double unit = num_scale(whole_v, binade_2);
-    const double log_unit = num_log(unit);
-    const double correction = whole_lo / whole_v;
-    const double correction_2 = num_finite_or_0(correction);
-    const double correction_3 = binade * 0x1.a39ef35793c76p-33;
-    const double correction_4 = correction_2 + correction_3;
-    const double log_lo = log_unit + correction_4;
-    const int split = binade > 0.0;
-    const double log_lo_2 = num_log_rest(log_lo, rest, maximum_);
-    const double log_lo_3 = num_choose(split, log_lo_2, log_tail);
-    const double binades = binade * 0x1.62e42feep-1;
-    double log_hi, log_rest; num_two_sum2(maximum_, binades, &log_hi, &log_rest);
-    const double log_lo_4 = log_lo_3 + log_rest;
-    const double value = num_join(log_hi, log_lo_4);
-    num_result(out, value);
+        /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+        if (!safe_2) {
+    
+            /* Sweep: the maximum of a row that reaches beyond 2^16. */
+            rf_vec max_lanes_2 = rf_set(-INFINITY);
+            rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
+            rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
+            rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
+            for (intptr_t i = 0; i < n; i += 128) {
+                const intptr_t count = rf_least(n - i, 128);
+                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+                const intptr_t whole = count & ~(intptr_t)7;
+                intptr_t j = 0;
+                for (; j + 24 < whole; j += 32) {
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j);
+                        max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 8);
+                        turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 16);
+                        turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 24);
+                        turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
+                    }
+                }
+                for (; j < whole; j += 8) {
+                    const rf_vec x_i_4 = rf_load(x_b + j);
+                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
+                    max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+                }
+            }
+            max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
+            max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
+            max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
+            const double max = rf_fold_max(max_lanes_2);
+            const double reach_3 = max * 0x1.71547652b82fep+0;
+            const double shift = num_far_shift(max, reach_3);
+            const double near = max - shift;
+            const double shift_exponent_3 = num_exponent_of(near, 0x1.71547652b82fep+0);
+            const double low_2 = num_low_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1092.0);
+            const double high_2 = num_high_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 40.0);
+            shift_ = shift;
+            shift_n_ = shift_exponent_3;
+            low_ = low_2;
+            high_ = high_2;
+            maximum_ = max;
+    
+            /* Sweep: its sums, shifted by that maximum. */
+            rf_vec largest_2 = rf_set(-INFINITY);
+            rf_acc sum_lanes_2 = rf_acc_zero();
+            RF_ALIGNED double sum_parts_2[128];
+            const rf_vec shift__v_2 = rf_set(shift_);
+            const double shift_exponent_4 = shift_n_ - 72.0;
+            const rf_vec shift_n__v_3 = rf_set(shift_exponent_4);
+            const rf_vec low__v_3 = rf_set(low_);
+            const rf_vec high__v_2 = rf_set(high_);
+            const rf_vec scale_v_3 = rf_set(0x1.71547652b82fep+0);
+            const rf_vec scale_lo_v_3 = rf_set(0x1.777d0ffda0d24p-56);
+            for (intptr_t i = 0; i < n; i += 128) {
+                const intptr_t count = rf_least(n - i, 128);
+                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+                const intptr_t whole = count & ~(intptr_t)7;
+                const intptr_t vectors = (count + 7) / 8;
+                intptr_t j = 0;
+                for (; j < whole; j += 8) {
+                    const rf_vec x_i_5 = rf_load(x_b + j);
+                    const rf_vec displaced_3 = rf_min(largest_2, x_i_5);
+                    largest_2 = rf_max(x_i_5, largest_2);
+                    const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
+                    const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
+                    const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
+                    const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
+                    rf_store(sum_parts_2 + j, e_4);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_5_2 = rf_select(live, x_i_5, rf_set(-INFINITY));
+                    const rf_vec displaced_3 = rf_min(largest_2, x_i_5_2);
+                    largest_2 = rf_max(x_i_5_2, largest_2);
+                    const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
+                    const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
+                    const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
+                    const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
+                    const rf_vec e_4_2 = rf_select(live, e_4, rf_set(0.0));
+                    rf_store(sum_parts_2 + j, e_4_2);
+                }
+                sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+            }
+            const double maximum_2 = rf_fold_max(largest_2);
+            const rf_vec maximum_v_2 = rf_set(maximum_2);
+            const rf_mask top_2 = rf_eq(largest_2, maximum_v_2);
+            const rf_mask first_top_2 = rf_mask_first(top_2);
+            const rf_vec others_3 = rf_select(first_top_2, rf_set(-INFINITY), largest_2);
+            const rf_vec shift__v_3 = rf_set(shift_);
+            const rf_vec others_3_2 = rf_sub(others_3, shift__v_3);
+            const double shift_exponent_5 = shift_n_ - 72.0;
+            const rf_vec shift_n__v_4 = rf_set(shift_exponent_5);
+            const rf_vec low__v_4 = rf_set(low_);
+            const rf_vec high__v_3 = rf_set(high_);
+            const rf_vec others_3_2_2 = rf_min(high__v_3, others_3_2);
+            const rf_vec others_3_2_2_2 = rf_max(low__v_4, others_3_2_2);
+            const rf_vec scale_v_4 = rf_set(0x1.71547652b82fep+0);
+            const rf_vec scale_lo_v_4 = rf_set(0x1.777d0ffda0d24p-56);
+            const rf_vec e_5 = rf_exp_shifted(others_3_2_2_2, scale_v_4, scale_lo_v_4, shift_n__v_4);
+            sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
+            double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
+            rest = sum_2;
+        }
+    
+        /* The results. */
+        const double near_2 = maximum_ - shift_;
+        const double near_3 = num_finite_or_0(near_2);
+        double p, k; num_exp_split(near_3, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p, &k);
+        const double p_2 = p * 0x1.028f5c29d9eb6p+72;
+        const double k_2 = k - shift_n_;
+        const double largest_term = num_scale(p_2, k_2);
+        const int none = maximum_ == -INFINITY;
+        const double largest_term_2 = num_choose(none, 0.0, largest_term);
+        const double ratio = rest / largest_term_2;
+        const double log_small = num_log1p(ratio);
+        const double log_tail = num_log_rest(log_small, rest, maximum_);
+        double whole_v, whole_lo; num_two_sum2(1.0, ratio, &whole_v, &whole_lo);
+        const double binade = num_binade(whole_v);
+        const double binade_2 = -binade;
+        const double unit = num_scale(whole_v, binade_2);
+        const double log_unit = num_log(unit);
+        const double correction = whole_lo / whole_v;
+        const double correction_2 = num_finite_or_0(correction);
+        const double correction_3 = binade * 0x1.a39ef35793c76p-33;
+        const double correction_4 = correction_2 + correction_3;
+        const double log_lo = log_unit + correction_4;
+        const int split = binade > 0.0;
+        const double log_lo_2 = num_log_rest(log_lo, rest, maximum_);
+        const double log_lo_3 = num_choose(split, log_lo_2, log_tail);
+        const double binades = binade * 0x1.62e42feep-1;
+        double log_hi, log_rest; num_two_sum2(maximum_, binades, &log_hi, &log_rest);
+        const double log_lo_4 = log_lo_3 + log_rest;
+        const double value = num_join(log_hi, log_lo_4);
+        num_result(out, value);
+    }
 }
 
 __attribute__((visibility("default"))) void rowfold_logsumexp_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
@@ -543,8 +557,9 @@ __attribute__((visibility("default"))) void rowfold_logsumexp_f64_speculative__p
 void rowfold_logsumexp_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
 {
     const rf_env env = rf_enter();
+    const intptr_t together = dims[0];
     (void)data;
-    for (intptr_t row = 0; row < dims[0]; ++row)
-        logsumexp_row(dims[1], args[0] + row * steps[0], steps[2], args[1] + row * steps[1]);
+    for (intptr_t row = 0; row < dims[0]; row += together)
+        logsumexp_rows(together, dims[1], args[0] + row * steps[0], steps[0], steps[2], args[1] + row * steps[1], steps[1]);
     rf_leave(env);
 }

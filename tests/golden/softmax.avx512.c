@@ -16,9 +16,28 @@
 typedef float __m512 __attribute__((vector_size(64), may_alias));
 typedef double __m512d __attribute__((vector_size(64), may_alias));
 typedef float __m256 __attribute__((vector_size(32), may_alias));
+typedef double __m256d __attribute__((vector_size(32), may_alias));
+typedef float __m128 __attribute__((vector_size(16), may_alias));
+typedef double __m128d __attribute__((vector_size(16), may_alias));
+typedef unsigned char __mmask8;
 typedef unsigned short __mmask16;
 static inline unsigned _mm_getcsr(void) { return __builtin_ia32_stmxcsr(); }
 static inline void _mm_setcsr(unsigned a) { __builtin_ia32_ldmxcsr(a); }
+static inline __m256 _mm256_setzero_ps(void) { return (__m256){ 0 }; }
+static inline __m128 _mm256_castps256_ps128(__m256 a) { return __builtin_shufflevector(a, a, 0, 1, 2, 3); }
+#define _mm256_extractf128_ps(a, one) ((__m128)__builtin_ia32_vextractf128_ps256(a, one))
+static inline __m256 _mm256_max_ps(__m256 a, __m256 b) { return (__m256)__builtin_ia32_maxps256(a, b); }
+static inline __m128 _mm_max_ps(__m128 a, __m128 b) { return (__m128)__builtin_ia32_maxps(a, b); }
+static inline __m256d _mm256_setzero_pd(void) { return (__m256d){ 0 }; }
+static inline __m256d _mm256_add_pd(__m256d a, __m256d b) { return a + b; }
+static inline __m128d _mm256_castpd256_pd128(__m256d a) { return __builtin_shufflevector(a, a, 0, 1); }
+#define _mm256_extractf128_pd(a, one) ((__m128d)__builtin_ia32_vextractf128_pd256(a, one))
+static inline __m128 _mm_movehl_ps(__m128 a, __m128 b) { return __builtin_shufflevector(b, a, 2, 3, 6, 7); }
+#define _mm_shuffle_ps(a, b, places) ((__m128)__builtin_ia32_shufps(a, b, places))
+static inline float _mm_cvtss_f32(__m128 a) { return a[0]; }
+static inline __m128d _mm_add_pd(__m128d a, __m128d b) { return a + b; }
+static inline __m128d _mm_unpackhi_pd(__m128d a, __m128d b) { return __builtin_shufflevector(a, b, 1, 3); }
+static inline double _mm_cvtsd_f64(__m128d a) { return a[0]; }
 typedef long long __m512i __attribute__((vector_size(64), may_alias));
 static inline __m512i _mm512_castps_si512(__m512 a) { return (__m512i)a; }
 static inline __m512 _mm512_permutexvar_ps(__m512i j, __m512 a) { typedef int rf_places __attribute__((vector_size(64))); return (__m512)__builtin_ia32_permvarsf512_mask(a, (rf_places)j, a, (__mmask16)-1); }
@@ -36,28 +55,34 @@ static inline __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) { return (__m
 static inline __m512 _mm512_max_ps(__m512 a, __m512 b) { return (__m512)__builtin_ia32_maxps512_mask(a, b, a, -1, 4); }
 static inline __m512 _mm512_scalef_ps(__m512 a, __m512 b) { return (__m512)__builtin_ia32_scalefps512_mask(a, b, a, -1, 4); }
 static inline __m512 _mm512_mask_blend_ps(__mmask16 k, __m512 a, __m512 b) { return (__m512)__builtin_ia32_blendmps_512_mask(a, b, k); }
-typedef double rf_any_pd512 __attribute__((vector_size(64), aligned(8), may_alias));
 static inline __m512d _mm512_setzero_pd(void) { return (__m512d){ 0 }; }
-static inline void _mm512_storeu_pd(double *p, __m512d a) { *(rf_any_pd512 *)p = (rf_any_pd512)a; }
 static inline __m512d _mm512_add_pd(__m512d a, __m512d b) { return a + b; }
 static inline __m256 _mm512_castps512_ps256(__m512 a) { return __builtin_shufflevector(a, a, 0, 1, 2, 3, 4, 5, 6, 7); }
-static inline __m256 rf_upper_half(__m512 a) { return __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15); }
-#define _mm512_extractf32x8_ps(a, one) rf_upper_half(a)
-static inline __m512d _mm512_cvtps_pd(__m256 a) { return __builtin_convertvector(a, __m512d); }
+static inline __m256d _mm512_castpd512_pd256(__m512d a) { return __builtin_shufflevector(a, a, 0, 1, 2, 3); }
+#define _mm512_extractf32x8_ps(a, one) ((__m256)__builtin_ia32_extractf32x8_mask(a, one, _mm256_setzero_ps(), (__mmask8)-1))
+#define _mm512_extractf64x4_pd(a, one) ((__m256d)__builtin_ia32_extractf64x4_mask(a, one, _mm256_setzero_pd(), (__mmask8)-1))
+static inline __m512d _mm512_cvtps_pd(__m256 a) { return (__m512d)__builtin_ia32_cvtps2pd512_mask(a, _mm512_setzero_pd(), -1, 4); }
 #else
 #include <immintrin.h>
 #endif
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
-#define RF_PREFETCH(p, far, write)
+#endif
+#if defined(__clang__)
+#define RF_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define RF_UNROLL _Pragma("GCC unroll 4")
+#else
+#define RF_UNROLL
 #endif
 
 /* The vocabulary: 16 lanes of float. */
 static const float rf_sixteenths[16] RF_ALIGNED = { 0x1.067aa2p+0f, 0x1.121998p+0f, 0x1.1e3c44p+0f, 0x1.2ae87cp+0f, 0x1.382456p+0f, 0x1.45f62ep+0f, 0x1.5464a8p+0f, 0x1.6376b4p+0f, 0x1.73339p+0f, 0x1.83a2cap+0f, 0x1.94cc4ap+0f, 0x1.a6b84ep+0f, 0x1.b96f74p+0f, 0x1.ccfab8p+0f, 0x1.e1638p+0f, 0x1.f6b39ap+0f };
+static inline double rf_sum_4(__m256d v) { const __m128d h = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1)); return _mm_cvtsd_f64(_mm_add_pd(h, _mm_unpackhi_pd(h, h))); }
+static inline double rf_max_rest(__m256 v) { const __m128 q = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)), d = _mm_max_ps(q, _mm_movehl_ps(q, q)); return (double)_mm_cvtss_f32(_mm_max_ps(d, _mm_shuffle_ps(d, d, 1))); }
 typedef __m512 rf_vec;
 typedef __mmask16 rf_mask;
 static inline rf_vec rf_set(double a) { return _mm512_set1_ps((float)a); }
@@ -75,11 +100,12 @@ static inline rf_vec rf_scale_floor(rf_vec p, rf_vec n) { return _mm512_scalef_p
 static inline rf_vec rf_sixteenth(rf_vec z) { return _mm512_permutexvar_ps(_mm512_castps_si512(z), rf_load(rf_sixteenths)); }
 static inline rf_vec rf_select(rf_mask m, rf_vec a, rf_vec b) { return _mm512_mask_blend_ps(m, b, a); }
 static inline rf_mask rf_first_lanes(intptr_t count) { return (rf_mask)((1u << count) - 1u); }
+static inline double rf_fold_max(rf_vec v) { return rf_max_rest(_mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))); }
 typedef struct { __m512d a, b; } rf_wide;
 static inline rf_wide rf_widen(rf_vec v) { const rf_wide r = { _mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)) }; return r; }
 static inline rf_wide rf_wide_zero(void) { const rf_wide r = { _mm512_setzero_pd(), _mm512_setzero_pd() }; return r; }
 static inline rf_wide rf_wide_add(rf_wide x, rf_wide y) { const rf_wide r = { _mm512_add_pd(x.a, y.a), _mm512_add_pd(x.b, y.b) }; return r; }
-static inline void rf_wide_store(double *p, rf_wide x) { _mm512_storeu_pd(p, x.a); _mm512_storeu_pd(p + 8, x.b); }
+static inline double rf_wide_sum(rf_wide x) { const __m512d s = _mm512_add_pd(x.a, x.b); return rf_sum_4(_mm256_add_pd(_mm512_castpd512_pd256(s), _mm512_extractf64x4_pd(s, 1))); }
 typedef unsigned rf_env;
 static inline rf_env rf_enter(void) { return _mm_getcsr(); }
 static inline void rf_leave(rf_env env) { _mm_setcsr(env); }
@@ -100,44 +126,31 @@ static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, 
     for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(float));
 }
 static inline rf_vec rf_set_lo(double a) { const double rest = a - (double)(float)a; return rf_set(rest - rest == 0 ? rest : 0); }
+static inline rf_vec rf_four(const rf_vec *v) { return rf_add(rf_add(v[0], v[2]), rf_add(v[1], v[3])); }
 static inline void rf_tree(float *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
-    for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 16 * k, rf_set(0));
-    rf_vec sum[8];
-    for (int k = 0; k < 8; ++k) sum[k] = rf_add(rf_load(parts + 16 * k), rf_load(parts + 16 * (k + 8)));
-    for (int k = 0; k < 4; ++k) sum[k] = rf_add(sum[k], sum[k + 4]);
+    const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
+    for (intptr_t k = vectors; k < whole; ++k) rf_store(parts + 16 * k, rf_set(0));
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) {
+        sum[k] = rf_load(parts + 16 * k);
+        if (whole > 8) sum[k] = rf_add(rf_add(sum[k], rf_load(parts + 16 * (k + 8))), rf_add(rf_load(parts + 16 * (k + 4)), rf_load(parts + 16 * (k + 12))));
+        else if (whole > 4) sum[k] = rf_add(sum[k], rf_load(parts + 16 * (k + 4)));
+    }
     *left = rf_add(sum[0], sum[2]);
     *right = rf_add(sum[1], sum[3]);
 }
 typedef rf_wide rf_acc;
 static inline rf_acc rf_acc_zero(void) { return rf_wide_zero(); }
 static inline rf_acc rf_acc_add(rf_acc s, rf_vec x) { return rf_wide_add(s, rf_widen(x)); }
-static inline double rf_fold(rf_acc s)
-{
-    double lane[16];
-    rf_wide_store(lane, s);
-    for (int l = 0; l < 8; ++l) lane[l] += lane[l + 8];
-    for (int l = 0; l < 4; ++l) lane[l] += lane[l + 4];
-    for (int l = 0; l < 2; ++l) lane[l] += lane[l + 2];
-    for (int l = 0; l < 1; ++l) lane[l] += lane[l + 1];
-    return lane[0];
-}
+static inline double rf_fold(rf_acc s) { return rf_wide_sum(s); }
 static inline rf_acc rf_acc_add_tree(rf_acc s, float *parts, intptr_t vectors)
 {
     rf_vec left, right;
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
-static inline double rf_fold_max(rf_vec v)
-{
-    float lane[16];
-    rf_store(lane, v);
-    for (int l = 0; l < 8; ++l) lane[l] = lane[l] > lane[l + 8] ? lane[l] : lane[l + 8];
-    for (int l = 0; l < 4; ++l) lane[l] = lane[l] > lane[l + 4] ? lane[l] : lane[l + 4];
-    for (int l = 0; l < 2; ++l) lane[l] = lane[l] > lane[l + 2] ? lane[l] : lane[l + 2];
-    for (int l = 0; l < 1; ++l) lane[l] = lane[l] > lane[l + 1] ? lane[l] : lane[l + 1];
-    return (double)lane[0];
-}
+static inline rf_acc rf_acc_add_quarters(rf_acc s, const rf_vec *t) { return rf_acc_add(rf_acc_add(s, rf_add(t[0], t[2])), rf_add(t[1], t[3])); }
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -169,216 +182,262 @@ static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec s
     return t_8;
 }
 
-/* One row. */
-static void softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *temperature, char *out, intptr_t out_step)
+/* What a row needs for its last sweep, which runs beneath the next row. */
+typedef struct {
+    char *out;
+    rf_vec r_lo;
+    rf_vec r_v;
+} softmax_held;
+
+/* Sweep: write divide(e, expsum(1, multiply(x, divide(1, temperature)))), from the exponentials kept there. One block of it. */
+static void softmax_last(const softmax_held *held, intptr_t n, intptr_t i, intptr_t out_step)
+{
+    float out_buffer[256];
+    char *out = held->out;
+    const rf_vec r_lo = held->r_lo;
+    const rf_vec r_v = held->r_v;
+    const intptr_t count = rf_least(n - i, 256);
+    float *out_b = rf_open(out, out_step, i, out_buffer);
+    (void)rf_read(out, out_step, i, count, out_buffer);
+    const intptr_t whole = count & ~(intptr_t)15;
+    intptr_t j = 0;
+    for (; j < whole; j += 16) {
+        const rf_vec out_i = rf_load(out_b + j);
+        const rf_vec small_2 = rf_mul(out_i, r_lo);
+        const rf_vec t = rf_fma(out_i, r_v, small_2);
+        rf_store(out_b + j, t);
+    }
+    if (j < count) {
+        const rf_mask live = rf_first_lanes(count - j);
+        const rf_vec out_i = rf_load_tail(out_b + j, live);
+        const rf_vec small_2 = rf_mul(out_i, r_lo);
+        const rf_vec t = rf_fma(out_i, r_v, small_2);
+        rf_store_tail(out_b + j, t, live);
+    }
+    rf_close(out, out_step, i, count, out_b);
+}
+
+/* Rows of a batch. */
+static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t x_next, intptr_t x_step, const char *temperature, char *out_rows, intptr_t out_next, intptr_t out_step)
 {
     float x_buffer[256];
     float out_buffer[256];
     
-    /* Sweep: the row's first elements, to guess a power of two near its maximum. */
-    rf_vec max_lanes = rf_set(-INFINITY);
-    for (intptr_t i = 0; i < (x == out ? n : rf_least(n, 16)); i += 256) {
-        const intptr_t count = rf_least((x == out ? n : rf_least(n, 16)) - i, 256);
-        const float *x_b = rf_read(x, x_step, i, count, x_buffer);
-        const intptr_t whole = count & ~(intptr_t)15;
-        intptr_t j = 0;
-        for (; j < whole; j += 16) {
-            const rf_vec x_i = rf_load(x_b + j);
-            max_lanes = rf_max(x_i, max_lanes);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
-            max_lanes = rf_max(x_i_2, max_lanes);
-        }
-    }
+    /* The same for all rows. */
     const double temperature_2 = num_scalar(temperature);
     const double reciprocal = 1.0 / temperature_2;
     const double factor_lo = num_div_rest(1.0, temperature_2, reciprocal);
     double scale, scale_lo; num_scale_log2e(reciprocal, factor_lo, &scale, &scale_lo);
     const double per_octave = 1.0 / scale;
-    const double first_max = rf_fold_max(max_lanes);
-    const double reach = first_max * scale;
-    const double reach_2 = num_abs(reach);
-    const int near_zero = reach_2 < 94548.0;
-    const double no_shift = 0.0;
-    const double guess = num_exponent_of(first_max, scale);
-    const double low = num_low_end(guess, per_octave, 176.0);
-    double shift_ = no_shift;
-    double shift_n_ = guess;
-    double low_ = low;
-    
-    /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two, keep the exponentials in the output. */
-    rf_acc sum_lanes = rf_acc_zero();
-    RF_ALIGNED float sum_parts[256];
-    const double shift_exponent = shift_n_ - 72.0;
-    const rf_vec shift_n__v = rf_set(shift_exponent);
-    const rf_vec low__v = rf_set(low_);
     const double scale_rest = num_lost(scale, scale_lo);
     const rf_vec scale_v = rf_set(scale);
     const rf_vec scale_lo_v = rf_set(scale_rest);
-    for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
-        const intptr_t count = rf_least(n - i, 256);
-        const float *x_b = rf_read(x, x_step, i, count, x_buffer);
-        float *out_b = rf_open(out, out_step, i, out_buffer);
-        const intptr_t whole = count & ~(intptr_t)15;
-        const intptr_t vectors = (count + 15) / 16;
-        intptr_t j = 0;
-        for (; j < whole; j += 16) {
-            RF_PREFETCH(x, (i + j) * (intptr_t)sizeof(float) + 4096, 0);
-            RF_PREFETCH(out, (i + j) * (intptr_t)sizeof(float) + 4096, 1);
-            const rf_vec x_i_3 = rf_load(x_b + j);
-            const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-            const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-            rf_store(out_b + j, e);
-            rf_store(sum_parts + j, e);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-            const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-            rf_store_tail(out_b + j, e, live);
-            const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
-            rf_store(sum_parts + j, e_2);
-        }
-        sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
-        rf_close(out, out_step, i, count, out_b);
-    }
-    const double sum = rf_fold(sum_lanes);
-    double sum_2 = sum;
-    const int large = sum >= 0x1p+56;
-    const int small = sum <= 0x1p+101;
-    const int safe = large && small;
-    const int safe_2 = near_zero && safe;
+    const double scale_rest_2 = num_lost(scale, scale_lo);
+    const rf_vec scale_v_2 = rf_set(scale);
+    const rf_vec scale_lo_v_2 = rf_set(scale_rest_2);
+    softmax_held held;
+    intptr_t held_at = n; /* so far no row waits for its last sweep */
     
-    /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-    if (!safe_2) {
+    for (intptr_t row = 0; row < rows; ++row) {
+        const char *x = x_rows + row * x_next;
+        char *out = out_rows + row * out_next;
     
-        /* Sweep: the maximum of a row that reaches beyond 2^16. */
-        rf_vec max_lanes_2 = rf_set(-INFINITY);
-        rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
-        rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
-        rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
-        for (intptr_t i = 0; i < n; i += 256) {
-            const intptr_t count = rf_least(n - i, 256);
+        /* Sweep: the row's first elements, to guess a power of two near its maximum. */
+        rf_vec max_lanes = rf_set(-INFINITY);
+        for (intptr_t i = 0; i < (x == out ? n : rf_least(n, 16)); i += 256) {
+            const intptr_t count = rf_least((x == out ? n : rf_least(n, 16)) - i, 256);
             const float *x_b = rf_read(x, x_step, i, count, x_buffer);
             const intptr_t whole = count & ~(intptr_t)15;
             intptr_t j = 0;
-            for (; j + 48 < whole; j += 64) {
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j);
-                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 16);
-                    turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 32);
-                    turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 48);
-                    turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
-                }
-            }
             for (; j < whole; j += 16) {
-                const rf_vec x_i_4 = rf_load(x_b + j);
-                max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                const rf_vec x_i = rf_load(x_b + j);
+                max_lanes = rf_max(x_i, max_lanes);
             }
             if (j < count) {
                 const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
-                max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+                const rf_vec x_i = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
+                max_lanes = rf_max(x_i_2, max_lanes);
             }
         }
-        max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
-        max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
-        max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
-        const double max = rf_fold_max(max_lanes_2);
-        const double reach_3 = max * scale;
-        const double shift = num_far_shift(max, reach_3);
-        const double near = max - shift;
-        const double shift_exponent_2 = num_exponent_of(near, scale);
-        const int endless = max == INFINITY;
-        const double shift_exponent_3 = num_nan_if(endless, shift_exponent_2);
-        const double low_2 = num_low_end(shift_exponent_3, per_octave, 176.0);
-        shift_ = shift;
-        shift_n_ = shift_exponent_3;
-        low_ = low_2;
+        const double first_max = rf_fold_max(max_lanes);
+        const double reach = first_max * scale;
+        const double reach_2 = num_abs(reach);
+        const int near_zero = reach_2 < 94548.0;
+        const double no_shift = 0.0;
+        const double guess = num_exponent_of(first_max, scale);
+        const double low = num_low_end(guess, per_octave, 176.0);
+        double shift_ = no_shift;
+        double shift_n_ = guess;
+        double low_ = low;
     
-        /* Sweep: its sums, shifted by that maximum. */
-        rf_acc sum_lanes_2 = rf_acc_zero();
-        RF_ALIGNED float sum_parts_2[256];
-        const rf_vec shift__v = rf_set(shift_);
-        const double shift_exponent_4 = shift_n_ - 72.0;
-        const rf_vec shift_n__v_2 = rf_set(shift_exponent_4);
-        const rf_vec low__v_2 = rf_set(low_);
-        const double scale_rest_2 = num_lost(scale, scale_lo);
-        const rf_vec scale_v_2 = rf_set(scale);
-        const rf_vec scale_lo_v_2 = rf_set(scale_rest_2);
-        for (intptr_t i = 0; i < n; i += 256) {
+        /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two, keep the exponentials in the output. */
+        rf_acc sum_lanes = rf_acc_zero();
+        RF_ALIGNED float sum_parts[256];
+        const double shift_exponent = shift_n_ - 72.0;
+        const rf_vec shift_n__v = rf_set(shift_exponent);
+        const rf_vec low__v = rf_set(low_);
+        for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
             const intptr_t count = rf_least(n - i, 256);
             const float *x_b = rf_read(x, x_step, i, count, x_buffer);
             float *out_b = rf_open(out, out_step, i, out_buffer);
-            const intptr_t whole = count & ~(intptr_t)15;
-            const intptr_t vectors = (count + 15) / 16;
-            intptr_t j = 0;
-            for (; j < whole; j += 16) {
-                RF_PREFETCH(x, (i + j) * (intptr_t)sizeof(float) + 4096, 0);
-                RF_PREFETCH(out, (i + j) * (intptr_t)sizeof(float) + 4096, 1);
-                const rf_vec x_i_5 = rf_load(x_b + j);
-                const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                rf_store(out_b + j, e_3);
-                rf_store(sum_parts_2 + j, e_3);
+            if (count == 256) {
+                rf_vec quarters_of_sum_parts[4];
+                for (intptr_t q = 0; q < 64; q += 16) {
+                    rf_vec four_of_sum_parts[4];
+                    RF_UNROLL
+                    for (int k = 0; k < 4; ++k) {
+                        const intptr_t j = q + 64 * k;
+                        const rf_vec x_i_3 = rf_load(x_b + j);
+                        const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                        const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                        rf_store(out_b + j, e);
+                        four_of_sum_parts[k] = e;
+                    }
+                    quarters_of_sum_parts[q / 16] = rf_four(four_of_sum_parts);
+                }
+                sum_lanes = rf_acc_add_quarters(sum_lanes, quarters_of_sum_parts);
+            } else {
+                const intptr_t whole = count & ~(intptr_t)15;
+                const intptr_t vectors = (count + 15) / 16;
+                intptr_t j = 0;
+                for (; j < whole; j += 16) {
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store(out_b + j, e);
+                    rf_store(sum_parts + j, e);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store_tail(out_b + j, e, live);
+                    const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
+                    rf_store(sum_parts + j, e_2);
+                }
+                sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
             }
-            if (j < count) {
-                const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                rf_store_tail(out_b + j, e_3, live);
-                const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
-                rf_store(sum_parts_2 + j, e_3_2);
-            }
-            sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
             rf_close(out, out_step, i, count, out_b);
+            if (held_at < n) {
+                softmax_last(&held, n, held_at, out_step);
+                held_at += 256;
+            }
         }
-        const double sum_3 = rf_fold(sum_lanes_2);
-        sum_2 = sum_3;
-    }
+        for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);
+        const double sum = rf_fold(sum_lanes);
+        double sum_2 = sum;
+        const int large = sum >= 0x1p+56;
+        const int small = sum <= 0x1p+101;
+        const int safe = large && small;
+        const int safe_2 = near_zero && safe;
     
-    /* Sweep: write divide(e, expsum(1, multiply(x, divide(1, temperature)))), from the exponentials kept there. */
-    const double r = 1.0 / sum_2;
-    const rf_vec r_v = rf_set(r);
-    const rf_vec r_lo = rf_set_lo(r);
-    for (intptr_t i = 0; i < n; i += 256) {
-        const intptr_t count = rf_least(n - i, 256);
-        float *out_b = rf_open(out, out_step, i, out_buffer);
-        (void)rf_read(out, out_step, i, count, out_buffer);
-        const intptr_t whole = count & ~(intptr_t)15;
-        intptr_t j = 0;
-        for (; j < whole; j += 16) {
-            const rf_vec out_i = rf_load(out_b + j);
-            const rf_vec small_2 = rf_mul(out_i, r_lo);
-            const rf_vec t = rf_fma(out_i, r_v, small_2);
-            rf_store(out_b + j, t);
+        /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+        if (!safe_2) {
+    
+            /* Sweep: the maximum of a row that reaches beyond 2^16. */
+            rf_vec max_lanes_2 = rf_set(-INFINITY);
+            rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
+            rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
+            rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
+            for (intptr_t i = 0; i < n; i += 256) {
+                const intptr_t count = rf_least(n - i, 256);
+                const float *x_b = rf_read(x, x_step, i, count, x_buffer);
+                const intptr_t whole = count & ~(intptr_t)15;
+                intptr_t j = 0;
+                for (; j + 48 < whole; j += 64) {
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j);
+                        max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 16);
+                        turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 32);
+                        turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 48);
+                        turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
+                    }
+                }
+                for (; j < whole; j += 16) {
+                    const rf_vec x_i_4 = rf_load(x_b + j);
+                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
+                    max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+                }
+            }
+            max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
+            max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
+            max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
+            const double max = rf_fold_max(max_lanes_2);
+            const double reach_3 = max * scale;
+            const double shift = num_far_shift(max, reach_3);
+            const double near = max - shift;
+            const double shift_exponent_2 = num_exponent_of(near, scale);
+            const int endless = max == INFINITY;
+            const double shift_exponent_3 = num_nan_if(endless, shift_exponent_2);
+            const double low_2 = num_low_end(shift_exponent_3, per_octave, 176.0);
+            shift_ = shift;
+            shift_n_ = shift_exponent_3;
+            low_ = low_2;
+    
+            /* Sweep: its sums, shifted by that maximum. */
+            rf_acc sum_lanes_2 = rf_acc_zero();
+            RF_ALIGNED float sum_parts_2[256];
+            const rf_vec shift__v = rf_set(shift_);
+            const double shift_exponent_4 = shift_n_ - 72.0;
+            const rf_vec shift_n__v_2 = rf_set(shift_exponent_4);
+            const rf_vec low__v_2 = rf_set(low_);
+            for (intptr_t i = 0; i < n; i += 256) {
+                const intptr_t count = rf_least(n - i, 256);
+                const float *x_b = rf_read(x, x_step, i, count, x_buffer);
+                float *out_b = rf_open(out, out_step, i, out_buffer);
+                const intptr_t whole = count & ~(intptr_t)15;
+                const intptr_t vectors = (count + 15) / 16;
+                intptr_t j = 0;
+                for (; j < whole; j += 16) {
+                    const rf_vec x_i_5 = rf_load(x_b + j);
+                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+                    rf_store(out_b + j, e_3);
+                    rf_store(sum_parts_2 + j, e_3);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+                    rf_store_tail(out_b + j, e_3, live);
+                    const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
+                    rf_store(sum_parts_2 + j, e_3_2);
+                }
+                sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+                rf_close(out, out_step, i, count, out_b);
+            }
+            const double sum_3 = rf_fold(sum_lanes_2);
+            sum_2 = sum_3;
         }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec out_i = rf_load_tail(out_b + j, live);
-            const rf_vec small_2 = rf_mul(out_i, r_lo);
-            const rf_vec t = rf_fma(out_i, r_v, small_2);
-            rf_store_tail(out_b + j, t, live);
-        }
-        rf_close(out, out_step, i, count, out_b);
+        const double r = 1.0 / sum_2;
+        const rf_vec r_v = rf_set(r);
+        const rf_vec r_lo = rf_set_lo(r);
+    
+        held.out = out;
+        held.r_lo = r_lo;
+        held.r_v = r_v;
+        held_at = 0;
     }
+    for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);
 }
 
 __attribute__((visibility("default"))) void rowfold_softmax_f32_speculative__avx512_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
@@ -387,8 +446,9 @@ __attribute__((visibility("default"))) void rowfold_softmax_f32_speculative__avx
 void rowfold_softmax_f32_speculative__avx512_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
 {
     const rf_env env = rf_enter();
+    const intptr_t together = steps[1] == 0 ? dims[0] : 1; /* rows that share their settings */
     (void)data;
-    for (intptr_t row = 0; row < dims[0]; ++row)
-        softmax_row(dims[1], args[0] + row * steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[4]);
+    for (intptr_t row = 0; row < dims[0]; row += together)
+        softmax_rows(together, dims[1], args[0] + row * steps[0], steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[2], steps[4]);
     rf_leave(env);
 }

@@ -15,10 +15,15 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
 #define RF_ALIGNED
-#define RF_PREFETCH(p, far, write)
+#endif
+#if defined(__clang__)
+#define RF_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define RF_UNROLL _Pragma("GCC unroll 4")
+#else
+#define RF_UNROLL
 #endif
 
 /* The vocabulary: 8 lanes of double. */
@@ -49,6 +54,15 @@ static inline rf_vec rf_fma(rf_vec a, rf_vec b, rf_vec c) { rf_vec r; for (int l
 static inline rf_vec rf_neg(rf_vec a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = -a.v[l]; return r; }
 static inline rf_vec rf_select(rf_mask m, rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = m.v[l] ? a.v[l] : b.v[l]; return r; }
 static inline rf_mask rf_first_lanes(intptr_t count) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = l < count; return r; }
+static inline double rf_fold_max(rf_vec v)
+{
+    double lane[8];
+    rf_store(lane, v);
+    for (int l = 0; l < 4; ++l) lane[l] = lane[l] > lane[l + 4] ? lane[l] : lane[l + 4];
+    for (int l = 0; l < 2; ++l) lane[l] = lane[l] > lane[l + 2] ? lane[l] : lane[l + 2];
+    for (int l = 0; l < 1; ++l) lane[l] = lane[l] > lane[l + 1] ? lane[l] : lane[l + 1];
+    return (double)lane[0];
+}
 typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
@@ -68,12 +82,17 @@ static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, 
     if (step == (intptr_t)sizeof(double)) return;
     for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(double));
 }
+static inline rf_vec rf_four(const rf_vec *v) { return rf_add(rf_add(v[0], v[2]), rf_add(v[1], v[3])); }
 static inline void rf_tree(double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
-    for (intptr_t k = vectors; k < 16; ++k) rf_store(parts + 8 * k, rf_set(0));
-    rf_vec sum[8];
-    for (int k = 0; k < 8; ++k) sum[k] = rf_add(rf_load(parts + 8 * k), rf_load(parts + 8 * (k + 8)));
-    for (int k = 0; k < 4; ++k) sum[k] = rf_add(sum[k], sum[k + 4]);
+    const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
+    for (intptr_t k = vectors; k < whole; ++k) rf_store(parts + 8 * k, rf_set(0));
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) {
+        sum[k] = rf_load(parts + 8 * k);
+        if (whole > 8) sum[k] = rf_add(rf_add(sum[k], rf_load(parts + 8 * (k + 8))), rf_add(rf_load(parts + 8 * (k + 4)), rf_load(parts + 8 * (k + 12))));
+        else if (whole > 4) sum[k] = rf_add(sum[k], rf_load(parts + 8 * (k + 4)));
+    }
     *left = rf_add(sum[0], sum[2]);
     *right = rf_add(sum[1], sum[3]);
 }
@@ -108,15 +127,7 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, double *parts, intptr_t vectors)
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
-static inline double rf_fold_max(rf_vec v)
-{
-    double lane[8];
-    rf_store(lane, v);
-    for (int l = 0; l < 4; ++l) lane[l] = lane[l] > lane[l + 4] ? lane[l] : lane[l + 4];
-    for (int l = 0; l < 2; ++l) lane[l] = lane[l] > lane[l + 2] ? lane[l] : lane[l + 2];
-    for (int l = 0; l < 1; ++l) lane[l] = lane[l] > lane[l + 1] ? lane[l] : lane[l + 1];
-    return (double)lane[0];
-}
+static inline rf_acc rf_acc_add_quarters(rf_acc s, const rf_vec *t) { return rf_acc_add(rf_acc_add(s, rf_add(t[0], t[2])), rf_add(t[1], t[3])); }
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -151,216 +162,262 @@ static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec s
     return t_11;
 }
 
-/* One row. */
-static void softmax_row(intptr_t n, const char *x, intptr_t x_step, const char *temperature, char *out, intptr_t out_step)
+/* What a row needs for its last sweep, which runs beneath the next row. */
+typedef struct {
+    char *out;
+    rf_vec r_lo_v;
+    rf_vec r_v;
+} softmax_held;
+
+/* Sweep: write divide(e, expsum(1, multiply(x, divide(1, temperature)))), from the exponentials kept there. One block of it. */
+static void softmax_last(const softmax_held *held, intptr_t n, intptr_t i, intptr_t out_step)
+{
+    double out_buffer[128];
+    char *out = held->out;
+    const rf_vec r_lo_v = held->r_lo_v;
+    const rf_vec r_v = held->r_v;
+    const intptr_t count = rf_least(n - i, 128);
+    double *out_b = rf_open(out, out_step, i, out_buffer);
+    (void)rf_read(out, out_step, i, count, out_buffer);
+    const intptr_t whole = count & ~(intptr_t)7;
+    intptr_t j = 0;
+    for (; j < whole; j += 8) {
+        const rf_vec out_i = rf_load(out_b + j);
+        const rf_vec small_2 = rf_mul(out_i, r_lo_v);
+        const rf_vec t = rf_fma(out_i, r_v, small_2);
+        rf_store(out_b + j, t);
+    }
+    if (j < count) {
+        const rf_mask live = rf_first_lanes(count - j);
+        const rf_vec out_i = rf_load_tail(out_b + j, live);
+        const rf_vec small_2 = rf_mul(out_i, r_lo_v);
+        const rf_vec t = rf_fma(out_i, r_v, small_2);
+        rf_store_tail(out_b + j, t, live);
+    }
+    rf_close(out, out_step, i, count, out_b);
+}
+
+/* Rows of a batch. */
+static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t x_next, intptr_t x_step, const char *temperature, char *out_rows, intptr_t out_next, intptr_t out_step)
 {
     double x_buffer[128];
     double out_buffer[128];
     
-    /* Sweep: the row's first elements, to guess a power of two near its maximum. */
-    rf_vec max_lanes = rf_set(-INFINITY);
-    for (intptr_t i = 0; i < (x == out ? n : rf_least(n, 8)); i += 128) {
-        const intptr_t count = rf_least((x == out ? n : rf_least(n, 8)) - i, 128);
-        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-        const intptr_t whole = count & ~(intptr_t)7;
-        intptr_t j = 0;
-        for (; j < whole; j += 8) {
-            const rf_vec x_i = rf_load(x_b + j);
-            max_lanes = rf_max(x_i, max_lanes);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
-            max_lanes = rf_max(x_i_2, max_lanes);
-        }
-    }
+    /* The same for all rows. */
     const double temperature_2 = num_scalar(temperature);
     const double reciprocal = 1.0 / temperature_2;
     const double factor_lo = num_div_rest(1.0, temperature_2, reciprocal);
     double scale, scale_lo; num_scale_log2e(reciprocal, factor_lo, &scale, &scale_lo);
     const double per_octave = 1.0 / scale;
-    const double first_max = rf_fold_max(max_lanes);
-    const double reach = first_max * scale;
-    const double reach_2 = num_abs(reach);
-    const int near_zero = reach_2 < 94548.0;
-    const double no_shift = 0.0;
-    const double guess = num_exponent_of(first_max, scale);
-    const double low = num_low_end(guess, per_octave, 1092.0);
-    double shift_ = no_shift;
-    double shift_n_ = guess;
-    double low_ = low;
-    
-    /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two, keep the exponentials in the output. */
-    rf_acc sum_lanes = rf_acc_zero();
-    RF_ALIGNED double sum_parts[128];
-    const double shift_exponent = shift_n_ - 72.0;
-    const rf_vec shift_n__v = rf_set(shift_exponent);
-    const rf_vec low__v = rf_set(low_);
     const rf_vec scale_v = rf_set(scale);
     const rf_vec scale_lo_v = rf_set(scale_lo);
-    for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
-        const intptr_t count = rf_least(n - i, 128);
-        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-        double *out_b = rf_open(out, out_step, i, out_buffer);
-        const intptr_t whole = count & ~(intptr_t)7;
-        const intptr_t vectors = (count + 7) / 8;
-        intptr_t j = 0;
-        for (; j < whole; j += 8) {
-            RF_PREFETCH(x, (i + j) * (intptr_t)sizeof(double) + 4096, 0);
-            RF_PREFETCH(out, (i + j) * (intptr_t)sizeof(double) + 4096, 1);
-            const rf_vec x_i_3 = rf_load(x_b + j);
-            const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-            const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-            rf_store(out_b + j, e);
-            rf_store(sum_parts + j, e);
-        }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-            const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-            const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-            rf_store_tail(out_b + j, e, live);
-            const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
-            rf_store(sum_parts + j, e_2);
-        }
-        sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
-        rf_close(out, out_step, i, count, out_b);
-    }
-    double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
-    double sum_2 = sum;
-    double sum_lo_2 = sum_lo;
-    const int large = sum >= 0x1p+56;
-    const int small = sum <= 0x1p+700;
-    const int safe = large && small;
-    const int safe_2 = near_zero && safe;
+    const rf_vec scale_v_2 = rf_set(scale);
+    const rf_vec scale_lo_v_2 = rf_set(scale_lo);
+    softmax_held held;
+    intptr_t held_at = n; /* so far no row waits for its last sweep */
     
-    /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-    if (!safe_2) {
+    for (intptr_t row = 0; row < rows; ++row) {
+        const char *x = x_rows + row * x_next;
+        char *out = out_rows + row * out_next;
     
-        /* Sweep: the maximum of a row that reaches beyond 2^16. */
-        rf_vec max_lanes_2 = rf_set(-INFINITY);
-        rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
-        rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
-        rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
-        for (intptr_t i = 0; i < n; i += 128) {
-            const intptr_t count = rf_least(n - i, 128);
+        /* Sweep: the row's first elements, to guess a power of two near its maximum. */
+        rf_vec max_lanes = rf_set(-INFINITY);
+        for (intptr_t i = 0; i < (x == out ? n : rf_least(n, 8)); i += 128) {
+            const intptr_t count = rf_least((x == out ? n : rf_least(n, 8)) - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             const intptr_t whole = count & ~(intptr_t)7;
             intptr_t j = 0;
-            for (; j + 24 < whole; j += 32) {
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j);
-                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 8);
-                    turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 16);
-                    turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
-                }
-                {
-                    const rf_vec x_i_4 = rf_load(x_b + j + 24);
-                    turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
-                }
-            }
             for (; j < whole; j += 8) {
-                const rf_vec x_i_4 = rf_load(x_b + j);
-                max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                const rf_vec x_i = rf_load(x_b + j);
+                max_lanes = rf_max(x_i, max_lanes);
             }
             if (j < count) {
                 const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
-                max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+                const rf_vec x_i = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
+                max_lanes = rf_max(x_i_2, max_lanes);
             }
         }
-        max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
-        max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
-        max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
-        const double max = rf_fold_max(max_lanes_2);
-        const double reach_3 = max * scale;
-        const double shift = num_far_shift(max, reach_3);
-        const double near = max - shift;
-        const double shift_exponent_2 = num_exponent_of(near, scale);
-        const int endless = max == INFINITY;
-        const double shift_exponent_3 = num_nan_if(endless, shift_exponent_2);
-        const double low_2 = num_low_end(shift_exponent_3, per_octave, 1092.0);
-        shift_ = shift;
-        shift_n_ = shift_exponent_3;
-        low_ = low_2;
+        const double first_max = rf_fold_max(max_lanes);
+        const double reach = first_max * scale;
+        const double reach_2 = num_abs(reach);
+        const int near_zero = reach_2 < 94548.0;
+        const double no_shift = 0.0;
+        const double guess = num_exponent_of(first_max, scale);
+        const double low = num_low_end(guess, per_octave, 1092.0);
+        double shift_ = no_shift;
+        double shift_n_ = guess;
+        double low_ = low;
     
-        /* Sweep: its sums, shifted by that maximum. */
-        rf_acc sum_lanes_2 = rf_acc_zero();
-        RF_ALIGNED double sum_parts_2[128];
-        const rf_vec shift__v = rf_set(shift_);
-        const double shift_exponent_4 = shift_n_ - 72.0;
-        const rf_vec shift_n__v_2 = rf_set(shift_exponent_4);
-        const rf_vec low__v_2 = rf_set(low_);
-        const rf_vec scale_v_2 = rf_set(scale);
-        const rf_vec scale_lo_v_2 = rf_set(scale_lo);
-        for (intptr_t i = 0; i < n; i += 128) {
+        /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two, keep the exponentials in the output. */
+        rf_acc sum_lanes = rf_acc_zero();
+        RF_ALIGNED double sum_parts[128];
+        const double shift_exponent = shift_n_ - 72.0;
+        const rf_vec shift_n__v = rf_set(shift_exponent);
+        const rf_vec low__v = rf_set(low_);
+        for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             double *out_b = rf_open(out, out_step, i, out_buffer);
-            const intptr_t whole = count & ~(intptr_t)7;
-            const intptr_t vectors = (count + 7) / 8;
-            intptr_t j = 0;
-            for (; j < whole; j += 8) {
-                RF_PREFETCH(x, (i + j) * (intptr_t)sizeof(double) + 4096, 0);
-                RF_PREFETCH(out, (i + j) * (intptr_t)sizeof(double) + 4096, 1);
-                const rf_vec x_i_5 = rf_load(x_b + j);
-                const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                rf_store(out_b + j, e_3);
-                rf_store(sum_parts_2 + j, e_3);
+            if (count == 128) {
+                rf_vec quarters_of_sum_parts[4];
+                for (intptr_t q = 0; q < 32; q += 8) {
+                    rf_vec four_of_sum_parts[4];
+                    RF_UNROLL
+                    for (int k = 0; k < 4; ++k) {
+                        const intptr_t j = q + 32 * k;
+                        const rf_vec x_i_3 = rf_load(x_b + j);
+                        const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                        const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                        rf_store(out_b + j, e);
+                        four_of_sum_parts[k] = e;
+                    }
+                    quarters_of_sum_parts[q / 8] = rf_four(four_of_sum_parts);
+                }
+                sum_lanes = rf_acc_add_quarters(sum_lanes, quarters_of_sum_parts);
+            } else {
+                const intptr_t whole = count & ~(intptr_t)7;
+                const intptr_t vectors = (count + 7) / 8;
+                intptr_t j = 0;
+                for (; j < whole; j += 8) {
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store(out_b + j, e);
+                    rf_store(sum_parts + j, e);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store_tail(out_b + j, e, live);
+                    const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
+                    rf_store(sum_parts + j, e_2);
+                }
+                sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
             }
-            if (j < count) {
-                const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                rf_store_tail(out_b + j, e_3, live);
-                const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
-                rf_store(sum_parts_2 + j, e_3_2);
-            }
-            sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
             rf_close(out, out_step, i, count, out_b);
+            if (held_at < n) {
+                softmax_last(&held, n, held_at, out_step);
+                held_at += 128;
+            }
         }
-        double sum_3, sum_lo_3; rf_fold2(sum_lanes_2, &sum_3, &sum_lo_3);
-        sum_2 = sum_3;
-        sum_lo_2 = sum_lo_3;
-    }
+        for (; held_at < n; held_at += 128) softmax_last(&held, n, held_at, out_step);
+        double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
+        double sum_2 = sum;
+        double sum_lo_2 = sum_lo;
+        const int large = sum >= 0x1p+56;
+        const int small = sum <= 0x1p+700;
+        const int safe = large && small;
+        const int safe_2 = near_zero && safe;
     
-    /* Sweep: write divide(e, expsum(1, multiply(x, divide(1, temperature)))), from the exponentials kept there. */
-    double r, r_lo; num_reciprocal2(sum_2, sum_lo_2, &r, &r_lo);
-    const rf_vec r_lo_v = rf_set(r_lo);
-    const rf_vec r_v = rf_set(r);
-    for (intptr_t i = 0; i < n; i += 128) {
-        const intptr_t count = rf_least(n - i, 128);
-        double *out_b = rf_open(out, out_step, i, out_buffer);
-        (void)rf_read(out, out_step, i, count, out_buffer);
-        const intptr_t whole = count & ~(intptr_t)7;
-        intptr_t j = 0;
-        for (; j < whole; j += 8) {
-            const rf_vec out_i = rf_load(out_b + j);
-            const rf_vec small_2 = rf_mul(out_i, r_lo_v);
-            const rf_vec t = rf_fma(out_i, r_v, small_2);
-            rf_store(out_b + j, t);
+        /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+        if (!safe_2) {
+    
+            /* Sweep: the maximum of a row that reaches beyond 2^16. */
+            rf_vec max_lanes_2 = rf_set(-INFINITY);
+            rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
+            rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
+            rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
+            for (intptr_t i = 0; i < n; i += 128) {
+                const intptr_t count = rf_least(n - i, 128);
+                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+                const intptr_t whole = count & ~(intptr_t)7;
+                intptr_t j = 0;
+                for (; j + 24 < whole; j += 32) {
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j);
+                        max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 8);
+                        turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 16);
+                        turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
+                    }
+                    {
+                        const rf_vec x_i_4 = rf_load(x_b + j + 24);
+                        turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
+                    }
+                }
+                for (; j < whole; j += 8) {
+                    const rf_vec x_i_4 = rf_load(x_b + j);
+                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
+                    max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+                }
+            }
+            max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
+            max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
+            max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
+            const double max = rf_fold_max(max_lanes_2);
+            const double reach_3 = max * scale;
+            const double shift = num_far_shift(max, reach_3);
+            const double near = max - shift;
+            const double shift_exponent_2 = num_exponent_of(near, scale);
+            const int endless = max == INFINITY;
+            const double shift_exponent_3 = num_nan_if(endless, shift_exponent_2);
+            const double low_2 = num_low_end(shift_exponent_3, per_octave, 1092.0);
+            shift_ = shift;
+            shift_n_ = shift_exponent_3;
+            low_ = low_2;
+    
+            /* Sweep: its sums, shifted by that maximum. */
+            rf_acc sum_lanes_2 = rf_acc_zero();
+            RF_ALIGNED double sum_parts_2[128];
+            const rf_vec shift__v = rf_set(shift_);
+            const double shift_exponent_4 = shift_n_ - 72.0;
+            const rf_vec shift_n__v_2 = rf_set(shift_exponent_4);
+            const rf_vec low__v_2 = rf_set(low_);
+            for (intptr_t i = 0; i < n; i += 128) {
+                const intptr_t count = rf_least(n - i, 128);
+                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+                double *out_b = rf_open(out, out_step, i, out_buffer);
+                const intptr_t whole = count & ~(intptr_t)7;
+                const intptr_t vectors = (count + 7) / 8;
+                intptr_t j = 0;
+                for (; j < whole; j += 8) {
+                    const rf_vec x_i_5 = rf_load(x_b + j);
+                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+                    rf_store(out_b + j, e_3);
+                    rf_store(sum_parts_2 + j, e_3);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+                    rf_store_tail(out_b + j, e_3, live);
+                    const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
+                    rf_store(sum_parts_2 + j, e_3_2);
+                }
+                sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+                rf_close(out, out_step, i, count, out_b);
+            }
+            double sum_3, sum_lo_3; rf_fold2(sum_lanes_2, &sum_3, &sum_lo_3);
+            sum_2 = sum_3;
+            sum_lo_2 = sum_lo_3;
         }
-        if (j < count) {
-            const rf_mask live = rf_first_lanes(count - j);
-            const rf_vec out_i = rf_load_tail(out_b + j, live);
-            const rf_vec small_2 = rf_mul(out_i, r_lo_v);
-            const rf_vec t = rf_fma(out_i, r_v, small_2);
-            rf_store_tail(out_b + j, t, live);
-        }
-        rf_close(out, out_step, i, count, out_b);
+        double r, r_lo; num_reciprocal2(sum_2, sum_lo_2, &r, &r_lo);
+        const rf_vec r_lo_v = rf_set(r_lo);
+        const rf_vec r_v = rf_set(r);
+    
+        held.out = out;
+        held.r_lo_v = r_lo_v;
+        held.r_v = r_v;
+        held_at = 0;
     }
+    for (; held_at < n; held_at += 128) softmax_last(&held, n, held_at, out_step);
 }
 
 __attribute__((visibility("default"))) void rowfold_softmax_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
@@ -369,8 +426,9 @@ __attribute__((visibility("default"))) void rowfold_softmax_f64_speculative__por
 void rowfold_softmax_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
 {
     const rf_env env = rf_enter();
+    const intptr_t together = steps[1] == 0 ? dims[0] : 1; /* rows that share their settings */
     (void)data;
-    for (intptr_t row = 0; row < dims[0]; ++row)
-        softmax_row(dims[1], args[0] + row * steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[4]);
+    for (intptr_t row = 0; row < dims[0]; row += together)
+        softmax_rows(together, dims[1], args[0] + row * steps[0], steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[2], steps[4]);
     rf_leave(env);
 }

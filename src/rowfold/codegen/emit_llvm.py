@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .isas import isa_of
 from .llvm_text import PTR, SIZES, LlvmText
-from .loops import AHEAD, VECTORS, Kernel, Port
+from .loops import VECTORS, Kernel, Port
 from .source import Source, symbol_of
 from .ssa import FLAG, INDEX, Type, Value
 from .targets import Target
@@ -223,8 +223,3 @@ class LlvmBuilder(LlvmText):
     def same(self, a: Port, b: Port) -> Value:
         left, right = (self.addresses[p.name].base for p in (a, b))
         return self.line(f"icmp eq ptr {left.text}, {right.text}", FLAG)
-
-    def ahead(self, port: Port, at: Value) -> None:
-        a = self.addresses[port.name]
-        far = self.bytes_on(a.base, at * SIZES[self.memory(port)] + AHEAD)
-        self.lines.append(f"call void @llvm.prefetch.p0({self.typed(far)}, i32 {int(port.output)}, i32 2, i32 1)")

@@ -295,9 +295,6 @@ class MlirBuilder(Builder):
         kind, types = ("vector", f", {self.name(value.type)}") if value.type.lanes else ("memref", "")
         self.lines.append(f"{kind}.store {text}{types}")
 
-    def ahead(self, port: Port, at: Value) -> None:
-        """MLIR's prefetch has no next row."""
-
 
 def signed(value: int, width: int) -> int:
     """An integer of so many bits, as two's complement reads it."""

@@ -15,7 +15,6 @@ from ..records import dataclass, field, replace
 from .ir import SMALL_FOLDS
 
 VECTORS = 16
-AHEAD = 4096  # bytes that a sweep fetches in advance: short rows' successors, and as far in long ones
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # What a variable may not be called: words of C and C++, macros of common systems, names of <math.h> and <string.h>.
 C_NAMES = frozenset(
@@ -81,6 +80,7 @@ class Port:
     row: bool
     output: bool = False
     entries: int = 0  # of a k-vector
+    setting: bool = False  # one number for a whole batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,6 @@ class Sweep:
     after: tuple[Stmt, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    ahead: tuple[str, ...] = ()  # ports that are fetched in advance while this sweep computes
     peek: tuple[tuple[str, str], ...] | None = None  # only the first vector; all if two of these ports are one memory
     only: Var | None = None  # a flag: without it the row is not walked
     rotate: tuple[str, ...] = ()  # maxima that take turns in several accumulators: the order of a maximum is free

@@ -250,10 +250,6 @@ class Builder(ABC):
         """Whether two ports are one memory, in this row; false where the language has no such thing."""
         return self.const(0, FLAG)
 
-    @abstractmethod
-    def ahead(self, port: Port, at: Value) -> None:
-        """Ask for the element AHEAD bytes behind this place."""
-
 
 def bits_of(value: float, element: str) -> int:
     """The number's bits in a format, rounded to it."""

@@ -120,21 +120,19 @@ class Row:
             self.b.open(self.ports[name], start, count, read=name in sweep.reads)
         whole = self.b.let("whole", self.b.apply("and", count, -lanes))
         self.place = Place(start, count, whole)
-        for k, (head, phase) in enumerate(sweep.phases):
+        for head, phase in sweep.phases:
             self.run(head)
             done = self.turns(phase, sweep.rotate, self.place) if sweep.rotate else self.index(0)
-            self.phase(phase, done, self.place, sweep.ahead if k + 1 == len(sweep.phases) else ())
+            self.phase(phase, done, self.place)
         self.run(sweep.block_end)
         self.place = None
         for name in sweep.writes:
             self.b.close(self.ports[name], start, count)
 
-    def phase(self, phase: Phase, done: Value, place: Place, ahead: Sequence[str]) -> None:
+    def phase(self, phase: Phase, done: Value, place: Place) -> None:
         """The whole vectors of a block, then the masked rest."""
 
         def body(at: Value) -> None:
-            for name in ahead:
-                self.b.ahead(self.ports[name], place.start + at)
             self.body(phase.body, Place(place.start, place.count, at))
 
         def tail() -> None:

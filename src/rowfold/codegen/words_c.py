@@ -28,7 +28,9 @@ def environment() -> Environment:
 def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
     used = ["rf_enter", "rf_leave", *_identifiers(lines)]
-    return _needed(_definitions(("tables.c.j2", f"isa/{isa}.c.j2", "common.c.j2", "selection.c.j2"), dtype), used)
+    return _needed(
+        _definitions(("tables.c.j2", "x86.c.j2", f"isa/{isa}.c.j2", "common.c.j2", "selection.c.j2"), dtype), used
+    )
 
 
 def builtins_of(isa: str, lines: Iterable[str]) -> list[str]:

@@ -69,7 +69,6 @@ class Context:
     known: dict[Ref, NumForm] = field(default_factory=dict)
     shifts: dict[int, Shift] = field(default_factory=dict)
     count: Var | None = None
-    row_outputs: tuple[str, ...] = ()
     reciprocals: dict[Number, Number] = field(default_factory=dict)
     counts: dict[Ref, Plain] = field(default_factory=dict)  # selected elements, by predicate
 

@@ -27,7 +27,6 @@ def lower(plan: Plan) -> Kernel:
     names = Names()
     ports, outputs = _ports(plan, names)
     ctx = Context(plan, names, Code(names), ports, count=Var("row_length", Kind.NUM))
-    ctx.row_outputs = tuple(p.name for p in outputs if p.row)
     steps: list[Step] = _gathers(ctx)
     for sweep in plan.sweeps:
         steps += _sweep(ctx, sweep, outputs)
@@ -54,7 +53,7 @@ def _ports(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
     }
     for ref, param in program.params:
         assert isinstance(param, Param)
-        ports[ref] = Port(names.fresh(param.name), "double", False)
+        ports[ref] = Port(names.fresh(param.name), "double", False, setting=True)
     return ports, [_output(program, o, names) for o in program.outputs]
 
 
@@ -148,7 +147,7 @@ def _peek(ctx: Context, guesses: Sequence[ExpSums]) -> Sweep:
     sweep = walk(ctx, [Guess(ctx, g.index) for g in guesses], SweepPlan((), (), (), (), (), note), ())
     kept = [g.keep_in for g in guesses if g.keep_in is not None]
     rows = [p.name for p in ctx.ports.values() if p.row]
-    return replace(sweep, peek=tuple((row, out) for row in rows for out in kept), rotate=(), ahead=())
+    return replace(sweep, peek=tuple((row, out) for row in rows for out in kept), rotate=())
 
 
 def _near(ctx: Context, steps: list[Step], guesses: Sequence[ExpSums]) -> Var | None:
@@ -205,7 +204,6 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
     after = ctx.code = Code(ctx.names)
     for carry in sorted(carries, key=lambda c: isinstance(c, Maximum)):  # a shift may need what the others found
         carry.after(after)
-    ahead = _ahead(ctx, carries) if sweep.maxima == () and len(ctx.plan.sweeps) > 1 else ()
     return Sweep(
         (sweep.note,),
         before.take(),
@@ -214,7 +212,6 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
         after.take(),
         tuple(reads),
         tuple(dict.fromkeys(writes)),
-        ahead,
         rotate=tuple(c.m.name for c in carries if isinstance(c, Maximum)) if _only_maxima(carries, sweep) else (),
     )
 
@@ -222,14 +219,6 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
 def _only_maxima(carries: Sequence[Carry], sweep: SweepPlan) -> bool:
     """Whether the sweep waits for nothing but a maximum, whose latency is then all that it costs."""
     return not sweep.writes and all(isinstance(c, Maximum) for c in carries)
-
-
-def _ahead(ctx: Context, carries: Sequence[Carry]) -> tuple[str, ...]:
-    """The row inputs and outputs, in a sweep that is bound by arithmetic: memory is idle beneath its exponentials."""
-    if not any(isinstance(c, ExpSums) for c in carries):
-        return ()
-    inputs = [p.name for p in ctx.ports.values() if p.row and p.element == "T"]
-    return (*inputs, *ctx.row_outputs)
 
 
 def _phase(
