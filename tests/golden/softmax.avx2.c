@@ -94,13 +94,13 @@ static inline rf_vec rf_fma(rf_vec x, rf_vec y, rf_vec z) { return rf_pair(_mm25
 static inline rf_vec rf_rint(rf_vec x) { return rf_pair(_mm256_round_ps(x.a, 8), _mm256_round_ps(x.b, 8)); }
 static inline rf_vec rf_floor(rf_vec x) { return rf_pair(_mm256_round_ps(x.a, 9), _mm256_round_ps(x.b, 9)); }
 static inline rf_vec rf_neg(rf_vec x) { return rf_pair(-x.a, -x.b); }
-static inline __m256 rf_power(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(8388608.0f + 127.0f))), 23)); }
+static inline __m256 rf_power_of_2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(8388608.0f + 127.0f))), 23)); }
 static inline rf_vec rf_scale(rf_vec p, rf_vec n)
 {
     const rf_vec k = rf_min(rf_set(254.0), rf_max(rf_set(-252.0), n));
     const rf_vec h = rf_rint(rf_mul(k, rf_set(0.5)));
     const rf_vec rest = rf_sub(k, h);
-    return rf_mul(rf_mul(p, rf_pair(rf_power(h.a), rf_power(h.b))), rf_pair(rf_power(rest.a), rf_power(rest.b)));
+    return rf_mul(rf_mul(p, rf_pair(rf_power_of_2(h.a), rf_power_of_2(h.b))), rf_pair(rf_power_of_2(rest.a), rf_power_of_2(rest.b)));
 }
 static inline rf_vec rf_scale_floor(rf_vec p, rf_vec n) { return rf_scale(p, rf_floor(n)); }
 static inline __m256 rf_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(rf_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(rf_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }

@@ -39,13 +39,13 @@ static inline rf_vec rf_add(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 
 static inline rf_vec rf_sub(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 16; ++l) r.v[l] = a.v[l] - b.v[l]; return r; }
 static inline rf_vec rf_mul(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 16; ++l) r.v[l] = a.v[l] * b.v[l]; return r; }
 static inline rf_vec rf_max(rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 16; ++l) r.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l]; return r; }
-static inline float rf_power(float n) { float r; const uint32_t bits = (uint32_t)((int)n + 127) << 23; memcpy(&r, &bits, sizeof r); return r; }
+static inline float rf_power_of_2(float n) { float r; const uint32_t bits = (uint32_t)((int)n + 127) << 23; memcpy(&r, &bits, sizeof r); return r; }
 static inline float rf_scale_1(float p, float n)
 {
     const float top = 254, bottom = -252;
     const float k = n < top ? (n > bottom ? n : bottom) : top;
     const float h = (float)(int)(k * (float)0.5);
-    return p * rf_power(h) * rf_power(k - h);
+    return p * rf_power_of_2(h) * rf_power_of_2(k - h);
 }
 static inline float rf_pick(float z) { uint32_t bits; memcpy(&bits, &z, sizeof bits); return rf_sixteenths[bits & 15]; }
 static inline rf_vec rf_sixteenth(rf_vec z) { rf_vec r; for (int l = 0; l < 16; ++l) r.v[l] = rf_pick(z.v[l]); return r; }

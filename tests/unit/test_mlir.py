@@ -28,8 +28,13 @@ def third_moment(x):
     return np.mean(d**3)
 
 
+@rf.kernel
+def solved(x):
+    return rf.threshold(lambda v, t: rf.sigmoid(v - t), 3.0, x, lo=-50.0, hi=50.0)
+
+
 KERNELS = {k.name: k for k in (library.softmax, library.log_softmax, library.logsumexp, library.layer_norm,
-                               library.cross_entropy, library.entropy, selected, third_moment)}  # fmt: skip
+                               library.cross_entropy, library.entropy, selected, third_moment, solved)}  # fmt: skip
 every_kernel = pytest.mark.parametrize("name", sorted(KERNELS))
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rowfold.codegen.bisect import COARSE, bisect
 from rowfold.codegen.bounds import SUM_ERROR, Bounded, ElementErrors, distance
 from rowfold.codegen.interpret import excess, fold, largest
 
@@ -22,6 +23,16 @@ class Errors(ElementErrors):
 
     def reduce(self, op: str, args: Sequence[Bounded], where: Bounded | None) -> Bounded:
         return reduce(self, op, args, where)
+
+    def solve(
+        self,
+        total: Callable[[Array], Bounded],
+        target: Bounded,
+        lo: Bounded,
+        hi: Bounded,
+        shape: tuple[int, ...],
+    ) -> Bounded:
+        return _solution(self, total, target, (lo, hi), shape)
 
 
 def reduce(rules: ElementErrors, op: str, args: Sequence[Bounded], where: Bounded | None) -> Bounded:
@@ -205,3 +216,30 @@ def _excess(rules: ElementErrors, picked: _Picked, power: int) -> Bounded:
     own = rules.const_unit * (np.abs(value) + (8 + n) * (1 + np.abs(target)))
     vague = np.any(picked.unsure, axis=-1, keepdims=True) | np.isinf(worst) | (slack > 0)
     return _const(value, np.where(vague, np.inf, np.where(np.isfinite(value), worst + own, 0.0)))
+
+
+def _solution(
+    rules: ElementErrors,
+    total: Callable[[Array], Bounded],
+    target: Bounded,
+    ends: tuple[Bounded, Bounded],
+    shape: tuple[int, ...],
+) -> Bounded:
+    """tau may be wherever a sum within its bound crosses a target within its own."""
+
+    def at(side: float) -> Array:
+        def moved(tau: Array) -> Array:
+            found = total(tau)
+            if not side:
+                return found.value
+            return np.where(np.isinf(found.error), side * np.inf, found.value + side * found.error)
+
+        low, high = (np.where(np.isinf(e.value), e.value, e.value + side * e.error) for e in ends)
+        return bisect(moved, target.value - side * target.error, low, high, shape)
+
+    low, value, high = (at(side) for side in (-1.0, 0.0, 1.0))
+    coarse = COARSE["f32" if rules.dtype == np.float32 else "f64"]
+    own = (2.0 ** (coarse - 51) + 2 * rules.const_unit) * np.abs(value)
+    error = np.maximum(value - low, high - value) + own
+    nowhere = np.isnan(value) & np.isnan(high)
+    return _const(value, np.where(nowhere, 0.0, error))

@@ -11,6 +11,7 @@ from .plan import Group, Lowering, Plan, SweepPlan
 
 SIZES = {"f32": 4, "f64": 8}
 LANES = {"f32": 16, "f64": 8}
+STEPS = {"f32": 40, "f64": 60}  # walks that a bisection takes from a moderate interval
 EXPENSIVE = frozenset(
     "exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos arcsin arccos arctan power uniform".split()
 )
@@ -47,10 +48,12 @@ def price(
         out = resident if i + 1 < len(sweeps) else source
         memory = reads * machine.read[level] + writes * machine.write[out]
         work = _work(program, sweep, groups, t) * machine.tick / LANES[dtype]
-        total += max(work, memory)
+        steps = 1 if sweep.solves is None else STEPS[dtype]
+        total += max(work, memory) * steps
         if i == 0 or resident >= 2:
-            passes += 1
-            traffic += reads + writes
+            often = steps if resident >= 2 else 1
+            passes += often
+            traffic += (reads + writes) * often
     if resident < 2:
         traffic = float(element)
     return Price(total, passes, traffic)
@@ -89,6 +92,7 @@ def inputs_of(program: Program, sweep: SweepPlan, groups: Sequence[Group]) -> se
     reloaded = {groups[g].exponent for g, _ in sweep.reloads}
     found: set[Ref] = set()
     stack = [*sweep.carries, *(groups[g].base for g in sweep.maxima), *(program.outputs[o].ref for o in sweep.writes)]
+    stack += [] if sweep.solves is None else [sweep.solves]
     seen: set[Ref] = set()
     first = set(stack)
     inputs = {ref for ref, _ in program.inputs if program.is_row(ref)}
@@ -121,7 +125,7 @@ def _work(program: Program, sweep: SweepPlan, groups: Sequence[Group], t: Throug
     kept = {groups[g].exponent for g, _ in sweep.reloads}
     for output in sweep.writes:
         cycles += _maps(program, program.outputs[output].ref, kept, t)
-    for ref in sweep.carries:
+    for ref in (*sweep.carries, *(() if sweep.solves is None else (sweep.solves,))):
         node = program.nodes[ref]
         for arg in operands(node):
             cycles += _maps(program, arg, set(), t)

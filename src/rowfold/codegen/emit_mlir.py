@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from .loops import Kernel, Port
 from .source import symbol_of
-from .ssa import BITS, FLAG, INDEX, Builder, Carried, Type, Value, bits_of
+from .ssa import BITS, FLAG, INDEX, Again, Builder, Carried, Type, Value, bits_of
 from .walk_ssa import write_row
 
 FLOATS = {"add": "addf", "sub": "subf", "mul": "mulf", "div": "divf", "neg": "negf"}
@@ -223,6 +223,21 @@ class MlirBuilder(Builder):
         self.given([before + self.const(1, INDEX)])
         self.lines.append("}")
         return at
+
+    def until(self, done: Value, carried: Carried, body: Again) -> list[Value]:
+        """The flag travels with the values; the test stands before the body."""
+        every = [done, *carried]
+        made, before, inner = self.like(every), self.like(every), self.like(every)
+        types = ", ".join(self.name(v.type) for v in every)
+        starts = ", ".join(f"{i.text} = {v.text}" for i, v in zip(before, every, strict=True))
+        self.opened(made, f"scf.while ({starts}) : ({types}) -> ({types}) {{")
+        going = ~before[0]
+        self.lines.append(f"scf.condition({going.text}) {', '.join(v.text for v in before)} : {types}")
+        self.lines += ["} do {", f"^bb0({', '.join(f'{v.text}: {self.name(v.type)}' for v in inner)}):"]
+        stop, results = body(inner[1:])
+        self.given([stop, *results])
+        self.lines.append("}")
+        return made[1:]
 
     # memory
 

@@ -5,7 +5,7 @@ Rows lie along the last axis. Row-constants keep that axis with length 1, so tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -109,7 +109,7 @@ def _threshold(
         return rules.collapse(rules.reduce("sum", [again[f]], where))
 
     target, lo, hi = (rules.collapse(values[e]) for e in ends)
-    return rules.plain.lift(bisect(total, target, lo, hi, (*batch.shape[:-1], 1)), Role.SCALAR)
+    return rules.plain.solve(total, target, lo, hi, (*batch.shape[:-1], 1))
 
 
 def _elements(program: Program) -> list[bool]:
@@ -211,6 +211,11 @@ class Plain:
         batch = np.broadcast_shapes(row.shape[:-1], index.shape[:-1])
         row = xp.broadcast_to(row, (*batch, row.shape[-1]))
         return xp.take_along_axis(row, xp.broadcast_to(index, (*batch, 1)), axis=-1)
+
+    def solve(
+        self, total: Callable[[Array], Array], target: Array, lo: Array, hi: Array, shape: tuple[int, ...]
+    ) -> Array:
+        return bisect(total, target, lo, hi, shape)
 
     def split(self, exponent: Array) -> Array:
         return self.xp.ones_like(exponent)

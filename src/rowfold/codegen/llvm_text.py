@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .loops import Kernel
 from .mathlib.coefficients import SIXTEENTHS
-from .ssa import BITS, INDEX, Builder, Carried, Type, Value, bits_of
+from .ssa import BITS, INDEX, Again, Builder, Carried, Type, Value, bits_of
 from .targets import Target
 
 PTR = Type("ptr")
@@ -208,6 +208,21 @@ class LlvmText(Builder, ABC):
         self.lines.append(f"br {self.typed(found)}, label %{end}, label %{label}")
         self.begin(end)
         return at
+
+    def until(self, done: Value, carried: Carried, body: Again) -> list[Value]:
+        label, end = (self.fresh(name)[1:] for name in ("again", "settled"))
+        before = self.label
+        self.lines.append(f"br {self.typed(done)}, label %{end}, label %{label}")
+        self.begin(label)
+        first = len(self.lines)
+        heads = self.phis(carried, lambda k: [(carried[k].text, before)], "v")
+        stop, results = body(heads)
+        last = self.label
+        self.lines.append(f"br {self.typed(stop)}, label %{end}, label %{label}")
+        for k, value in enumerate(results):
+            self.lines[first + k] += f", [ {value.text}, %{last} ]"
+        self.begin(end)
+        return self.phis(carried, lambda k: [(carried[k].text, before), (results[k].text, last)], "v")
 
     # places
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .bisect import COARSE
 from .ssa import DOUBLE, Builder, Value
 
 Word = Callable[..., Any]
@@ -131,6 +132,20 @@ class Numbers:
     def leading(self, a: Value) -> Value:
         return self.b.convert("bits", self.b.apply("and", self.b.convert("bits", a, "i64"), -(1 << 29)), "f64")
 
+    def halfway(self, a: Value, b: Value) -> Value:
+        """The middle one of the numbers from a to b; a where there is none between."""
+        apply, coarse = self.b.apply, COARSE[self.computing]
+        low, high = (apply("shr", self._order(v), coarse) for v in (a, b))
+        both = apply("and", apply("and", low, high), 1)
+        middle = apply("shr", low, 1) + apply("shr", high, 1) + both
+        whole = apply("shl", middle, coarse)
+        bits = apply("select", whole < 0, apply("xor", whole, -(2**63)), ~whole)
+        return self.select(middle.eq(low), a, self.b.convert("bits", bits, "f64"))
+
+    def _order(self, a: Value) -> Value:
+        bits = self.b.convert("bits", a, "i64")
+        return self.b.apply("select", bits < 0, ~bits, self.b.apply("or", bits, -(2**63)))
+
     def trailing(self, a: Value, leading: Value) -> Value:
         rest = self.max(self.abs(a - leading), self.abs(a) * 2.0**-48)
         return self.select(self.isfinite(a), self.copysign(rest, a), a)
@@ -181,7 +196,8 @@ def number_words(w: Numbers) -> Mapping[str, Word]:
     """The words that give a double."""
     apply, choose = w.b.apply, w.select
     methods = ("min", "max", "abs", "scale", "exponent", "mantissa", "finite_or_0", "join", "binade", "far_shift",
-               "exponent_of", "log_rest", "second_moment", "center", "stretch", "leading", "trailing")  # fmt: skip
+               "exponent_of", "log_rest", "second_moment", "center", "stretch", "leading", "trailing",
+               "halfway")  # fmt: skip
     return {
         **{name: lambda *a, name=name: apply(name, *a) for name in PLAIN},
         **{name: getattr(w, name) for name in methods},
@@ -219,4 +235,3 @@ def flag_words(w: Numbers) -> Mapping[str, Word]:
 def functions_of(w: Numbers) -> Mapping[str, Word]:
     """What is called with several results and is no function of the library."""
     return {"two_sum": w.two_sum, "reciprocal2": w.reciprocal2, "scale_log2e": w.scale_log2e}
-

@@ -45,6 +45,7 @@ class SweepPlan:
     keeps: tuple[tuple[int, int], ...]  # (group, output): exponentials kept in that output's memory
     reloads: tuple[tuple[int, int], ...]  # (group, output): exponentials read back from it
     note: str
+    solves: Ref | None = None  # a threshold: the sweep is walked again for each step of its bisection, and only that
 
     def __str__(self) -> str:
         return self.note
@@ -53,6 +54,8 @@ class SweepPlan:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The chosen plan. `walks` is the fewest sweeps that fusion allows; `sweeps` are those chosen.
+
+    What a threshold is solved with is a sweep and no walk, as in the catalogue, unless there is nothing else.
 
     `memory_passes` counts the sweeps that go to memory: those over a row that is still in cache do not.
     `rejected` holds (candidate, reason) for every other candidate; `ns` the predicted nanoseconds an element.

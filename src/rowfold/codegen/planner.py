@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..errors import PlanError
 from ..records import dataclass, replace
 from .cost import inputs_of, price
-from .ir import SELECTIONS, SUMS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
+from .ir import SELECTIONS, SUMS, THRESHOLDS, Const, Input, Map, Node, Param, Program, Reduce, Ref, Role, Type, operands
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan, label
 
@@ -24,7 +24,7 @@ FORMS = {
 }
 STRATEGIES = ("auto", *FORMS, "one_pass")
 LONGEST = 2**28  # a float32 lane counts 2^24 vectors of 16
-CARRIED = SUMS | SELECTIONS | {"excess", "max", "min", "argmax", "prod"}
+CARRIED = SUMS | SELECTIONS | THRESHOLDS | {"max", "min", "argmax", "prod"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _candidate(
     cost = price(program, sweeps, groups, dtype, isa, n, rows, machine)
     if strategy == "one_pass" and cost.memory_passes != 1:
         return Candidate(name, None, f"the row of {n} elements does not stay in cache: {cost.memory_passes} passes")
-    walks = len(schedule(program, find_groups(program, Lowering.ONLINE), False))
+    walks = count_walks(schedule(program, find_groups(program, Lowering.ONLINE), False))
     plan = Plan(
         program.name,
         program,
@@ -192,8 +192,8 @@ class Schedule:
             below = max((self.known[a] for a in operands(node)), default=0)
             self.known.append(max(below + self._own(Ref(i), node, groups, of), late.get(Ref(i), 0)))
 
-    def _own(self, ref: Ref, node: object, groups: Sequence[Group], of: dict[Ref, int]) -> int:
-        if not isinstance(node, Reduce) or node == Reduce("count", ()):
+    def _own(self, ref: Ref, node: Node, groups: Sequence[Group], of: dict[Ref, int]) -> int:
+        if not isinstance(node, Reduce) or not _is_carry(node):
             return 0
         if ref in of and groups[of[ref]].lowering is Lowering.MAX:
             group = groups[of[ref]]
@@ -210,12 +210,17 @@ def schedule(program: Program, groups: tuple[Group, ...], reload: bool) -> tuple
     """The sweeps, each as early as its operands are known."""
     s = Schedule(program, groups)
     carried = {Ref(i): s.known[i] for i, n in enumerate(program.nodes) if _is_carry(n)}
-    last = max(carried.values(), default=1)  # a row may be its output's memory: nothing is written while it is needed
+    solved = {Ref(i): s.known[i] for i, n in enumerate(program.nodes) if _is_solved(n)}
+    # a row may be its output's memory: nothing is written while it is needed
+    last = max([*carried.values(), *(k + 1 for k in solved.values())], default=1)
     rows = [(i, o.ref) for i, o in enumerate(program.outputs) if program.is_row(o.ref)]
     written = {i: max(s.known[ref] + 1, last) for i, ref in rows}
     count = max([*carried.values(), *written.values(), *s.maxima.values()], default=0)
-    keeps = _keeps(program, groups, carried, written) if reload else {}
-    sweeps = tuple(_sweep_plan(program, groups, k, s, carried, written, keeps) for k in range(1, count + 1))
+    keeps = _keeps(program, groups, carried, written) if reload and not solved else {}
+    sweeps: tuple[SweepPlan, ...] = ()
+    for k in range(count + 1):
+        sweeps += (_sweep_plan(program, groups, k, s, carried, written, keeps),) if k else ()
+        sweeps += tuple(_solve_plan(program, ref) for ref, after in solved.items() if after == k)
     return sweeps if not keeps or _harmless(program, groups, sweeps) else schedule(program, groups, reload=False)
 
 
@@ -226,8 +231,26 @@ def _harmless(program: Program, groups: tuple[Group, ...], sweeps: Sequence[Swee
     return all(inputs_of(program, sweep, groups) <= masks for sweep in sweeps[first + 1 :])
 
 
-def _is_carry(node: object) -> bool:
-    return isinstance(node, Reduce) and node != Reduce("count", ())
+def _is_carry(node: Node) -> bool:
+    return isinstance(node, Reduce) and node != Reduce("count", ()) and not _is_solved(node)
+
+
+def _is_solved(node: Node) -> bool:
+    """Whether the reduction takes sweeps of its own, between the others."""
+    return isinstance(node, Reduce) and node.op == "threshold"
+
+
+def _solve_plan(program: Program, ref: Ref) -> SweepPlan:
+    node = program.nodes[ref]
+    assert isinstance(node, Reduce)
+    f, tau = (label(program, a) for a in node.args[:2])
+    note = f"solve for {program.names[ref] or tau}: bisect it, a walk for each sum of {f}"
+    return SweepPlan((), (), (), (), (), note, solves=ref)
+
+
+def count_walks(sweeps: Sequence[SweepPlan]) -> int:
+    """The sweeps that are no steps of a solution; one at least where there is any."""
+    return max(sum(s.solves is None for s in sweeps), min(1, len(sweeps)))
 
 
 def _keeps(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rowfold.codegen.bisect import COARSE, halfway
 from rowfold.codegen.loops import Kind
 from rowfold.codegen.mathlib import FUNCTIONS
 from rowfold.codegen.mathlib.exponential import MAGIC
@@ -178,7 +179,7 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
     return {
         **ARITHMETIC,
         **_folds(),
-        **_rests(),
+        **_rests(COARSE[dtype]),
         "fma": fma64,
         "min": w.min,
         "max": w.max,
@@ -205,7 +206,7 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
     }
 
 
-def _rests() -> dict[str, Word]:
+def _rests(coarse: int) -> dict[str, Word]:
     """A factor in two parts, what roundings lost, and moments from what is left of them."""
     return {
         "second_moment": second_moment,
@@ -213,6 +214,7 @@ def _rests() -> dict[str, Word]:
         "stretch": stretch,
         "leading": lambda a: (a.view(np.uint64) & np.uint64(0xFFFFFFFFE0000000)).view(np.float64),
         "trailing": trailing,
+        "halfway": lambda a, b: halfway(a, b, coarse),
         "div_rest": lambda a, b, q: finite_or_0(fma64(-q, b, a) / b),
         "div_rest2": lambda hi, lo, b, q: finite_or_0((fma64(-q, b, hi) + lo) / b),
         "mul_rest": lambda a, b, p: finite_or_0(fma64(a, b, -p)),

@@ -5,7 +5,7 @@ The rules are written once, over any arithmetic: plain arrays in `interpret`, va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from rowfold.codegen.ir import Role
@@ -36,6 +36,10 @@ class Arithmetic(Protocol[V]):
 
     def take(self, row: V, index: V) -> V:
         """The element of each row at its index."""
+        ...
+
+    def solve(self, total: Callable[[Any], V], target: V, lo: V, hi: V, shape: tuple[int, ...]) -> V:
+        """The largest float in [lo, hi] where the total, a sum of f at an array of floats, reaches the target."""
         ...
 
     def split(self, exponent: V) -> V:

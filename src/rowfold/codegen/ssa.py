@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
+from ..records import dataclass
 from .loops import Kernel, Port
 
 
@@ -90,8 +91,19 @@ class Value:
         return self.builder.apply("not", self)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a row the code is: from element `start` of it, `count` elements of a block, and `at` in the block."""
+
+    start: Value
+    count: Value
+    at: Value
+    live: Value | None = None
+
+
 Operand: TypeAlias = Value | float
 Carried: TypeAlias = Sequence[Value]
+Again: TypeAlias = Callable[[list[Value]], tuple[Value, list[Value]]]
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 
 
@@ -202,6 +214,10 @@ class Builder(ABC):
     @abstractmethod
     def seek(self, stop: Value, test: Callable[[Value], Value]) -> Value:
         """The first index below `stop` at which the test is true, else `stop`."""
+
+    @abstractmethod
+    def until(self, done: Value, carried: Carried, body: Again) -> list[Value]:
+        """The body again and again until the flag that it gives before the carried values, `done` at first."""
 
     # memory
 

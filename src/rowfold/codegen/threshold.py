@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rowfold.codegen.ir import Input, Ref, Role, operands
+from rowfold.codegen.ir import Input, Reduce, Ref, Role, operands
 from rowfold.codegen.traced import Traced, Tracer
 
 
@@ -20,6 +20,9 @@ def threshold(t: Tracer, f: Any, target: object, x: object, *, lo: object, hi: o
     if not t.is_row(value) or not _reaches(t, value.ref, tau.ref):
         advice = "f takes the row and tau: lambda v, tau: np.maximum(v - tau, 0)"
         t.fail("a threshold of what does not depend on it", advice)
+    if _reduces(t, value.ref, tau.ref):
+        advice = "reduce before rf.threshold and give f the number: each tau would take further walks of its own"
+        t.fail("a reduction of what depends on the threshold's tau", advice)
     ends = [t.number(-math.inf if lo is None else lo), t.number(math.inf if hi is None else hi)]
     return t.reduce("threshold", value, tau, t.number(target), *ends)
 
@@ -32,3 +35,12 @@ def _reaches(t: Tracer, root: Ref, leaf: Ref) -> bool:
                 seen.add(ref)
                 stack.append(ref)
     return leaf in seen
+
+
+def _reduces(t: Tracer, root: Ref, leaf: Ref) -> bool:
+    """Whether a reduction between the two hangs on the leaf."""
+    hangs = {leaf}
+    for i in range(leaf + 1, root + 1):
+        if hangs & set(operands(t.builder.nodes[i])):
+            hangs.add(Ref(i))
+    return any(isinstance(t.builder.nodes[i], Reduce) and _reaches(t, root, i) for i in hangs - {leaf})

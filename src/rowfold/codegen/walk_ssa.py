@@ -5,13 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from ..records import dataclass, replace
-from .loops import ONE_OF, VECTORS, Arg, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Var, assigned
+from ..records import replace
+from .loops import (
+    ONE_OF,
+    VECTORS,
+    Arg,
+    Kind,
+    Phase,
+    Port,
+    Scalars,
+    Seek,
+    Step,
+    Stmt,
+    Sweep,
+    Unless,
+    Until,
+    Var,
+    assigned,
+)
 from .mathlib import FUNCTIONS
 from .numbers_ssa import Numbers, functions_of
 from .philox_ssa import uniform, uniform_at
 from .small_ssa import Best, Small, best, cumsum, each, small, take
-from .ssa import DOUBLE, INDEX, Builder, Type, Value
+from .ssa import DOUBLE, INDEX, Builder, Place, Type, Value
+from .text_c import TURNS, turn_name
 from .words_ssa import Vectors, fold2, table
 
 Held: TypeAlias = "Value | tuple[Value, ...] | Small | Best"  # a wide sum of float64 is two vectors
@@ -22,17 +39,6 @@ WHOLE: Mapping[str, Callable[[Any, str, Builder], Small]] = {  # words on a k-ve
     "best_values": lambda v, name, b: v.read(name, places=False),
     "best_places": lambda v, name, b: v.read(name, places=True),
 }
-TURNS = 4  # accumulators of a maximum: its latency over its throughput
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a row the code is: from element `start` of it, `count` elements of a block, and `at` in the block."""
-
-    start: Value
-    count: Value
-    at: Value
-    live: Value | None = None
 
 
 class Row:
@@ -59,6 +65,9 @@ class Row:
                 case Unless(comment, safe, inner):
                     self.comments(comment)
                     self.unless(safe, inner)
+                case Until(comment, done, inner):
+                    self.comments(comment)
+                    self.until(done, inner)
                 case Seek():
                     self.comments(step.comment)
                     self.seek(step)
@@ -73,6 +82,18 @@ class Row:
     def unless(self, safe: Var, steps: tuple[Step, ...]) -> None:
         rare = ~self.value(safe)
         self.branch(rare, self.carried(assigned(steps)), lambda: self.steps(steps), rare=True)
+
+    def until(self, done: Var, steps: tuple[Step, ...]) -> None:
+        names = self.carried(assigned(steps))
+
+        def body(values: list[Value]) -> tuple[Value, list[Value]]:
+            outer = dict(self.env)
+            self.give(names, values)
+            self.steps(steps)
+            stop, results, self.env = self.value(done), self.flat(names), outer
+            return stop, results
+
+        self.give(names, self.b.until(self.value(done), self.flat(names), body))
 
     def seek(self, seek: Seek) -> None:
         def found(at: Value) -> Value:
@@ -89,7 +110,7 @@ class Row:
 
     def sweep(self, sweep: Sweep) -> None:
         self.run(sweep.before)
-        turns = [(name, _turn(name, u)) for name in sweep.rotate for u in range(1, TURNS)]
+        turns = [(name, turn_name(name, u)) for name in sweep.rotate for u in range(1, TURNS)]
         for name, turn in turns:
             self.env[turn] = self.env[name]
         names = self.carried(assigned((replace(sweep, before=(), after=()),))) + [turn for _, turn in turns]
@@ -154,14 +175,14 @@ class Row:
                 self.body(phase.body, Place(place.start, place.count, at + u * lanes if u else at))
                 self.turn(names, u)
 
-        carried = self.carried(_assigned(phase.body)) + [_turn(name, u) for name in names for u in range(1, TURNS)]
+        carried = self.carried(_assigned(phase.body)) + [turn_name(name, u) for name in names for u in range(1, TURNS)]
         self.loop((self.index(0), end, TURNS * lanes), carried, body)
         return end
 
     def turn(self, names: Sequence[str], turn: int) -> None:
         """Let a turn's maxima change places with the first ones."""
         for name in names if turn else ():
-            other = _turn(name, turn)
+            other = turn_name(name, turn)
             self.env[name], self.env[other] = self.env[other], self.env[name]
 
     def body(self, stmts: Sequence[Stmt], place: Place) -> None:
@@ -376,7 +397,3 @@ def write_row(builder: Builder, length: Value, *, rounds: bool) -> None:
 
 def _assigned(stmts: Sequence[Stmt]) -> frozenset[str]:
     return frozenset(v.name for s in stmts if s.assign for v in s.results)
-
-
-def _turn(name: str, turn: int) -> str:
-    return f"turn_{turn}_of_{name}"

@@ -8,6 +8,7 @@ from functools import cache
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from .bisect import COARSE
 from .isas import template_text
 from .mathlib.coefficients import SIXTEENTHS
 from .text_c import literal
@@ -53,7 +54,8 @@ def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[
 def _definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
     """(name, text) of each typedef, macro and function in the templates."""
     entries = [literal(t) + ("f" if dtype == "f32" else "") for t in SIXTEENTHS[dtype]]
-    text = "".join(environment().get_template(t).render(dtype=dtype, sixteenths=entries) for t in templates)
+    given = {"dtype": dtype, "sixteenths": entries, "coarse": COARSE[dtype]}
+    text = "".join(environment().get_template(t).render(given) for t in templates)
     parts = re.split(r"^(?=static inline|static const|typedef|#define)", text, flags=re.MULTILINE)
     return tuple((_defined(part), part.rstrip("\n")) for part in parts if part.strip())
 

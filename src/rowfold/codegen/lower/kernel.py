@@ -12,9 +12,10 @@ from .carries import Carry, Count, Dot, Extremum, Mean, Position, Product, Sum
 from .context import Context
 from .excess import Excess, NewtonStep
 from .expsums import ExpSums, Guess, Maximum
-from .forms import Number
+from .forms import Number, Plain
 from .moments import Moments, families
 from .rows import Rows
+from .solve import Total, bracket, result
 from .topk import TopK
 
 ELEMENTS = {Role.ROW: "T", Role.MASK: "mask", Role.INT_ROW: "int", Role.SCALAR: "double", Role.INDEX: "index",
@@ -29,7 +30,7 @@ def lower(plan: Plan) -> Kernel:
     ctx = Context(plan, names, Code(names), ports, count=Var("row_length", Kind.NUM))
     steps: list[Step] = _gathers(ctx)
     for sweep in plan.sweeps:
-        steps += _sweep(ctx, sweep, outputs)
+        steps += _sweep(ctx, sweep, outputs) if sweep.solves is None else _solve(ctx, sweep.solves, sweep.note)
     steps += _results(ctx, outputs)
     every = (*ports.values(), *outputs)
     return Kernel(plan.name, plan.dtype, tuple(dict.fromkeys(every)), prune(tuple(steps)))
@@ -182,6 +183,21 @@ def _newton(ctx: Context, carry: Excess) -> Step:
     again = SweepPlan((), (), (), (), (), "the sums over what is above the threshold so far")
     comment = ("A row with more candidates than the pool holds: Newton's iteration over the row itself.",)
     return Until(comment, carry.solved, (walk(ctx, [NewtonStep(carry)], again, ()),))
+
+
+def _solve(ctx: Context, ref: Ref, note: str) -> list[Step]:
+    """A threshold by bisection. What is computed in a walk for one tau is forgotten after it."""
+    node = ctx.program.nodes[ref]
+    assert isinstance(node, Reduce)
+    code = ctx.code = Code(ctx.names)
+    state = bracket(ctx, node)
+    ends = Scalars(("The interval that a threshold is looked for in.",), code.take())
+    known, reciprocals = dict(ctx.known), dict(ctx.reciprocals)
+    ctx.known[node.args[1]] = Plain(state.tau)
+    again = walk(ctx, [Total(ctx, ref, node.args[0], node.where, state=state)], SweepPlan((), (), (), (), (), note), ())
+    ctx.known, ctx.reciprocals = known, reciprocals
+    ctx.code = Code(ctx.names)
+    return [ends, Until(("Until no number is left between.",), state.done, (again,)), result(ctx, ref, state)]
 
 
 def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequence[Port]) -> Sweep:
