@@ -85,13 +85,11 @@ class Row:
 
     def until(self, done: Var, steps: tuple[Step, ...]) -> None:
         names = self.carried(assigned(steps))
+        at = len(self.flat(names[: names.index(done.name)]))
 
         def body(values: list[Value]) -> tuple[Value, list[Value]]:
-            outer = dict(self.env)
-            self.give(names, values)
-            self.steps(steps)
-            stop, results, self.env = self.value(done), self.flat(names), outer
-            return stop, results
+            results = self.region(names, values, lambda: self.steps(steps))
+            return results[at], results
 
         self.give(names, self.b.until(self.value(done), self.flat(names), body))
 
