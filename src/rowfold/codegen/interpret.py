@@ -226,7 +226,7 @@ class Plain:
     def join(self, mantissa: Array, log: Array) -> Array:
         """In two factors, so that a large mantissa meets a small exponential before it is rounded away."""
         half = self.xp.exp(log / 2)
-        return mantissa * half * half
+        return self.xp.where(_endless(self.xp, mantissa, log), mantissa, mantissa * half * half)
 
     def peak(self, log: Array, where: Array) -> Array:
         xp, log = self.xp, self.full(log)
@@ -236,7 +236,7 @@ class Plain:
 
     def term(self, mantissa: Array, log: Array, peak: Array) -> Array:
         xp = self.xp
-        inside = mantissa * xp.exp(log - peak)
+        inside = xp.where(_endless(xp, mantissa, log), mantissa, mantissa * xp.exp(log - peak))
         inside = xp.where(peak == np.inf, xp.where(log == np.inf, mantissa, xp.where(xp.isnan(log), log, 0.0)), inside)
         return xp.where(log == -np.inf, 0.0, inside)
 
@@ -257,6 +257,11 @@ class Plain:
 
     def _float(self, a: Array) -> Array:
         return a.astype(self.dtype) if a.dtype == bool else a
+
+
+def _endless(xp: ModuleType, mantissa: Array, log: Array) -> Array:
+    """Where a factor is infinite: an exponential is never 0 beside it, unless its exponent is -inf."""
+    return xp.isinf(mantissa) & xp.isfinite(log)
 
 
 def _arithmetic(op: str) -> bool:

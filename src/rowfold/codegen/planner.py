@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ..errors import PlanError
 from ..records import dataclass, replace
+from .apart import apart
 from .cost import inputs_of, price
 from .ir import SELECTIONS, SUMS, THRESHOLDS, Const, Input, Map, Node, Param, Program, Reduce, Ref, Role, Type, operands
 from .machine import Machine
@@ -258,12 +259,15 @@ def _keeps(
 ) -> dict[int, int]:
     """group -> output whose memory can hold the group's exponentials from their sum until the output is written."""
     kept: dict[int, int] = {}
+    pairs = apart(program)
     for g, group in enumerate(groups):
         exp = Map("exp", (group.exponent,))
         first = all(other.exponent != group.exponent for other in groups[:g])
         if group.displaced or not first or exp not in program.nodes or not _alone(groups, group, carried):
             continue
         node = Ref(program.nodes.index(exp))
+        if node in pairs:
+            continue
         for output, sweep in written.items():
             later = sweep > carried[group.sums[0]] and program.stored(program.outputs[output]) is Type.FLOAT
             if later and output not in kept.values() and _reaches(program, program.outputs[output].ref, node):

@@ -189,7 +189,7 @@ class ScaledRules(Generic[V]):
     def _product(self, op: str, a: Value[V], b: Value[V], row: bool) -> Scaled[V]:
         (ma, la), (mb, lb) = self._parts(a), self._parts(b)
         mantissa = self.plain.map(op, [ma, mb])
-        if op == "divide":
+        if op == "divide" and not (isinstance(b, Scaled) and b.row):
             mantissa = self.plain.void(mantissa, lb)
         return Scaled(mantissa, self.plain.shift(la, lb, 1 if op == "multiply" else -1), row)
 

@@ -71,6 +71,7 @@ class Context:
     count: Var | None = None
     reciprocals: dict[Number, Number] = field(default_factory=dict)
     counts: dict[Ref, Plain] = field(default_factory=dict)  # selected elements, by predicate
+    apart: frozenset[Ref] = frozenset()  # exponentials that are pairs of mantissa and exponent to the last
 
     @property
     def program(self) -> Program:

@@ -6,7 +6,7 @@ import math
 import struct
 from typing import TYPE_CHECKING
 
-from ..loops import Kind, Var
+from ..loops import Arg, Kind, Var
 from .context import LIMIT
 from .forms import Affine, Number, NumForm, Offset, Plain, RowForm, op, plus
 
@@ -16,30 +16,38 @@ if TYPE_CHECKING:
 
 def plain_exponential(rows: Rows, group: int, name: str) -> Var:
     """exp(a) where nothing cancels its shift: with none, so that small ones are not lost beside the largest."""
+    p, k = split(rows, group, within(rows, group, rows.vec(rows.ctx.plan.groups[group].base)))
+    return rows.code.vec(name, "scale", p, k)
+
+
+def within(rows: Rows, group: int, x: Var) -> Var:
+    """Base value x kept where the reduction of its exponential is exact."""
     c = rows.ctx.code
     reach = op(c, "reach", "div", LIMIT - 1.0, rows.ctx.shifts[group].scale[0])
-    x = rows.vec(rows.ctx.plan.groups[group].base)
     x = rows.code.vec(x.name, "max", rows.set(op(c, "lowest", "sub", 0.0, reach), "lowest"), x)
-    x = rows.code.vec(x.name, "min", rows.set(reach, "highest"), x)
-    p, k = split(rows, group, x)
-    return rows.code.vec(name, "scale", p, k)
+    return rows.code.vec(x.name, "min", rows.set(reach, "highest"), x)
 
 
 def unrounded_exponential(rows: Rows, form: RowForm, name: str) -> Var:
     """exp(v a + b) with what v a + b loses when it is rounded: beside a large b that would be many ULP."""
-    c = rows.code
+    word, args = unrounded_arguments(rows, form, name)
+    return rows.code.call(Kind.VEC, (name,), word, *args)[0]
+
+
+def unrounded_arguments(rows: Rows, form: RowForm, name: str) -> tuple[str, tuple[Arg, ...]]:
+    """The function that takes the exponential, and what it is given."""
     match form:
         case Affine(v, a, b, minus, None) if (b is not None or not _power_of_two(a)) and not _centered(a, b):
             b = b or Plain(0.0)
             hi, rest = rows.parts(plus(rows.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)
             lo = 0.0 if rest is None else rest
             if isinstance(a, float) and abs(a) == 1.0:
-                return c.call(Kind.VEC, (name,), "exp_sum", rows.product(v, a, name), hi, lo)[0]
+                return "exp_sum", (rows.product(v, a, name), hi, lo)
             factor = rows.set(a, "factor")
             factor_lo = 0.0 if rows.ctx.dtype == "f64" else rows.low(a)
-            return c.call(Kind.VEC, (name,), "exp_line", v, factor, factor_lo, hi, lo)[0]
+            return "exp_line", (v, factor, factor_lo, hi, lo)
         case _:
-            return c.call(Kind.VEC, (name,), "exp", rows.materialize(form, name))[0]
+            return "exp", (rows.materialize(form, name),)
 
 
 def _power_of_two(a: Number) -> bool:

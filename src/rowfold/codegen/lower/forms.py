@@ -12,6 +12,7 @@ import struct
 from collections.abc import Mapping
 
 from ...records import dataclass, field
+from ..ir import Ref
 from ..loops import Code, Kind, Var
 
 Number = Var | float
@@ -95,7 +96,29 @@ class ScaledRow:
     by: Scaled
 
 
-RowForm = Affine | ScaledRow
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A row that multiplies: v, or v + c and v - c, taken apart."""
+
+    v: Var
+    c: Number | None = None
+    minus: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PowerRow:
+    """An exponential, or what divides by it, times a scaled number: nothing of it is multiplied out yet.
+
+    What else it meets, in order: rows, row-constants, and masks outside of which it is 0.
+    """
+
+    exponent: Ref
+    by: Scaled
+    met: tuple[Factor | Scaled | Var, ...] = ()
+    below: bool = False
+
+
+RowForm = Affine | ScaledRow | PowerRow
 
 NUM_OPS = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div"}
 COMPARE = {"less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge", "equal": "eq", "not_equal": "ne"}

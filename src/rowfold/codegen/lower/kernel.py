@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...records import replace
+from ..apart import apart
 from ..ir import Input, Map, Output, Param, Program, Reduce, Ref, Role, Type
 from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Until, Var, prune
 from ..plan import Lowering, Plan, SweepPlan
@@ -27,7 +28,7 @@ def lower(plan: Plan) -> Kernel:
     """The loops of a plan for one row."""
     names = Names()
     ports, outputs = _ports(plan, names)
-    ctx = Context(plan, names, Code(names), ports, count=Var("row_length", Kind.NUM))
+    ctx = Context(plan, names, Code(names), ports, count=Var("row_length", Kind.NUM), apart=apart(plan.program))
     steps: list[Step] = _gathers(ctx)
     for sweep in plan.sweeps:
         steps += _sweep(ctx, sweep, outputs) if sweep.solves is None else _solve(ctx, sweep.solves, sweep.note)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ...records import replace
 from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kind, Var
+from . import powers
 from .context import Context, is_bool
 from .exponentials import exponential, plain_exponential, unrounded_exponential
 from .forms import (
@@ -18,6 +19,7 @@ from .forms import (
     NumForm,
     Offset,
     Plain,
+    PowerRow,
     RowForm,
     Scaled,
     ScaledRow,
@@ -83,6 +85,8 @@ class Rows:
         match form:
             case ScaledRow():
                 return self._materialize_scaled(form, name)
+            case PowerRow():
+                return powers.materialize(self, form, name)
             case Affine(v, a, None, over=over):
                 return self.product(v, a, name, over)
             case Affine(v, a, Offset(center=center, factor=factor, tail=tail), True, over) if (
@@ -128,10 +132,13 @@ class Rows:
             return v, self.set(a, _named(a)), self.low(a)
         stretch = self.pre.num("stretch", "stretch", a)
         v = self.code.vec("stretched", "mul", v, self.set(stretch, "stretch"))
-        a = self.pre.num(a.name, "div", a, stretch)
+        return v, *self.halves(self.pre.num(a.name, "div", a, stretch))
+
+    def halves(self, a: Var) -> tuple[Var, Var]:
+        """A double as two floats, the second of the sign of the first and not 0: infinity times it is due."""
         hi = self.pre.num(a.name + "_hi", "leading", a)
-        lo = self.pre.num(a.name + "_lo", "trailing", a, hi)  # of the sign of hi, and not 0: infinity times it is due
-        return v, self.set(hi, hi.name), self.set(lo, lo.name)
+        lo = self.pre.num(a.name + "_lo", "trailing", a, hi)
+        return self.set(hi, hi.name), self.set(lo, lo.name)
 
     def low(self, a: Number) -> Var:
         return self.pre.vec(_named(a) + "_lo", "set_lo", a)
@@ -184,6 +191,8 @@ class Rows:
                 return Affine(self.code.vec("position", "positions"))
             case Input():
                 return Affine(self.load(self.ctx.ports[ref].name, "load", Kind.VEC))
+            case Map("exp", (a,)) if ref in self.ctx.apart:
+                return powers.power_row(self, a)
             case Map("exp", (a,)) if (group := self.ctx.group_of(a)) is not None:
                 e = exponential(self, group)
                 self._whole[e] = group
@@ -218,26 +227,30 @@ class Rows:
         if operation in ("multiply", "divide") and (not all(row)) and not (operation == "divide" and not row[0]):
             return self._times_constant(name, operation, args, row)
         if operation == "negative":
-            return self._scale_form(self._number_form(args[0]), Plain(-1.0, exact=True), "mul", name)
-        if operation == "multiply" and any(isinstance(self._number_form(a), ScaledRow) for a in args):
+            return self._scale_form(self.number_form(args[0]), Plain(-1.0, exact=True), "mul", name)
+        if operation == "multiply" and any(isinstance(self.number_form(a), ScaledRow | PowerRow) for a in args):
             return self._times_scaled(name, args)
+        below = self.number_form(args[-1]) if operation in ("divide", "reciprocal") else None
+        if isinstance(below, PowerRow) and not below.met:
+            over = powers.reciprocal(self, below, name)
+            return over if operation == "reciprocal" else powers.times_row(self, over, self.number_form(args[0]), name)
         if operation == "where":
             return self._where(name, args)
         if operation == "exp":
-            return Affine(unrounded_exponential(self, self._number_form(args[0]), name))
+            return Affine(unrounded_exponential(self, self.number_form(args[0]), name))
         return Affine(self._word(name, operation, args))
 
-    def _number_form(self, ref: Ref) -> RowForm:
+    def number_form(self, ref: Ref) -> RowForm:
         return Affine(self.vec(ref)) if is_bool(self.ctx.program, ref) else self.form(ref)
 
     def _plus_constant(self, name: str, operation: str, args: tuple[Ref, ...], row: list[bool]) -> RowForm:
         """row + c, row - c, c + row, c - row."""
         if not row[0] and operation == "subtract":
-            negated = self._scale_form(self._number_form(args[1]), Plain(-1.0, exact=True), "mul", name)
+            negated = self._scale_form(self.number_form(args[1]), Plain(-1.0, exact=True), "mul", name)
             return self._add_form(negated, self.ctx.num(args[0]), False, name)
         which = 0 if row[0] else 1
         return self._add_form(
-            self._number_form(args[which]), self.ctx.num(args[1 - which]), operation == "subtract", name
+            self.number_form(args[which]), self.ctx.num(args[1 - which]), operation == "subtract", name
         )
 
     def _add_form(self, form: RowForm, number: NumForm, minus: bool, name: str) -> RowForm:
@@ -249,28 +262,28 @@ class Rows:
             case Affine(v, a, b, was_minus) if b is not None and offset(b) is not None:
                 word = "add" if minus == was_minus else "sub"
                 return Affine(v, a, plus(self.ctx.code, name, b, number, word), was_minus)
-            case Affine() | ScaledRow():
+            case Affine() | ScaledRow() | PowerRow():
                 return Affine(self.materialize(form, name), 1.0, number, minus)
 
     def _times_constant(self, name: str, operation: str, args: tuple[Ref, ...], row: list[bool]) -> RowForm:
         which = 0 if row[0] else 1
         word = "div" if operation == "divide" else "mul"
-        return self._scale_form(self._number_form(args[which]), self.ctx.num(args[1 - which]), word, name)
+        return self._scale_form(self.number_form(args[which]), self.ctx.num(args[1 - which]), word, name)
 
     def _scale_form(self, form: RowForm, number: NumForm, word: str, name: str) -> RowForm:
         c = self.ctx.code
         number = self.ctx.multiplicative(number)
         match form:
-            case ScaledRow(e, by):
+            case ScaledRow(by=by) | PowerRow(by=by):
                 if word == "div":
                     number = times(c, "r", Plain(1.0), number, "div")
                 one = isinstance(by.m, float) and by.m == 1.0
                 total = times(c, name, replace(by, lo=None) if one else by, number, "mul")
                 if isinstance(total, Scaled):
-                    return ScaledRow(e, total)
+                    return replace(form, by=total)
                 assert isinstance(total, Plain)
                 keep = number.lo if isinstance(number, Scaled) and one else None
-                return ScaledRow(e, Scaled(total.value, lo=keep))
+                return replace(form, by=Scaled(total.value, lo=keep))
             case Affine():
                 return self._scale_affine(form, number, word, name)
 
@@ -317,39 +330,26 @@ class Rows:
 
     def _times_scaled(self, name: str, args: tuple[Ref, ...]) -> RowForm:
         """An exponential times an ordinary row keeps its power of two; of two exponentials one is multiplied out."""
-        forms = [self._number_form(a) for a in args]
-        which = 0 if isinstance(forms[0], ScaledRow) else 1
-        scaled = forms[which]
-        assert isinstance(scaled, ScaledRow)
-        match forms[1 - which]:
-            case Affine(v, 1.0, Plain(constant, _, None), minus, None) if scaled.by.plain:
-                return Affine(self._spread(self.materialize(scaled, name), v, constant, minus, name))
-        other = self.materialize(forms[1 - which], name)
-        scaled = self._unbiased(scaled)
-        return replace(scaled, e=self.code.vec(name, "mul", scaled.e, other))
-
-    def _spread(self, y: Var, v: Var, constant: Number, minus: bool, name: str) -> Var:
-        """y (v + c) as y v + y c: one rounding less on the part that is large."""
-        signed = op(self.ctx.code, "against", "sub", 0.0, constant) if minus else constant
-        return self.code.vec(name, "fma", y, v, self.product(y, signed, "far"))
-
-    def _unbiased(self, form: ScaledRow) -> ScaledRow:
-        """The same number with its bias in the factor, where the exponential meets a row that may be large."""
-        bias = self.ctx.bias(self._whole[form.e]) if form.e in self._whole else 0.0
-        if bias == 0.0:
-            return form
-        m, lo = form.by.m, form.by.lo
-        m = m * 2.0**bias if isinstance(m, float) else self.ctx.code.num(_named(m), "mul", m, 2.0**bias)
-        lo = lo and self.ctx.code.num(lo.name, "mul", lo, 2.0**bias)
-        return ScaledRow(self.code.vec("e", "mul", form.e, 2.0**-bias), replace(form.by, m=m, lo=lo))
+        forms = [self.number_form(a) for a in args]
+        which = next((i for kind in (PowerRow, ScaledRow) for i, f in enumerate(forms) if isinstance(f, kind)), 0)
+        match forms[which]:
+            case PowerRow() as power:
+                return powers.times_row(self, power, forms[1 - which], name)
+            case ScaledRow() as scaled:
+                other = self.materialize(forms[1 - which], name)
+                return replace(scaled, e=self.code.vec(name, "mul", scaled.e, other))
+            case Affine():
+                raise AssertionError("neither is an exponential")
 
     def _where(self, name: str, args: tuple[Ref, ...]) -> RowForm:
         condition, x, y = args
         mask = self.mask(condition)
         if self.ctx.program.nodes[y] == Const(0.0) and self.ctx.program.is_row(x):
-            form = self._number_form(x)
+            form = self.number_form(x)
             if isinstance(form, ScaledRow) and isinstance(form.by.m, float):
                 return replace(form, e=self.code.vec(name, "select", mask, form.e, 0.0))
+            if isinstance(form, PowerRow):
+                return powers.masked(form, mask)
         return Affine(self.code.vec(name, "select", mask, self.argument(x), self.argument(y)))
 
     def argument(self, ref: Ref) -> Var | float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rowfold.codegen.mathlib.coefficients import EXP, EXP2, EXP2_NEAR, EXPM1, LN2, LOG2E, SIXTEENTHS
 from rowfold.codegen.mathlib.words import Dtype, Value, Words, fast_two_sum, function, horner, two_sum
 
@@ -10,6 +12,7 @@ FINE_MAGIC: dict[Dtype, float] = {"f32": 1.5 * 2**19, "f64": 1.5 * 2**48}  # add
 UNIT: dict[str, float] = {dtype: table[0] for dtype, table in SIXTEENTHS.items()}  # what exp_shifted multiplies by
 EXP_RANGE: dict[Dtype, tuple[float, float]] = {"f32": (-104.0, 89.0), "f64": (-746.0, 710.0)}  # beyond: 0 and inf
 EXP2_RANGE: dict[Dtype, tuple[float, float]] = {"f32": (-151.0, 129.0), "f64": (-1076.0, 1025.0)}
+FAR = 65536.0  # beyond it e^x is 0 or infinite whatever it meets
 EXPM1_LOW: dict[Dtype, float] = {"f32": -20.0, "f64": -40.0}  # e^low is lost beside -1
 
 
@@ -131,13 +134,25 @@ def exp(w: Words, x: Value) -> Value:
     return w.scale(*w.call("exp_parts", w.let("x_in", clamp(w, *EXP_RANGE[w.dtype], x))))
 
 
-def exp_of_two(w: Words, x: Value, rest: Value) -> Value:
-    """e^(x + rest), rest being what x lost when it was rounded; unused beyond the range of e^x, where it may be NaN."""
-    x_in = w.let("x_in", clamp(w, *EXP_RANGE[w.dtype], x))
+def parts_of_two(w: Words, x: Value, rest: Value, low: float, high: float) -> tuple[Value, Value]:
+    """e^(x + rest) = p 2^n, rest being what x lost when rounded; unused beyond the range, where it may be NaN."""
+    x_in = w.let("x_in", clamp(w, low, high, x))
     n, _, t_hi = natural(w, x_in)
     rest = w.let("rest", w.select(w.eq(x, x_in), rest, w.const(0.0)))
     t = w.let("t", t_hi + w.fma(n, w.const(-LN2[w.dtype][1]), rest))
-    return w.scale(w.fma(horner(w, t, EXP[w.dtype]), t, w.const(1.0)), n)
+    return w.fma(horner(w, t, EXP[w.dtype]), t, w.const(1.0)), n
+
+
+def pair_of_two(w: Words, x: Value, rest: Value) -> tuple[Value, Value]:
+    """e^(x + rest) = p 2^n for any x that matters, whatever multiplies it."""
+    p, n = parts_of_two(w, x, rest, -FAR, FAR)
+    p = w.let("p", w.select(w.eq(x, w.const(-math.inf)), w.const(0.0), p))
+    return w.let("p", w.select(w.eq(x, w.const(math.inf)), w.const(math.inf), p)), n
+
+
+def exp_of_two(w: Words, x: Value, rest: Value) -> Value:
+    """e^(x + rest) as a number."""
+    return w.scale(*parts_of_two(w, x, rest, *EXP_RANGE[w.dtype]))
 
 
 @function(
@@ -155,6 +170,20 @@ def exp_sum(w: Words, x: Value, b: Value, b_lo: Value) -> Value:
 
 
 @function(
+    "exp_sum_pair",
+    inputs=("x", "b", "b_lo"),
+    outputs=("p", "n"),
+    error={"f32": 0.9, "f64": 1.0},
+    domain="all x, clamped at 2^16; p is 0 and infinite for infinite exponents",
+    source="as exp_sum",
+)
+def exp_sum_pair(w: Words, x: Value, b: Value, b_lo: Value) -> tuple[Value, Value]:
+    """e^(x + b + b_lo) = p 2^n with an integer n and p in [0.7, 1.42], the sum not rounded."""
+    total, error = two_sum(w, x, b)
+    return pair_of_two(w, total, error + b_lo)
+
+
+@function(
     "exp_line",
     inputs=("x", "a", "a_lo", "b", "b_lo"),
     outputs=("y",),
@@ -164,10 +193,28 @@ def exp_sum(w: Words, x: Value, b: Value, b_lo: Value) -> Value:
 )
 def exp_line(w: Words, x: Value, a: Value, a_lo: Value, b: Value, b_lo: Value) -> Value:
     """e^(x (a + a_lo) + b + b_lo), neither product nor sum rounded."""
+    return exp_of_two(w, *line(w, x, a, a_lo, b, b_lo))
+
+
+def line(w: Words, x: Value, a: Value, a_lo: Value, b: Value, b_lo: Value) -> tuple[Value, Value]:
+    """x (a + a_lo) + b + b_lo as a rounded number and what it lost."""
     product = w.let("product", x * a)
     lost = w.let("lost", w.fma(x, a_lo, w.fma(x, a, -product)))
     total, error = two_sum(w, product, b)
-    return exp_of_two(w, total, error + (lost + b_lo))
+    return total, error + (lost + b_lo)
+
+
+@function(
+    "exp_line_pair",
+    inputs=("x", "a", "a_lo", "b", "b_lo"),
+    outputs=("p", "n"),
+    error={"f32": 0.9, "f64": 1.0},
+    domain="as exp_sum_pair",
+    source="as exp_sum",
+)
+def exp_line_pair(w: Words, x: Value, a: Value, a_lo: Value, b: Value, b_lo: Value) -> tuple[Value, Value]:
+    """e^(x (a + a_lo) + b + b_lo) = p 2^n with an integer n and p in [0.7, 1.42], neither product nor sum rounded."""
+    return pair_of_two(w, *line(w, x, a, a_lo, b, b_lo))
 
 
 @function(
@@ -207,4 +254,4 @@ def expm1(w: Words, x: Value) -> Value:
     return w.copysign(w.scale(high + (low + expm1_tail(w, n, t, t_hi)), n), x)
 
 
-FAMILY = (exp_shifted, exp_pair, exp_split, exp_parts, exp, exp_sum, exp_line, exp2, expm1)
+FAMILY = (exp_shifted, exp_pair, exp_split, exp_parts, exp, exp_sum, exp_sum_pair, exp_line, exp_line_pair, exp2, expm1)

@@ -1,0 +1,92 @@
+"""What multiplies an exponential meets it before its power of two does: nothing is lost that the result still shows."""
+
+import numpy as np
+import pytest
+
+import rowfold as rf
+from rowfold.testing.values import FINITE, SPECIAL, row
+
+KINDS = (*FINITE, *SPECIAL)
+
+
+@rf.kernel
+def times_row(x: rf.Row, v: rf.Row):
+    return v * rf.library.softmax(x)
+
+
+@rf.kernel
+def times_distance(x: rf.Row, v: rf.Row):
+    p = np.exp(x - rf.logsumexp(x))
+    return p * (v - np.sum(p * v))
+
+
+@rf.kernel
+def times_number(x: rf.Row, g: rf.Scalar):
+    return g * rf.library.softmax(x)
+
+
+@rf.kernel
+def under_given_sum(x: rf.Row, lse: rf.Scalar, g: rf.Scalar):
+    return np.exp(x - lse) * g
+
+
+@rf.kernel
+def unnormalized(x: rf.Row, v: rf.Row):
+    return np.exp(x) * v
+
+
+@rf.kernel
+def beside_its_sum(x: rf.Row, v: rf.Row):
+    e = np.exp(x)
+    return e * v, np.sum(e)
+
+
+@rf.kernel
+def divided(x: rf.Row, v: rf.Row):
+    return v / np.exp(x)
+
+
+@rf.kernel
+def selected(x: rf.Row, v: rf.Row):
+    return np.where(x > 0, rf.library.softmax(x), 0.0) * v
+
+
+KERNELS = (times_row, times_distance, times_number, under_given_sum, unnormalized, divided, selected)
+by_name = pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
+by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+
+
+def given(kernel, dtype, kinds=KINDS):
+    """Rows of every kind, those of one parameter beside every third kind of the next."""
+    rng = np.random.default_rng(3)
+    rows = np.array([row(kind, dtype, 35, rng) for kind in kinds])
+    pairs = np.repeat(np.arange(len(kinds)), 9), np.arange(len(kinds) * 9) * 3 % len(kinds)
+    numbers = np.array([1.0, -3e-30, 1e38, 2e-42, np.inf, np.nan, 700.0], dtype)
+    arrays = [rows[pairs[0]], *(rows[np.roll(pairs[1], i)] for i in range(len(kernel.parameters) - 1))]
+    size = len(pairs[0])
+    return [
+        np.resize(np.roll(numbers, i), size) if p.role.value == "scalar" else a
+        for i, (p, a) in enumerate(zip(kernel.parameters, arrays, strict=True))
+    ]
+
+
+@by_dtype
+@by_name
+def test_the_bound_holds_whatever_the_factors(kernel, dtype):
+    """Rows and numbers from subnormal to the largest, NaN and infinite, on both sides."""
+    assert kernel.check(*given(kernel, dtype))
+
+
+@by_dtype
+@by_name
+def test_every_strategy_has_the_same_bits(kernel, dtype):
+    """Powers of two are exact, so it does not matter how the sum came about, but for subnormal terms of a sum."""
+    arrays = given(kernel, dtype, [kind for kind in KINDS if kind != "subnormal_outputs"])
+    found = []
+    for strategy in ("three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative"):
+        try:
+            found.append(kernel.using(strategy=strategy)(*arrays))
+        except rf.PlanError:
+            continue
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
