@@ -119,7 +119,7 @@ def test_nothing_is_said_on_the_way_but_at_a_terminal(own, capsys):
 def test_emit_prints_the_files_that_it_wrote(tmp_path, capsys):
     """The paths of an object file and its header."""
     pytest.importorskip("llvmlite")
-    paths = printed(capsys, "emit", "softmax", str(tmp_path / "out"), "--target", "aarch64")
+    paths = printed(capsys, "emit", "softmax", str(tmp_path / "out"), "--target", "aarch64", "--lang", "object")
     assert sorted(paths) == sorted(str(p) for p in (tmp_path / "out").iterdir())
 
 

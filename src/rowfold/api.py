@@ -24,6 +24,7 @@ from . import config as configuration
 from .config import Config
 from .errors import CompileError, IsaError, LoadError, PlanError
 from .gradients import Differentiable, Gradients
+from .inspecting.emission import Emitting
 from .runtime import cache, cpu, quick, recall
 from .runtime.call import Argument, Bound, Caller, CallSpec, FloatSetting, HasLoop, Remembering
 from .runtime.recall import Call, Known
@@ -52,7 +53,7 @@ class _Signature:
         return found
 
 
-class Kernel(Differentiable, Remembering, Generic[P, R]):
+class Kernel(Differentiable, Emitting, Remembering, Generic[P, R]):
     """A row function as a callable over arrays, compiled on first use for each dtype and plan.
 
     Calling it: `k(*arrays, axis=-1, out=None, where=None, dtype=None, keepdims=False, threads=None, **settings)`.
@@ -267,12 +268,6 @@ class Kernel(Differentiable, Remembering, Generic[P, R]):
         from .inspecting.trace_row import trace_row
 
         return trace_row(self, rows, settings)
-
-    def emit(self, directory: str, *, target: str, lang: str = "object", **more: Any) -> tuple[str, ...]:
-        """Writes an object file (or LLVM IR) and a header for another machine: see `rowfold.inspecting.ahead.emit`."""
-        from .inspecting.ahead import emit
-
-        return emit(self, directory, configuration.resolve(self._chosen), target=target, lang=lang, **more)
 
     def using(self, **chosen: Any) -> Kernel[P, R]:
         """The same kernel under other options (strategy, isa, backend, threads); errors come from the call."""

@@ -21,7 +21,7 @@ RUNNABLE = {"x86-64-v2": "portable", "x86-64-v3": "avx2", "x86-64-v4": "avx512"}
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_an_object_is_for_its_machine(name, tmp_path):
     """The head of the file names the architecture."""
-    data = Path(library.softmax.emit(tmp_path, target=name, shape=(8, 100))[0]).read_bytes()
+    data = Path(library.softmax.emit(tmp_path, lang="object", target=name, shape=(8, 100))[0]).read_bytes()
     if TARGETS[name].arch == "wasm32":
         assert data[:8] == b"\0asm\x01\0\0\0"
     else:
@@ -34,7 +34,7 @@ def test_an_object_gives_the_bits_of_the_kernel(name, dtype, tmp_path):
     """Linked into a library and called, it computes what the kernel compiled from C does."""
     if RUNNABLE[name] not in host_isas():
         pytest.skip(f"this CPU lacks {RUNNABLE[name]}")
-    path, _ = library.log_softmax.emit(tmp_path, target=name, shape=(9, 333), dtype=dtype)
+    path, _ = library.log_softmax.emit(tmp_path, lang="object", target=name, shape=(9, 333), dtype=dtype)
     shared = tmp_path / "kernel.so"
     subprocess.run([shutil.which("gcc") or "cc", "-shared", "-o", shared, path, "-lm"], check=True)
     loop = ctypes.cast(ctypes.CDLL(str(shared))[Path(path).stem], ctypes.c_void_p).value
@@ -46,7 +46,7 @@ def test_an_object_gives_the_bits_of_the_kernel(name, dtype, tmp_path):
 
 def test_a_header_declares_the_function(tmp_path):
     """The header names the symbol of the object."""
-    path, header = library.softmax.emit(tmp_path, target="aarch64")
+    path, header = library.softmax.emit(tmp_path, target="aarch64", lang="object")
     assert f"void {Path(path).stem}(char **args" in Path(header).read_text()
 
 
@@ -57,7 +57,11 @@ def test_the_text_for_a_target(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "known"), [({"target": "vax"}, "x86-64-v2"), ({"target": "wasm32", "lang": "ada"}, "object, llvm")]
+    ("wrong", "known"), [
+        ({"target": "vax", "lang": "object"}, "x86-64-v2"),
+        ({"lang": "object"}, "x86-64-v2"),
+        ({"target": "wasm32", "lang": "ada"}, "object, llvm"),
+    ],
 )
 def test_what_is_unknown_is_listed(wrong, known, tmp_path):
     """An unknown target or language lists the known ones."""
@@ -67,6 +71,6 @@ def test_what_is_unknown_is_listed(wrong, known, tmp_path):
 
 def test_a_file_is_not_overwritten(tmp_path):
     """A file that is there stays."""
-    library.softmax.emit(tmp_path, target="wasm32")
+    library.softmax.emit(tmp_path, target="wasm32", lang="object")
     with pytest.raises(FileExistsError):
-        library.softmax.emit(tmp_path, target="wasm32")
+        library.softmax.emit(tmp_path, target="wasm32", lang="object")

@@ -72,7 +72,7 @@ def unit_of(kernel: Kernel, isa_name: str, strategy: str, name: str = "") -> Uni
         banner=kernel.banner,
         lanes=kernel.lanes,
         ctype=page.sweeps.ctype,
-        functions=functions_of(kernel, statements(kernel.steps), page.sweeps),
+        functions=functions_of(kernel, statements(kernel.steps), page.sweeps, fused=isa_of(isa_name).fma),
         last=page.last(),
         rows=page.rows(),
     )

@@ -38,8 +38,8 @@ class Value:
 class Recorder:
     """A words object that writes down what is done. `kind` is VEC for vectors of `dtype`, NUM for doubles."""
 
-    def __init__(self, kind: Kind, dtype: str, names: Names) -> None:
-        self.kind, self._dtype, self.code = kind, dtype, Code(names)
+    def __init__(self, kind: Kind, dtype: str, names: Names, *, fused: bool) -> None:
+        self.kind, self._dtype, self.code, self.fused = kind, dtype, Code(names), fused
 
     @property
     def dtype(self) -> Any:
@@ -84,11 +84,13 @@ class Recorder:
         return lambda *args: self.word(word, *args)
 
 
-def record(name: str, kind: Kind, dtype: str) -> tuple[Function, tuple[Stmt, ...], tuple[Var | float, ...]]:
+def record(
+    name: str, kind: Kind, dtype: str, *, fused: bool = True
+) -> tuple[Function, tuple[Stmt, ...], tuple[Var | float, ...]]:
     """A function's statements, in order, and its results."""
     function = FUNCTIONS[name]
     names = Names()
-    recorder = Recorder(kind, dtype, names)
+    recorder = Recorder(kind, dtype, names, fused=fused)
     inputs = [Value(recorder, Var(names.fresh(n), kind)) for n in function.inputs]
     results = function.body(recorder, *inputs)
     values = results if isinstance(results, tuple) else (results,)

@@ -17,6 +17,8 @@ class Isa:
     features: tuple[str, ...]
     flags: tuple[str, ...]
     header: str
+    arch: str = ""  # in LLVM's word; "" for every machine
+    fma: bool = True  # whether a b + c is rounded once
 
 
 @cache
@@ -29,5 +31,7 @@ def template_text(name: str) -> str:
 def isa_of(name: str) -> Isa:
     """The metadata of a vocabulary."""
     text = template_text(f"isa/{name}.c.j2")
-    found = dict(re.findall(r"\{# (features|flags|header): (.*?) ?#\}", text))
-    return Isa(name, tuple(found["features"].split()), tuple(found["flags"].split()), found["header"])
+    found = dict(re.findall(r"\{# (features|flags|header|arch|fma): (.*?) ?#\}", text))
+    arch = found.get("arch", "x86_64" if found["header"] == "immintrin.h" else "")
+    features, flags = tuple(found["features"].split()), tuple(found["flags"].split())
+    return Isa(name, features, flags, found["header"], arch, found.get("fma", "yes") == "yes")

@@ -25,7 +25,7 @@ class FunctionText:
     lines: tuple[str, ...]
 
 
-def functions_of(kernel: Kernel, stmts: Iterable[Stmt], page: Printer) -> list[FunctionText]:
+def functions_of(kernel: Kernel, stmts: Iterable[Stmt], page: Printer, *, fused: bool) -> list[FunctionText]:
     """Every library function that is called, each after those it calls itself."""
     made: dict[tuple[str, Kind], FunctionText] = {}
     builtin = {"reciprocal2", "two_sum", "scale_log2e", "fold2"}
@@ -35,7 +35,7 @@ def functions_of(kernel: Kernel, stmts: Iterable[Stmt], page: Printer) -> list[F
             key = (stmt.word, ONE_OF.get(kind := stmt.results[0].kind, kind)) if stmt.call else None
             if key is None or key in made or stmt.word in builtin:
                 continue
-            function, inner, results = record(stmt.word, key[1], kernel.dtype)
+            function, inner, results = record(stmt.word, key[1], kernel.dtype, fused=fused)
             need(inner)
             made[key] = _function_text(page, function.doc, stmt.word, key[1], inner, results, function.inputs)
 

@@ -31,6 +31,10 @@ class NumpyWords:
     def dtype(self) -> Dtype:
         return self._dtype
 
+    @property
+    def fused(self) -> bool:
+        return True
+
     def const(self, value: float) -> Any:
         return self.format(value)
 
@@ -42,6 +46,13 @@ class NumpyWords:
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         return fma32(a, b, c) if self._dtype == "f32" else fma64(a, b, c)
+
+    def mad(self, a: Any, b: Any, c: Any) -> Any:
+        return a * b + c
+
+    def leading(self, a: Any) -> Any:
+        words, cut = (np.uint32, 12) if self._dtype == "f32" else (np.uint64, 27)
+        return (np.asarray(a).view(words) >> words(cut) << words(cut)).view(self.format)
 
     def min(self, a: Any, b: Any) -> Any:
         return np.where(np.less(a, b), a, b)

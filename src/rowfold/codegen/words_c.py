@@ -28,15 +28,15 @@ def environment() -> Environment:
 
 def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
-    used = ["rf_enter", "rf_leave", *_identifiers(lines)]
+    used = ["rf_enter", "rf_leave", *identifiers(lines)]
     return _needed(
-        _definitions(("tables.c.j2", "x86.c.j2", f"isa/{isa}.c.j2", "common.c.j2", "selection.c.j2"), dtype), used
+        definitions(("tables.c.j2", "x86.c.j2", f"isa/{isa}.c.j2", "common.c.j2", "selection.c.j2"), dtype), used
     )
 
 
 def builtins_of(isa: str, lines: Iterable[str]) -> list[str]:
     """GCC's builtins for the intrinsics that the lines use."""
-    return _needed(_definitions(("builtins/x86.c.j2", f"builtins/{isa}.c.j2"), "f32"), _identifiers(lines))
+    return _needed(definitions(("builtins/x86.c.j2", f"builtins/{isa}.c.j2"), "f32"), identifiers(lines))
 
 
 def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[str]:
@@ -46,12 +46,12 @@ def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[
         name = queue.pop()
         if name not in used and name in by_name:
             used.add(name)
-            queue += _identifiers([by_name[name]])
+            queue += identifiers([by_name[name]])
     return [line for name, text in definitions if name in used for line in text.splitlines()]
 
 
 @cache
-def _definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
+def definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
     """(name, text) of each typedef, macro and function in the templates."""
     entries = [literal(t) + ("f" if dtype == "f32" else "") for t in SIXTEENTHS[dtype]]
     given = {"dtype": dtype, "sixteenths": entries, "coarse": COARSE[dtype]}
@@ -70,5 +70,5 @@ def _defined(text: str) -> str:
     return found[1] if found else ""
 
 
-def _identifiers(lines: Iterable[str]) -> list[str]:
+def identifiers(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(re.findall(r"\b\w+", "\n".join(lines))))

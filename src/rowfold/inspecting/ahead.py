@@ -33,7 +33,7 @@ class TargetError(RowfoldError, ValueError):
 
 
 def emit(
-    kernel: Kernel[..., Any], directory: str | os.PathLike[str], config: Config, *, target: str,
+    kernel: Kernel[..., Any], directory: str | os.PathLike[str], config: Config, *, target: str | None,
     lang: str = "object", shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, overwrite: bool = False,
     **settings: Any,
 ) -> tuple[str, ...]:  # fmt: skip
@@ -45,7 +45,7 @@ def emit(
     """
     if lang not in LANGUAGES:
         raise TargetError(f"lang={lang!r} is not one of {', '.join(LANGUAGES)}")
-    if target not in TARGETS:
+    if target is None or target not in TARGETS:
         raise TargetError(f"target={target!r} is not one of {', '.join(TARGETS)}")
     machine = TARGETS[target]
     here = kernel.plan(shape, dtype, **settings)

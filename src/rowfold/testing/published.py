@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from rowfold.codegen.published import PUBLISHED as PUBLISHED  # noqa: PLC0414 - re-exported
+from rowfold.codegen.published import Bound as Bound  # noqa: PLC0414
 from rowfold.testing.ulp import ulp
-
-
-class Bound(NamedTuple):
-    """At most `ulps` ULP of the exact value plus `units` unit roundoffs, absolute."""
-
-    ulps: float
-    units: float = 0.0
-
-
-PUBLISHED: dict[tuple[str, str], Bound] = {
-    ("softmax", "float32"): Bound(4),
-    ("softmax", "float64"): Bound(4),
-    ("softmin", "float32"): Bound(4),
-    ("softmin", "float64"): Bound(4),
-    ("log_softmax", "float32"): Bound(3),
-    ("log_softmax", "float64"): Bound(3),
-    ("cross_entropy", "float32"): Bound(3),
-    ("cross_entropy", "float64"): Bound(3),
-    ("logsumexp", "float32"): Bound(1, 4),
-    ("logsumexp", "float64"): Bound(1, 4),
-    ("layer_norm", "float32"): Bound(1.5, 2.0**-12),
-    ("rms_norm", "float32"): Bound(1, 2.0**-12),
-}
 
 
 def published_bound(kernel_name: str, exact: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:

@@ -6,6 +6,7 @@ import math
 
 from ...records import dataclass, field
 from ..ir import SMALL_FOLDS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
+from ..isas import isa_of
 from ..loops import Code, Kind, Names, Port, Var
 from ..mathlib.exponential import UNIT
 from ..plan import Group, Plan
@@ -38,6 +39,7 @@ DROP = {"f32": 190.0, "f64": 1100.0}
 BIASED_DROP = {"f32": 176.0, "f64": 1092.0}  # under a bias: in float32 not even a subnormal number, which is slow
 BIAS = 72.0  # the least result, 2^-149 of the sum, is then normal beside it; products with a float64 row may overflow
 LIMIT = 94548.0  # 2^16 log2 e
+NEAR = 512.0  # the same for float32 without fma: three constants leave 2^-36 of the exponent
 FLAT = 2.0**-100  # stands for a smaller factor, by which no exponent can be divided
 FAR = 2.0**49  # beyond it e^x is 0 or infinite whatever it meets
 INF = math.inf
@@ -80,6 +82,11 @@ class Context:
     @property
     def dtype(self) -> str:
         return self.plan.dtype
+
+    @property
+    def limit(self) -> float:
+        """How far from zero an exponent may be and its reduction still be exact."""
+        return LIMIT if self.dtype == "f64" or isa_of(self.plan.isa).fma else NEAR
 
     def bias(self, index: int) -> float:
         """The power of two by which exponentials under a fixed shift are kept larger, so that none is subnormal."""

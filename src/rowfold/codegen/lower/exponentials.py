@@ -7,7 +7,6 @@ import struct
 from typing import TYPE_CHECKING
 
 from ..loops import Arg, Kind, Var
-from .context import LIMIT
 from .forms import Affine, Number, NumForm, Offset, Plain, RowForm, op, plus
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def plain_exponential(rows: Rows, group: int, name: str) -> Var:
 def within(rows: Rows, group: int, x: Var) -> Var:
     """Base value x kept where the reduction of its exponential is exact."""
     c = rows.ctx.code
-    reach = op(c, "reach", "div", LIMIT - 1.0, rows.ctx.shifts[group].scale[0])
+    reach = op(c, "reach", "div", rows.ctx.limit - 1.0, rows.ctx.shifts[group].scale[0])
     x = rows.code.vec(x.name, "max", rows.set(op(c, "lowest", "sub", 0.0, reach), "lowest"), x)
     return rows.code.vec(x.name, "min", rows.set(reach, "highest"), x)
 

@@ -6,7 +6,7 @@ from ...records import dataclass
 from ..ir import Const, Reduce, Ref
 from ..loops import Code, Kind, Var
 from ..plan import Lowering
-from .context import BIASED_DROP, DROP, LIMIT, Context
+from .context import BIASED_DROP, DROP, Context
 from .exponentials import biased, pair, shifted
 from .folds import fold
 from .forms import DisplacedSum, Number, Plain, Scaled, op
@@ -48,7 +48,7 @@ class Guess(Maximum):
         s = self.ctx.scale_of(self.index)
         m = code.num("first_max", "fold_max", self.m)
         reach = code.num("reach", "abs", code.num("reach", "mul", m, s.scale[0]))
-        s.near = code.flag("near_zero", "lt", reach, LIMIT)
+        s.near = code.flag("near_zero", "lt", reach, self.ctx.limit)
         set_shift(
             code,
             self.ctx,
@@ -152,7 +152,7 @@ class ExpSums:
             self.exponents = pre.declare(Kind.PARTS, "exponent_parts", "parts")
 
     def _start_running(self, pre: Code, scale: Number) -> None:
-        reach = pre.num("reach", "div", LIMIT, scale)
+        reach = pre.num("reach", "div", self.ctx.limit, scale)
         floor = pre.num("floor", "sub", 0.0, reach)
         self.drop = pre.vec("drop_v", "set", pre.num("drop", "div", DROP[self.ctx.dtype], scale))
         self.scale_v = pre.vec("scale_v", "set", scale)
@@ -161,7 +161,8 @@ class ExpSums:
             self.n = pre.declare(Kind.VEC, "running_exponent", "exponent_v", self.running, self.scale_v)
             self.low = pre.declare(Kind.VEC, "running_low", "sub", self.running, self.drop)
         else:
-            self.own = {ref: pre.declare(Kind.VEC, "running_exponent", "set", -4.0 * LIMIT) for ref in self.group.sums}
+            nothing = -4.0 * self.ctx.limit
+            self.own = {ref: pre.declare(Kind.VEC, "running_exponent", "set", nothing) for ref in self.group.sums}
             self.low = pre.vec("lowest", "set", pre.num("lowest", "mul", floor, 2.0))
 
     def _plain(self, ref: Ref) -> bool:
@@ -230,11 +231,11 @@ class ExpSums:
                 c.do("put", self.parts[ref], rows.keep(node.where, p, 0.0))
             else:
                 self._extexp_weighted(rows, ref, node, p, k)
-        c.do("put", self.exponents, rows.keep(self.group.where, k, -4.0 * LIMIT))
+        c.do("put", self.exponents, rows.keep(self.group.where, k, -4.0 * self.ctx.limit))
 
     def _extexp_weighted(self, rows: Rows, ref: Ref, node: Reduce, p: Var, k: Var) -> None:
         c = rows.code
-        k = rows.keep(node.where, k, -4.0 * LIMIT)
+        k = rows.keep(node.where, k, -4.0 * self.ctx.limit)
         old = self.own[ref]
         new = c.vec("new_exponent", "max", k, old)
         c.assign(self.accs[ref], "acc_scale", self.accs[ref], c.vec("step", "sub", old, new))
@@ -297,7 +298,7 @@ class ExpSums:
             running = self.n if self.lowering is Lowering.ONLINE else self.own[ref]
             code.assign(acc, "acc_scale", acc, code.vec("step", "sub", running, target))
         set_shift(code, self.ctx, self.index, code.num("no_shift", "copy", 0.0), n, m)
-        self.safe = code.flag("safe", "lt", code.num("reach", "abs", n), LIMIT - 1.0)
+        self.safe = code.flag("safe", "lt", code.num("reach", "abs", n), self.ctx.limit - 1.0)
 
     def _validate(self, code: Code, total: Number, m: Var | None) -> None:
         """Whether the guess left every exponential that matters a normal number. A NaN is not safe."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rowfold.codegen.mathlib.coefficients import EXP, EXP2, EXP2_NEAR, EXPM1, LN2, LOG2E, SIXTEENTHS
-from rowfold.codegen.mathlib.words import Dtype, Value, Words, fast_two_sum, function, horner, two_sum
+from rowfold.codegen.mathlib.words import Dtype, Value, Words, fast_two_sum, function, horner, near_fma, two_sum
 
 MAGIC: dict[Dtype, float] = {"f32": 1.5 * 2**23, "f64": 1.5 * 2**52}  # adding it rounds to an integer
 FINE_MAGIC: dict[Dtype, float] = {"f32": 1.5 * 2**19, "f64": 1.5 * 2**48}  # adding it rounds to a sixteenth
@@ -23,7 +23,7 @@ def clamp(w: Words, low: float, high: float, x: Value) -> Value:
 
 def exp2_fraction(w: Words, f: Value) -> Value:
     """2^f for abs(f) <= 1/2. The constant term is exactly one, so that 2^0 = 1."""
-    return w.fma(horner(w, f, EXP2[w.dtype]), f, w.const(1.0))
+    return near_fma(w, horner(w, f, EXP2[w.dtype]), f, w.const(1.0))
 
 
 @function(
@@ -47,10 +47,20 @@ def exp_split(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Valu
 def sixteenths(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value, Value]:
     """(n, t, f) of x k = n + f with n a multiple of 1/16 and abs(f) <= 1/32; t = UNIT 2^(n - floor(n))."""
     magic = w.const(FINE_MAGIC[w.dtype])
-    z = w.let("z", w.fma(x, k_hi, magic))
+    z = w.let("z", near_fma(w, x, k_hi, magic))
     n = w.let("n", z - magic)
-    f = w.let("f", w.fma(x, k_hi, -n))
-    return n, w.let("t", w.sixteenth(z)), w.let("f", w.fma(x, k_lo, f))
+    f = w.let("f", w.fma(x, k_lo, w.fma(x, k_hi, -n)) if w.fused else in_three(w, x, k_hi, k_lo, n))
+    return n, w.let("t", w.sixteenth(z)), f
+
+
+def in_three(w: Words, x: Value, k_hi: Value, k_lo: Value, n: Value) -> Value:
+    """x (k_hi + k_lo) - n without fma (Cody and Waite, for any k): the first two products and differences are exact."""
+    k_1 = w.let("k_1", w.leading(k_hi))
+    k_2 = w.let("k_2", (k_hi - k_1) + k_lo)
+    x_1 = w.let("x_1", w.leading(x))
+    f = w.let("f", x_1 * k_1 - n)
+    f = w.let("f", f + (x - x_1) * k_1)
+    return f + x * k_2
 
 
 @function(
@@ -65,7 +75,7 @@ def exp_shifted(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> V
     """UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio."""
     n, t, f = sixteenths(w, x, k_hi, k_lo)
     t = w.let("t", w.scale_floor(t, n - shift))
-    return w.fma(t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)
+    return near_fma(w, t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)
 
 
 @function(
@@ -79,7 +89,7 @@ def exp_shifted(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> V
 def exp_pair(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value]:
     """UNIT 2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [1, 2.1]: the bits of exp_shifted, whatever n is."""
     n, t, f = sixteenths(w, x, k_hi, k_lo)
-    return w.let("p", w.fma(t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)), w.floor(n)
+    return w.let("p", near_fma(w, t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)), w.floor(n)
 
 
 @function(
@@ -93,7 +103,7 @@ def exp_pair(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value
 def exp_parts(w: Words, x: Value) -> tuple[Value, Value]:
     """e^x = p 2^n with an integer n and p in [0.7, 1.42]: exp_split for a fixed scale, with one rounding less."""
     n, t, _ = natural(w, x)
-    return w.let("p", w.fma(horner(w, t, EXP[w.dtype]), t, w.const(1.0))), n
+    return w.let("p", near_fma(w, horner(w, t, EXP[w.dtype]), t, w.const(1.0))), n
 
 
 def natural(w: Words, x: Value) -> tuple[Value, Value, Value]:
@@ -140,7 +150,7 @@ def parts_of_two(w: Words, x: Value, rest: Value, low: float, high: float) -> tu
     n, _, t_hi = natural(w, x_in)
     rest = w.let("rest", w.select(w.eq(x, x_in), rest, w.const(0.0)))
     t = w.let("t", t_hi + w.fma(n, w.const(-LN2[w.dtype][1]), rest))
-    return w.fma(horner(w, t, EXP[w.dtype]), t, w.const(1.0)), n
+    return near_fma(w, horner(w, t, EXP[w.dtype]), t, w.const(1.0)), n
 
 
 def pair_of_two(w: Words, x: Value, rest: Value) -> tuple[Value, Value]:

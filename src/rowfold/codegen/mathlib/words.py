@@ -17,6 +17,11 @@ class Words(Protocol):
 
     @property
     def dtype(self) -> Dtype: ...
+    @property
+    def fused(self) -> bool:
+        """Whether `fma` is one instruction; it is exact in any case. Without it `mad` and `leading` are there too."""
+        ...
+
     def const(self, value: float) -> Value: ...
     def let(self, name: str, value: Value) -> Value:
         """The same value, under a name that the emitted code shows."""
@@ -28,6 +33,14 @@ class Words(Protocol):
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """a * b + c, rounded once."""
+        ...
+
+    def mad(self, a: Value, b: Value, c: Value) -> Value:
+        """a * b + c, rounded twice."""
+        ...
+
+    def leading(self, a: Value) -> Value:
+        """The leading half of the bits: the product of two such numbers, or of one and a rest, is exact."""
         ...
 
     def min(self, a: Value, b: Value) -> Value:
@@ -117,8 +130,13 @@ def horner(w: Words, x: Value, coefficients: Sequence[float]) -> Value:
     """The polynomial with these coefficients, lowest degree first."""
     total = w.const(coefficients[-1])
     for c in reversed(coefficients[:-1]):
-        total = w.fma(total, x, w.const(c))
+        total = near_fma(w, total, x, w.const(c))
     return total
+
+
+def near_fma(w: Words, a: Value, b: Value, c: Value) -> Value:
+    """a * b + c where a second rounding does no harm."""
+    return w.fma(a, b, c) if w.fused else w.mad(a, b, c)
 
 
 def two_sum(w: Words, a: Value, b: Value) -> tuple[Value, Value]:

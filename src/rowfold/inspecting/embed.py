@@ -1,0 +1,157 @@
+"""`k.emit(lang="c")`: the files of a kernel for C, C++ and Rust programs, as name -> text."""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..codegen import standalone
+from ..codegen.ir import Program
+from ..codegen.loops import C_NAMES
+from ..codegen.lower.kernel import lower
+from ..codegen.plan import describe
+from ..codegen.planchoice import Choices, every, one
+from ..codegen.published import PUBLISHED
+from ..codegen.standalone import ALIASES, ISAS, VOCABULARIES, Kind, Page, Section
+from ..codegen.standalone_api import shortest_of
+from ..errors import DTypeError, IsaError
+from .emission import EmitError
+from .examples import example_files
+from .vectors import special_values, vectors
+
+if TYPE_CHECKING:
+    from ..api import Kernel
+
+NAMES = {"float32": "f32", "float64": "f64"}
+TARGETS = {"x86-64-v2": ("portable",), "x86-64-v3": ("avx2",), "x86-64-v4": ("avx512",)}
+
+
+def files(
+    kernel: Kernel[..., Any], strategy: str, isas: Iterable[str] | None, dtypes: Any, shape: tuple[int, ...] | None,
+    target: str | None, *, single_header: bool, given: Iterable[str] = (), **settings: Any,
+) -> dict[str, str]:  # fmt: skip
+    """Every file, with its place below the directory. Nothing is written."""
+    name = _checked_name(kernel.name)
+    chosen, kinds = _isas(isas, target), _dtypes(dtypes)
+    program = kernel.program({k: v for k, v in settings.items() if k in kernel.static}, frozenset(given), frozenset())
+    values = _values(kernel, settings)
+    made = [_kind(kernel, program, dtype, chosen, shape, strategy, values) for dtype in kinds]
+    page = standalone.page_of(program, [m[0] for m in made], chosen, _summary(kernel), made[0][1])
+    rows = {kind.dtype: vectors(program, kind.dtype, values, kind.shortest) for kind in page.kinds}
+    texts = {f"{page.symbol}.h": standalone.single_text(page)} if single_header else _pair(page)
+    return texts | example_files(page, rows, values, single_header=single_header, name=name)
+
+
+def _pair(page: Page) -> dict[str, str]:
+    return {f"{page.symbol}.c": standalone.source_text(page), f"{page.symbol}.h": standalone.header_text(page)}
+
+
+def _checked_name(name: str) -> str:
+    """The kernel's name, if it can be a part of C's and a file's names."""
+    if not (name.isascii() and name.isidentifier()):
+        raise EmitError(f"the kernel's name {name!r} is no C identifier; name it with rf.kernel(name=)")
+    if name in C_NAMES or keyword.iskeyword(name):
+        raise EmitError(f"the kernel's name {name!r} is a word of C; name it with rf.kernel(name=)")
+    return name
+
+
+def _isas(isas: Iterable[str] | None, target: str | None) -> list[str]:
+    """The instruction sets, the best of each machine first."""
+    if isas is None and target is not None:
+        if target not in TARGETS:
+            raise EmitError(f"target={target!r}: C is written for {', '.join(TARGETS)}, or for isas=")
+        isas = TARGETS[target]
+    wanted = ISAS if isas is None else (isas,) if isinstance(isas, str) else tuple(isas)
+    named = [ALIASES.get(isa, isa) for isa in wanted]
+    unknown = [isa for isa in named if isa not in ISAS]
+    if unknown or not named:
+        what = f"isas={wanted!r}: " + (f"{unknown[0]!r} is not known" if unknown else "none is named")
+        raise IsaError(f"{what}; C is written for {', '.join(('portable', *ISAS))}")
+    return [isa for isa in ISAS if isa in named]
+
+
+def _dtypes(dtypes: Any) -> list[str]:
+    given = ["float32"] if dtypes is None else list(dtypes) if isinstance(dtypes, list | tuple | set) else [dtypes]
+    names = []
+    for one_dtype in given:
+        try:
+            names.append(NAMES[np.dtype(one_dtype).name])
+        except (TypeError, KeyError):
+            raise DTypeError(f"dtypes={one_dtype!r}: C is written for {', '.join(NAMES)}") from None
+    if not names:
+        raise DTypeError("dtypes=(): name one of " + ", ".join(NAMES))
+    return [short for short in NAMES.values() if short in names]
+
+
+def _kind(
+    kernel: Kernel[..., Any], program: Program, dtype: str, isas: list[str], shape: tuple[int, ...] | None,
+    strategy: str, values: Mapping[str, float],
+) -> tuple[Kind, list[str]]:  # fmt: skip
+    """The functions of a dtype, and the plans in words."""
+    sections: list[Section] = []
+    banner: list[str] = []
+    for isa in isas:
+        choices = _choices(program, dtype, VOCABULARIES.get(isa, isa), shape, strategy)
+        banner += [line for plan in choices.plans for line in describe(plan, brief=True) if line not in banner]
+        sections.append(standalone.section_of(kernel.name, isa, dtype, choices))
+    ports = lower(choices.plans[0]).ports
+    full = next(long for long, short in NAMES.items() if short == dtype)
+    contract = [*_error(kernel, full, strategy), *_special(program, values)]
+    return standalone.kind_of(program, dtype, sections, ports, contract), banner
+
+
+def _choices(program: Program, dtype: str, isa: str, shape: tuple[int, ...] | None, strategy: str) -> Choices:
+    if shape is None:
+        return every(program, dtype, isa, shortest_of(program), strategy)
+    rows = int(np.prod(shape[:-1])) if shape else 1
+    return one(program, dtype, isa, shape[-1] if shape else 1, max(rows, 1), strategy)
+
+
+def _error(kernel: Kernel[..., Any], dtype: str, strategy: str) -> list[str]:
+    from .. import library
+
+    bound = PUBLISHED.get((kernel.name, dtype))
+    if bound is None or getattr(library, kernel.name, None) is None:
+        return ["Error: within the bound that running error analysis of the program gives; example/selftest.c",
+                "lists it for its rows."]  # fmt: skip
+    return [f"Error: at most {bound}, for rows of any length and any finite values."]
+
+
+def _special(program: Program, values: Mapping[str, float]) -> list[str]:
+    lines = special_values(program, values)
+    return ["Special values:", *(f"  {line}" for line in lines)] if lines else []
+
+
+def _values(kernel: Kernel[..., Any], settings: Mapping[str, Any]) -> dict[str, float]:
+    """A value for each setting that is passed at run time: what was given, its default, or 1."""
+    floats = [s for s in kernel.settings if not s.static]
+    unknown = settings.keys() - {s.name for s in kernel.settings}
+    if unknown:
+        raise TypeError(f"{kernel.name} has no setting {min(unknown)!r}")
+    return {s.name: float(settings.get(s.name, 1.0 if s.required else s.default)) for s in floats}
+
+
+def _summary(kernel: Kernel[..., Any]) -> list[str]:
+    """The kernel's documentation and, where it is found, its row function."""
+    doc = inspect.getdoc(kernel.__wrapped__) or kernel.name
+    lines = doc.split("\n\n", maxsplit=1)[0].splitlines()
+    try:
+        source = inspect.getsource(kernel.__wrapped__).splitlines()
+    except (OSError, TypeError):
+        source = []
+    body = [line for line in _without_doc(source) if line.strip() and not line.lstrip().startswith("@")]
+    return [line.replace("*/", "* /").replace("/*", "/ *") for line in [*lines, *(["", *body] if body else [])]]
+
+
+def _without_doc(lines: list[str]) -> list[str]:
+    text = "\n".join(lines)
+    for quote in ('"""', "'''"):
+        before, found, rest = text.partition(quote)
+        if found and quote in rest:
+            return (before.rstrip() + rest.partition(quote)[2]).splitlines()
+    return lines
+

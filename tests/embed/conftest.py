@@ -1,0 +1,18 @@
+"""A kernel as other programs get it: emitted, compiled, loaded."""
+
+from pathlib import Path
+
+import pytest
+from toolchain import Embedded
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    """A function that emits a kernel and loads it: embedded(kernel, flags=, compiler=, **options of emit)."""
+
+    def make(kernel, flags=("-O2",), compiler="gcc", dtype="float32", **options):
+        folder = Path(tmp_path) / "emitted"
+        kernel.emit(folder, dtypes=dtype, overwrite=True, **options)
+        return Embedded(folder, kernel.name, flags, compiler, {"float32": "f32", "float64": "f64"}[dtype])
+
+    return make
