@@ -8,7 +8,7 @@ from toolchain import Embedded
 
 @pytest.fixture
 def embedded(tmp_path):
-    """A function that emits a kernel and loads it: embedded(kernel, flags=, compiler=, **options of emit)."""
+    """A function that emits a kernel with the options of emit, compiles it and loads it."""
 
     def make(kernel, flags=("-O2",), compiler="gcc", dtype="float32", **options):
         folder = Path(tmp_path) / "emitted"

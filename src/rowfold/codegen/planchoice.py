@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cache
 
+from ..records import dataclass, replace
 from .ir import Program
 from .machine import Machine
 from .plan import Plan

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import __version__
+from ..records import dataclass, replace
 from .emit_c import Unit, unit_of
 from .ir import Program
 from .isas import Isa, isa_of
@@ -127,8 +127,7 @@ def section_of(name: str, isa_name: str, dtype: str, choices: Choices) -> Sectio
 
 def _unit(plan: Any, isa_name: str, prefix: str) -> Unit:
     loops = with_banner(lower(plan), tuple(describe(plan, brief=True)))
-    return replace(unit_of(loops, plan.isa, plan.strategy), symbol=_symbol(plan, isa_name),
-                   row_name=f"{prefix}{plan.strategy}_row")  # fmt: skip
+    return replace(unit_of(loops, plan.isa, plan.strategy, prefix + plan.strategy), symbol=_symbol(plan, isa_name))
 
 
 def _symbol(plan: Any, isa_name: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ..records import dataclass
 from .ir import Const, Input, Param, Program, Reduce, Role
 from .loops import Port
 from .text_c import literal

@@ -23,7 +23,7 @@ def files_of(isa: Isa) -> tuple[str, ...]:
     """The templates that define the words of an instruction set; the first definition of a name holds."""
     own = (f"isa/{isa.name}.c.j2",)
     if isa.arch == "x86_64" and isa.fma:
-        return (*own, "standalone/fma_x86.c.j2", "standalone/libm.c.j2", *_SHARED)
+        return (*own, "standalone/fma_x86.c.j2", "x86.c.j2", "standalone/libm.c.j2", *_SHARED)
     if isa.header == "fenv.h":
         return ("standalone/quiet.c.j2", *own, "standalone/fma_builtin.c.j2", "standalone/libm.c.j2", *_SHARED)
     if isa.header == "":

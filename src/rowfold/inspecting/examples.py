@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from ..codegen.standalone import Kind, Page
 from ..codegen.text_c import literal
 from ..codegen.words_c import environment
+from ..records import dataclass
 from .vectors import Vector
 
 EXAMPLES = ("CMakeLists.txt", "rowfold.pc.in", "example.c", "example.cpp", "selftest.c", "rust/Cargo.toml",

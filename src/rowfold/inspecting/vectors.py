@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ..codegen.interpret import interpret
 from ..codegen.ir import Input, Program, Role
 from ..codegen.oracle import oracle
+from ..records import dataclass
 
 Array = Any  # numpy.ndarray
 WIDTHS = (1, 2, 16, 17, 100, 300)

@@ -49,8 +49,10 @@ def sixteenths(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Val
     magic = w.const(FINE_MAGIC[w.dtype])
     z = w.let("z", near_fma(w, x, k_hi, magic))
     n = w.let("n", z - magic)
-    f = w.let("f", w.fma(x, k_lo, w.fma(x, k_hi, -n)) if w.fused else in_three(w, x, k_hi, k_lo, n))
-    return n, w.let("t", w.sixteenth(z)), f
+    if not w.fused:
+        return n, w.let("t", w.sixteenth(z)), w.let("f", in_three(w, x, k_hi, k_lo, n))
+    f = w.let("f", w.fma(x, k_hi, -n))
+    return n, w.let("t", w.sixteenth(z)), w.let("f", w.fma(x, k_lo, f))
 
 
 def in_three(w: Words, x: Value, k_hi: Value, k_lo: Value, n: Value) -> Value:
