@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         OutputError,
         PlanError,
         RowfoldError,
+        StateError,
         TraceError,
     )
     from .inspecting.showconfig import show_config
@@ -46,7 +47,7 @@ _HOMES = {
     "api": "Kernel kernel",
     "config": "options",
     "errors": "CompileError DTypeError IsaError LoadError NotDifferentiableError OutputError PlanError RowfoldError "
-    "TraceError",
+    "StateError TraceError",
     "inspecting.showconfig": "show_config",
     "rowfns": "gumbel kth logsumexp positions rsqrt sigmoid softplus stop_gradient threshold topk uniform",
 }
@@ -56,8 +57,8 @@ _MODULES = ("gallery", "library", "testing")
 __all__ = [
     "Between", "CompileError", "DTypeError", "Ignore", "Index", "IsaError", "Kernel", "LoadError", "Mask",
     "NonNegative",
-    "NotDifferentiableError", "OutputError", "PlanError", "Positive", "Row", "RowfoldError", "Scalar", "Static",
-    "TraceError", "__version__", "gallery", "gumbel",
+    "NotDifferentiableError", "OutputError", "PlanError", "Positive", "Row", "RowfoldError", "Scalar", "StateError",
+    "Static", "TraceError", "__version__", "gallery", "gumbel",
     "kernel", "kth", "library", "logsumexp", "options", "positions", "rsqrt", "show_config",
     "sigmoid", "softplus", "stop_gradient", "testing", "threshold", "topk", "uniform",
 ]  # fmt: skip

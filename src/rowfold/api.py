@@ -22,17 +22,18 @@ import numpy as np
 
 from . import config as configuration
 from .config import Config
-from .errors import CompileError, IsaError, LoadError, PlanError
+from .errors import CompileError, LoadError, PlanError
 from .gradients import Differentiable, Gradients
+from .host import host_isa, machine, plan_for
 from .inspecting.emission import Emitting
-from .runtime import cache, cpu, quick, recall
+from .parts import Parts
+from .runtime import cache, quick, recall
 from .runtime.call import Argument, Bound, Caller, CallSpec, FloatSetting, HasLoop, Remembering
 from .runtime.recall import Call, Known
 from .runtime.spec import Results
 
 if TYPE_CHECKING:  # a call from a warm cache must not pay for what it does not use
     from .codegen.ir import Program
-    from .codegen.machine import Machine
     from .codegen.plan import Plan
     from .codegen.signature import Parameter, Setting
 
@@ -53,7 +54,7 @@ class _Signature:
         return found
 
 
-class Kernel(Differentiable, Emitting, Remembering, Generic[P, R]):
+class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
     """A row function as a callable over arrays, compiled on first use for each dtype and plan.
 
     Calling it: `k(*arrays, axis=-1, out=None, where=None, dtype=None, keepdims=False, threads=None, **settings)`.
@@ -320,33 +321,6 @@ class Kernel(Differentiable, Emitting, Remembering, Generic[P, R]):
 
 class Vjp(Gradients, Kernel[..., tuple[Any, ...]]):
     """The gradients of another kernel, as a kernel."""
-
-
-def plan_for(program: Program, dtype: str, n: int, rows: int, config: Config) -> Plan:
-    """The plan under a configuration, on this machine."""
-    from .codegen.planner import make_plan
-
-    isa = host_isa(config)
-    return make_plan(program, dtype=dtype, isa=isa, n=n, rows=max(rows, 1), strategy=config.strategy, machine=machine())
-
-
-def host_isa(config: Config) -> str:
-    """The instruction set to emit for. IsaError when this CPU lacks what was asked for."""
-    mine = cpu.host_isas()
-    if config.isa == "auto":
-        return mine[0]
-    if config.isa not in mine:
-        raise IsaError(f"isa={config.isa!r}: this CPU can run {', '.join(mine)}")
-    return config.isa
-
-
-@functools.cache
-def machine() -> Machine:
-    """This machine as the planner sees it: cache sizes from the system, the rest by default."""
-    from .codegen.machine import Machine
-
-    found = cpu.caches()
-    return Machine(found.l1 or 32 << 10, found.l2 or 1 << 20, found.l3 or 32 << 20)
 
 
 def _rows_and_length(shape: tuple[int, ...], axis: int) -> tuple[int, int]:

@@ -28,7 +28,7 @@ _warned: set[str] = set()
 def plan_key(plan: Plan) -> str:
     """Everything that decides the emitted text, and nothing that does not: the row length is not in it."""
     parts = (__version__, _templates(), plan.name, plan.dtype, plan.isa, plan.strategy, plan.sweeps, plan.groups)
-    text = repr((*parts, plan.program.nodes, plan.program.names, plan.program.outputs))
+    text = repr((*parts, plan.state, plan.program.nodes, plan.program.names, plan.program.outputs))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -58,7 +58,7 @@ def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:
     Raises CompileError when the backend that was asked for by name cannot compile.
     """
     if config.backend == "numpy":
-        return NumpyLoop(plan)
+        return interpreted(plan)
     in_view = config.dump or config.override or config.debug
     found = None if in_view else cache.find(key, config)
     if found is not None:
@@ -76,7 +76,7 @@ def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:
                 _warn_once("rowfold compiles with llvmlite, for this could not be compiled:", failures)
             return loop
     _warn_once("rowfold runs on NumPy, right but slow, for this could not be compiled:", failures)
-    return NumpyLoop(plan)
+    return interpreted(plan)
 
 
 def _compiled(plan: Plan, key: str, config: Config, language: str) -> cache.Loaded:
@@ -96,6 +96,37 @@ def _warn_once(what: str, failures: list[str]) -> None:
     if kind not in _warned:
         warnings.warn(f"{what} {'; '.join(failures)}", RuntimeWarning, stacklevel=6)
         _warned.add(kind)  # not before: where warnings are errors, every call is one
+
+
+def interpreted(plan: Plan) -> HasLoop:
+    """The loop that needs no compiler."""
+    return NumpyLoop(plan) if plan.state is None else PartLoop(plan)
+
+
+class PartLoop:
+    """The loops of a plan for a part of a row, run by NumPy word by word: the bits of the compiled ones."""
+
+    def __init__(self, plan: Plan) -> None:
+        from .codegen.generate import gufunc
+        from .codegen.lower.kernel import lower
+
+        self.kernel = lower(plan)
+        signature, types = gufunc(plan)
+        count = len(signature.split("->", maxsplit=1)[0].split("),("))
+        self.types = [f"{types[:count]}->{types[count:]}"]
+
+    @property
+    def ufunc(self) -> Any:
+        return self
+
+    def __call__(self, *args: Any) -> Any:
+        from .codegen.interpret_part import interpret_operands
+
+        count = self.types[0].index("-")
+        results = interpret_operands(self.kernel, [np.asarray(a) for a in args[:count]])
+        for place, result in zip(args[count:], results, strict=False):
+            place[...] = result
+        return results[0] if len(results) == 1 else results
 
 
 class NumpyLoop:

@@ -31,6 +31,10 @@ class OutputError(RowfoldError, ValueError):
     """`out` cannot take the result: wrong shape or dtype, read-only, big-endian. Nothing was written."""
 
 
+class StateError(RowfoldError, ValueError):
+    """States of parts of rows that do not belong together, or not to this kernel, or to another round."""
+
+
 class IsaError(RowfoldError):
     """The instruction set asked for is unknown, or this CPU lacks it."""
 

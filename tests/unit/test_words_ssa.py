@@ -7,7 +7,7 @@ import pytest
 from rowfold import library
 from rowfold.codegen import planwords, walk_ssa
 from rowfold.codegen.emit_llvm import LlvmBuilder
-from rowfold.codegen.interpret_plan import _Run
+from rowfold.codegen.interpret_plan import Run
 from rowfold.codegen.loops import Kind
 from rowfold.codegen.lower.kernel import lower
 from rowfold.codegen.numbers_ssa import Numbers, functions_of
@@ -41,8 +41,8 @@ def test_no_function_is_missing(dtype):
 
 def test_no_word_on_the_row_is_missing():
     """The words that need the row are methods of both walks; two are plain words here, and `entries` is no word."""
-    words = {name for name, made in vars(_Run).items() if isfunction(made) and name[0] == "_" and name[1] != "_"}
-    ours = {*vars(walk_ssa.Row), *(f"_{word}" for word in walk_ssa.WHOLE)}
+    words = {name for name, made in vars(Run).items() if isfunction(made) and name[0] == "_" and name[1] != "_"}
+    ours = {*dir(walk_ssa.Row), *(f"_{word}" for word in walk_ssa.WHOLE)}
     assert words - ours == {"_acc_zero", "_mask_none", "_entries"}
 
 

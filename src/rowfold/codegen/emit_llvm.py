@@ -207,6 +207,9 @@ class LlvmBuilder(LlvmText):
                 return self.convert("widen", value, "f64")
         return value
 
+    def field(self, port: Port, at: Value) -> Value:
+        return self.read(self.bytes_on(self.addresses[port.name].base, at * self.step(port)), Type("f64"))
+
     def result(self, port: Port, value: Value, entry: Value | None = None) -> None:
         base = self.addresses[port.name].base
         self.write(base if entry is None else self.bytes_on(base, entry * self.step(port)), value)

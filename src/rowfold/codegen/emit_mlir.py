@@ -278,6 +278,9 @@ class MlirBuilder(Builder):
         value = self.read(port, None)
         return self.convert("from_int", value, "f64") if value.type.element == "i64" else value
 
+    def field(self, port: Port, at: Value) -> Value:
+        return self.read(port, at)
+
     def key(self, port: Port) -> Value:
         return self.read(port, None)
 

@@ -52,8 +52,12 @@ def gufunc(plan: Plan) -> tuple[str, str]:
     wide = (Role.ROW, Role.MASK, Role.INT_ROW)
     inputs = [("(n)" if i.role in wide else "()", kinds[i.role]) for _, i in program.inputs]
     inputs += [("()", "d") for _ in program.params]
+    part = plan.state
+    if part is not None:
+        inputs += [(f"({part.size})", "d")] * bool(part.done) + [("()", "l")]
     stored = {Type.FLOAT: real, Type.INT: "l", Type.BOOL: "?", Type.DOUBLE: "d"}
     outputs = [(_core(program, o.ref), stored[program.stored(o)]) for o in program.outputs]
+    outputs = [(f"({part.size})", "d")] if part is not None and not part.last else outputs
     shape = f"{','.join(s for s, _ in inputs)}->{','.join(s for s, _ in outputs)}"
     return shape, "".join(c for _, c in (*inputs, *outputs))
 

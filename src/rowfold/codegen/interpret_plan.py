@@ -46,25 +46,25 @@ def interpret_kernel(
     memory = {p.name: _operand(p, a, shape, number) for p, (_, a) in zip(ports, given, strict=True)}
     outputs = [p for p in kernel.ports if p.output]
     for port in outputs:
-        blank = np.full((batch, *_core(port, shape)), np.nan)
-        memory[port.name] = written(blank, _dtype(port, number))
+        blank = np.full((batch, *core(port, shape)), np.nan)
+        memory[port.name] = written(blank, port_dtype(port, number))
     with np.errstate(all="ignore"):
-        _Run(kernel, memory, batch, shape[-1]).steps(kernel.steps)
-    return tuple(memory[p.name].reshape((*shape[:-1], *_core(p, shape))) for p in outputs)
+        Run(kernel, memory, batch, shape[-1]).steps(kernel.steps)
+    return tuple(memory[p.name].reshape((*shape[:-1], *core(p, shape))) for p in outputs)
 
 
-def _core(port: Port, shape: tuple[int, ...]) -> tuple[int, ...]:
+def core(port: Port, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[-1:] if port.row else (port.entries,) if port.entries else ()
 
 
 def _operand(port: Port, array: Array, shape: tuple[int, ...], number: type[np.floating[Any]]) -> Array:
     """An argument as the kernel reads it, a row of it for each of the batch."""
-    whole = np.broadcast_to(array, shape if port.row else shape[:-1]).astype(_dtype(port, number))
+    whole = np.broadcast_to(array, shape if port.row else shape[:-1]).astype(port_dtype(port, number))
     batch = int(np.prod(shape[:-1], dtype=np.int64))
     return whole.reshape((batch, shape[-1]) if port.row else (batch,))
 
 
-def _dtype(port: Port, number: type[np.floating[Any]]) -> Any:
+def port_dtype(port: Port, number: type[np.floating[Any]]) -> Any:
     kinds = {"mask": bool, "int": np.int64, "index": np.int64, "key": np.uint64, "double": np.float64}
     return kinds.get(port.element, number)
 
@@ -78,7 +78,7 @@ def written(value: Array, dtype: Any) -> Array:
 
 
 @dataclass
-class _Run(SelectionWords):
+class Run(SelectionWords):
     """The variables of one kernel over a batch of rows. `local` ends with the body that it belongs to."""
 
     kernel: Kernel
@@ -151,7 +151,7 @@ class _Run(SelectionWords):
         if not rare.size:
             return
         memory = {name: array[rare] for name, array in self.memory.items()}
-        inner = _Run(self.kernel, memory, rare.size, self.n, {n: _rows(v, rare) for n, v in self.env.items()})
+        inner = Run(self.kernel, memory, rare.size, self.n, {n: _rows(v, rare) for n, v in self.env.items()})
         inner.env["row_length"] = self.env["row_length"][rare]
         inner.steps(steps)
         for name, value in self.env.items():
@@ -208,6 +208,9 @@ class _Run(SelectionWords):
 
     def _entries(self, s: Stmt, window: Window) -> tuple[Value, ...]:
         """A word on k-vectors: numbers of the row stand beside every entry."""
+        if s.word == "field":
+            at = int(cast(float, s.args[1]))
+            return (self.memory[str(s.args[0])][:, at : at + s.results[0].size],)
         if (own := getattr(self, f"_{s.word}", None)) is not None:
             return (own(s.args, window),)
         size, kind = s.results[0].size, ONE_OF[s.results[0].kind]
@@ -239,8 +242,14 @@ class _Run(SelectionWords):
         if s.word.startswith(("best_", "pool_")):
             self.select(s, window)
             return
-        value = self.arg(s.args[1], Kind.NUM if s.word == "result" else Kind.VEC)
+        value = self.arg(s.args[1], Kind.NUM if s.word in ("result", "keep") else Kind.VEC)
         place = self.memory[str(target)]
+        if s.word == "keep":
+            at = int(cast(float, s.args[2]))
+            place[:, at : at + (value.shape[1] if np.ndim(value) > 1 else 1)] = np.reshape(
+                np.broadcast_to(value, (self.batch, *np.shape(value)[1:])), (self.batch, -1)
+            )
+            return
         if s.word == "result":
             place[...] = written(np.asarray(value, dtype=np.float64), place.dtype)
             return
@@ -264,7 +273,7 @@ class _Run(SelectionWords):
     _load_tail = _load_mask = _load_mask_tail = _load
 
     def _positions(self, args: Sequence[Arg], window: Window) -> Array:
-        places = window.start + np.arange(window.count * self.lanes)
+        places = window.start + self.first_place(args) + np.arange(window.count * self.lanes)
         each = places.astype(self.number).reshape(window.count, 1, self.lanes)
         return np.broadcast_to(each, (window.count, self.batch, self.lanes))
 
@@ -274,10 +283,19 @@ class _Run(SelectionWords):
 
     def _uniform(self, args: Sequence[Arg], window: Window) -> Array:
         key = self.memory[str(args[-1])]
-        if len(args) > 1:
+        if isinstance(args[0], Var | float):
             return philox.uniform(self.arg(args[0], Kind.NUM), key)
-        places = window.start + np.arange(window.count * self.lanes).reshape(window.count, 1, self.lanes)
+        first = window.start + self.first_place(args[:-1])
+        places = first + np.arange(window.count * self.lanes).reshape(window.count, 1, self.lanes)
         return philox.uniform(places, key[:, None]).astype(self.number)
+
+    def first_place(self, ports: Sequence[Arg]) -> int:
+        """Where a part of a row begins in it: in all rows of a batch at the same place."""
+        return int(self.memory[str(ports[0])][0]) if ports and self.batch else 0
+
+    def _field(self, args: Sequence[Arg], window: Window) -> Array:
+        number: Array = self.memory[str(args[0])][:, int(cast(float, args[1]))]
+        return number
 
     def _scalar(self, args: Sequence[Arg], window: Window) -> Array:
         number: Array = self.memory[str(args[0])].astype(np.float64)

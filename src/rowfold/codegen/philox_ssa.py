@@ -29,11 +29,23 @@ def uniform(b: Builder, first: Value, key: Value, lanes: int, element: str) -> V
     return _unit(b, words) if element == "f64" else b.convert("narrow", _unit(b, words), "f32")
 
 
+def uniform_from(b: Builder, first: Value, key: Value, lanes: int, element: str) -> Value:
+    """The same from any place on, with a counter for every lane."""
+    places = b.convert("wide", b.lanes_from(first, lanes), "i64")
+    numbers = _chosen(b, places, b.splat(key, lanes), b.splat(b.const(3, key.type), lanes))
+    return numbers if element == "f64" else b.convert("narrow", numbers, "f32")
+
+
 def uniform_at(b: Builder, place: Value, key: Value) -> Value:
     """The same for one place, a double."""
     at = b.convert("to_int", place, "i64")
+    return _chosen(b, at, key, b.const(3, at.type))
+
+
+def _chosen(b: Builder, at: Value, key: Value, three: Value) -> Value:
+    """The number at a place, of the four that its counter gives."""
     words = philox(b, b.apply("shr", at, 2), key)
-    which = at & b.const(3, at.type)
+    which = at & three
     word = words[0]
     for k, other in enumerate(words[1:], 1):
         word = b.apply("select", which.eq(k), other, word)

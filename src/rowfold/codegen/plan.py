@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 from ..records import dataclass
@@ -52,6 +53,34 @@ class SweepPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """A reduction, or several that share what they carry, as one field of a state (`states.py`)."""
+
+    kind: str
+    round: int
+    refs: tuple[Ref, ...]
+    shape: tuple[int, ...]
+    name: str
+    group: int = -1  # of exponentials: the position in Plan.groups
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class StatePart:
+    """What a plan for a part of a row has to do with states: `done` rounds are read, the next one is written."""
+
+    units: tuple[Unit, ...]
+    carries: tuple[tuple[Ref, ...], ...]  # the reductions of each round
+    start: int  # the doubles before the first unit
+    size: int
+    done: int
+    last: bool  # the results are written instead
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The chosen plan. `walks` is the fewest sweeps that fusion allows; `sweeps` are those chosen.
 
@@ -74,6 +103,7 @@ class Plan:
     bytes_per_element: float
     ns: float
     rejected: tuple[tuple[str, str], ...]
+    state: StatePart | None = None  # of a plan for a part of a row
 
     @property
     def apart(self) -> bool:

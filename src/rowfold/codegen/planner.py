@@ -39,7 +39,7 @@ def make_plan(program: Program, *, dtype: str, isa: str, n: int, rows: int, stra
     """The cheapest plan that meets the constraint. Raises PlanError with every refusal when none does."""
     if strategy not in STRATEGIES:
         raise PlanError(f"strategy={strategy!r} is not known; choose one of {', '.join(STRATEGIES)}")
-    _check(program, dtype, n)
+    check(program, dtype, n)
     _check_sizes(program, n)
     shape = (dtype, isa, n, rows, machine)
     candidates = [_candidate(program, name, strategy, *shape) for name in FORMS]
@@ -64,7 +64,7 @@ def _met(plan: Plan, strategy: str) -> str:
     return "one_pass" if not plan.groups and plan.memory_passes == 1 else plan.strategy
 
 
-def _check(program: Program, dtype: str, n: int) -> None:
+def check(program: Program, dtype: str, n: int) -> None:
     for i, node in enumerate(program.nodes):
         if isinstance(node, Reduce) and node.op == "argmax" and dtype == "f32" and n > LONGEST:
             raise PlanError(f"{program.name}: the position of an extremum is exact for {LONGEST} float32, not for {n}")
@@ -91,7 +91,7 @@ def _candidate(
     if not groups and (strategy in ("online", "two_pass", "speculative") or name != "three_pass_recompute"):
         if not (strategy == name == "three_pass_reload"):
             return Candidate(name, None, "the program has no shifted exponential sum")
-    if lowering is Lowering.GUESS and not all(_validated(program, g) for g in groups):
+    if lowering is Lowering.GUESS and not all(validated(program, g) for g in groups):
         return Candidate(name, None, "not every exponential sum has one of weight 1 beside it that tells a bad guess")
     sweeps = schedule(program, groups, reload)
     if name == "three_pass_reload" and groups and not any(s.reloads for s in sweeps):
@@ -150,7 +150,7 @@ def _group(program: Program, exponent: Ref, refs: list[Ref], lowering: Lowering)
     return Group(exponent, base, factor, where, tuple(refs), displaced, weighted, lowering)
 
 
-def _validated(program: Program, group: Group) -> bool:
+def validated(program: Program, group: Group) -> bool:
     """Whether the sums of weight one tell if a guessed shift was near enough for all sums of the group."""
     nodes = {ref: program.nodes[ref] for ref in group.sums}
     plain = {n.where for ref, n in nodes.items() if isinstance(n, Reduce) and _weight_one(program, ref)}

@@ -248,6 +248,10 @@ class Builder(ABC):
         """One element of a row as a double, at an index inside the row."""
 
     @abstractmethod
+    def field(self, port: Port, at: Value) -> Value:
+        """A double of a state."""
+
+    @abstractmethod
     def result(self, port: Port, value: Value, entry: Value | None = None) -> None:
         """Store a number of the port's own format, at an entry of a k-vector."""
 

@@ -79,6 +79,11 @@ class Statements:
                 others = [a.name for a in s.args[1:] if isinstance(a, Var)]
                 given = [f"&{port.name}", *others, *EXTENT.get(s.word, ())]
                 return f"rf_{s.word}({', '.join(given)})"
+            case "keep":
+                value = s.args[1]
+                size = value.size if isinstance(value, Var) else 0
+                many = f"for (int entry = 0; entry < {size}; ++entry) " if size else ""
+                return f"{many}num_keep({port} + {self.at(s)} * {port}_step, {self.arg(value, Kind.NUM)})"
             case "result" if self.ports[str(port)].entries:
                 place = f"{port} + entry * {port}_step"
                 word = f"num_result{RESULTS[self.ports[str(port)].element]}"
@@ -103,10 +108,11 @@ class Statements:
             return f"rf_{s.word}(&{s.args[0].name})"
         if s.word in ("set", "set_lo"):
             return f"rf_{s.word}({self.arg(s.args[0], Kind.NUM)})"
-        if s.word in ("positions", "vector_number"):
-            return f"rf_{s.word}(i + j)"
-        if s.word == "uniform":
-            return f"rf_uniform(i + j, num_key({s.args[0]}))"
+        if s.word in ("positions", "vector_number", "uniform"):
+            *first, key = (*s.args, "") if s.word != "uniform" else s.args
+            place = " + ".join(["i + j", *(f"num_first({port})" for port in first)])
+            word = f"{s.word}{'_from' if key and first else ''}"  # a part may begin anywhere
+            return f"rf_{word}({place}{f', num_key({key})' if key else ''})"
         if s.word.startswith("load"):
             rest = ["count - j"] if s.word == "load_mask_tail" else [self.arg(a, kind) for a in s.args[1:]]
             return f"rf_{s.word}({', '.join([f'{s.args[0]}_b + j', *rest])})"
@@ -133,6 +139,8 @@ class Statements:
                 return f"!{a[0]}"
             case "any":
                 return f"rf_any({a[0]})"
+            case "field":
+                return f"num_scalar({s.args[0]} + {self.at(s)} * {s.args[0]}_step)"
             case "scalar":
                 port = self.ports[str(s.args[0])]
                 return f"num_{'index' if port.element == 'index' else 'scalar'}({port.name})"
@@ -142,6 +150,14 @@ class Statements:
                 port = self.ports[str(s.args[0])]
                 return f"{ELEMENT[port.element]}({port.name}, {port.name}_step, n, {a[1]})"
         return f"{'rf_' if s.word in FOLDS else 'num_'}{s.word}({', '.join(a)})"
+
+    def at(self, s: Stmt) -> str:
+        """Which double of a state a statement reads or writes."""
+        place = s.args[-1]
+        assert isinstance(place, float)
+        value = s.results[0] if s.results else s.args[1]
+        small = isinstance(value, Var) and (value.size or value.name.endswith("[entry]"))
+        return f"({int(place)} + entry)" if small else str(int(place))
 
     def arg(self, a: Arg, kind: Kind) -> str:
         if isinstance(a, Var):

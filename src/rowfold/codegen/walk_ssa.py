@@ -25,9 +25,10 @@ from .loops import (
 )
 from .mathlib import FUNCTIONS
 from .numbers_ssa import Numbers, functions_of
-from .philox_ssa import uniform, uniform_at
+from .philox_ssa import uniform, uniform_at, uniform_from
 from .small_ssa import Best, Small, best, cumsum, each, small, take
-from .ssa import DOUBLE, INDEX, Builder, Place, Type, Value
+from .ssa import DOUBLE, Builder, Place, Type, Value
+from .state_ssa import StateWords
 from .text_c import TURNS, turn_name
 from .words_ssa import Vectors, fold2, table
 
@@ -41,7 +42,7 @@ WHOLE: Mapping[str, Callable[[Any, str, Builder], Small]] = {  # words on a k-ve
 }
 
 
-class Row:
+class Row(StateWords):
     """One row of a kernel, statement by statement."""
 
     def __init__(self, builder: Builder, length: Value, *, rounds: bool) -> None:
@@ -250,6 +251,8 @@ class Row:
 
     def entries(self, s: Stmt) -> Any:
         """A statement on k-vectors: the same on each of their entries, or a word on the whole."""
+        if s.word == "field":
+            return self._fields(s)
         if s.word in WHOLE:
             return WHOLE[s.word](self.value(cast(Var, s.args[0])), s.results[0].name, self.b)
         made = [small(self.b, v.name, v.size, flags=v.kind is Kind.FLAGS) for v in s.results]
@@ -285,15 +288,14 @@ class Row:
             case str():
                 raise AssertionError(f"port {arg} is no value")
 
-    def index(self, value: int) -> Value:
-        return self.b.const(value, INDEX)
-
     def effect(self, s: Stmt) -> None:
         target = s.args[0]
         match s.word:
             case "put":
                 assert self.place is not None
                 self.b.store_array(self.arg(target, Kind.VEC), self.place.at, self.arg(s.args[1], Kind.VEC))
+            case "keep":
+                self.keep(self.ports[str(target)], self.arg(s.args[1], Kind.NUM), s.args[2])
             case "result":
                 self.result(self.ports[str(target)], self.arg(s.args[1], Kind.NUM))
             case "best_take" | "best_take_where":
@@ -343,8 +345,7 @@ class Row:
     _load_tail = _load_mask = _load_mask_tail = _load
 
     def _positions(self, s: Stmt) -> Value:
-        assert self.place is not None
-        places = self.b.lanes_from(self.place.start + self.place.at, self.kernel.lanes)
+        places = self.b.lanes_from(self.place_in_row(s.args), self.kernel.lanes)
         return self.b.convert("from_int", places, self.kernel.dtype)
 
     def _vector_number(self, s: Stmt) -> Value:
@@ -357,8 +358,8 @@ class Row:
         key = self.b.key(self.ports[str(s.args[-1])])
         if s.results[0].kind is Kind.NUM:
             return uniform_at(self.b, self.arg(s.args[0], Kind.NUM), key)
-        assert self.place is not None
-        return uniform(self.b, self.place.start + self.place.at, key, self.kernel.lanes, self.kernel.dtype)
+        draw = uniform if len(s.args) == 1 else uniform_from  # a part may begin anywhere
+        return draw(self.b, self.place_in_row(s.args[:-1]), key, self.kernel.lanes, self.kernel.dtype)
 
     def _scalar(self, s: Stmt) -> Value:
         return self.b.number(self.ports[str(s.args[0])])

@@ -1,19 +1,22 @@
 """What a sweep accumulates, one class a carry.
 
 Identity (before), lift and combine (body), merge (block_end), finish (after). A new kind of reduction is a new class
-here and a line in `kernel._carry`; every backend prints the same statements.
+here and a line in `kernel._carry`; every backend prints the same statements. Finishing is in two: `collect` brings the
+lanes to the numbers that are the carry's state, `publish` makes the result of them. A part of a row stops in between,
+and what merges parts (`runtime/merging.py`) goes on from there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ...records import dataclass
 from ..ir import Reduce, Ref
 from ..loops import Code, Kind
 from .context import Context
-from .folds import fold, quotient
-from .forms import Plain
+from .folds import fold, folded, quotient, total_of
+from .forms import Number, Plain
 from .rows import Rows
 
 INF = float("inf")
@@ -31,8 +34,28 @@ class Carry(Protocol):
     def after(self, code: Code) -> None: ...
 
 
+class Settling:
+    """The end of a carry whose state is a few numbers: they make the result, or are kept for a merge."""
+
+    ctx: Context
+    ref: Ref
+
+    def after(self, code: Code) -> None:
+        state = self.collect(code)
+        if self.ctx.states is None:
+            self.publish(code, state)
+        else:
+            self.ctx.states[self.ref] = state
+
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        raise NotImplementedError
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        raise NotImplementedError
+
+
 @dataclass
-class Sum:
+class Sum(Settling):
     """sum x: a balanced tree over a block's vectors, then wide lanes, then a tree over the lanes (3-numerics, 3)."""
 
     ctx: Context
@@ -55,17 +78,24 @@ class Sum:
     def block_end(self, block: Code) -> None:
         block.assign(self.acc, "acc_add_tree", self.acc, self.parts)
 
-    def after(self, code: Code) -> None:
-        self.ctx.known[self.ref] = fold(code, self.ctx, self.acc, self.ctx.name(self.ref, "sum"))
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        return folded(code, self.ctx, self.acc, self.ctx.name(self.ref, "sum"))
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        self.ctx.known[self.ref] = total_of(state)
 
 
 @dataclass
-class Count:
+class Count(Settling):
     """How many elements the predicate selects."""
 
     ctx: Context
     where: Ref
     phases: int = 1
+
+    @property
+    def ref(self) -> Ref:  # type: ignore[override]
+        return self.where
 
     def before(self, pre: Code) -> None:
         self.acc = pre.declare(Kind.ACC, "selected_lanes", "acc_zero")
@@ -81,8 +111,11 @@ class Count:
     def block_end(self, block: Code) -> None:
         block.assign(self.acc, "acc_add_tree", self.acc, self.parts)
 
-    def after(self, code: Code) -> None:
-        selected = Plain(fold(code, self.ctx, self.acc, "selected").value)
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        return (fold(code, self.ctx, self.acc, "selected").value,)
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        selected = Plain(state[0])
         self.ctx.counts[self.where] = selected
         node = Reduce("count", (), self.where)
         if node in self.ctx.program.nodes:
@@ -93,13 +126,16 @@ class Count:
 class Mean(Sum):
     """mean x = sum x / count."""
 
-    def after(self, code: Code) -> None:
-        total = fold(code, self.ctx, self.acc, "total")
-        self.ctx.known[self.ref] = quotient(code, self.ctx, total, self.where, self.ctx.name(self.ref, "mean"))
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        return folded(code, self.ctx, self.acc, "total")
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        total, name = total_of(state), self.ctx.name(self.ref, "mean")
+        self.ctx.known[self.ref] = quotient(code, self.ctx, total, self.where, name)
 
 
 @dataclass
-class Dot:
+class Dot(Settling):
     """sum a b with every product exact in the wide lanes: it neither overflows nor rounds early."""
 
     ctx: Context
@@ -120,12 +156,15 @@ class Dot:
     def between(self, block: Code, phase: int) -> None: ...
     def block_end(self, block: Code) -> None: ...
 
-    def after(self, code: Code) -> None:
-        self.ctx.known[self.ref] = fold(code, self.ctx, self.acc, self.ctx.name(self.ref, "dot"))
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        return folded(code, self.ctx, self.acc, self.ctx.name(self.ref, "dot"))
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        self.ctx.known[self.ref] = total_of(state)
 
 
 @dataclass
-class Extremum:
+class Extremum(Settling):
     """max x or min x; a NaN that counts makes the result NaN."""
 
     ctx: Context
@@ -148,14 +187,16 @@ class Extremum:
     def between(self, block: Code, phase: int) -> None: ...
     def block_end(self, block: Code) -> None: ...
 
-    def after(self, code: Code) -> None:
+    def collect(self, code: Code) -> tuple[Number, ...]:
         m = code.num(self.ctx.name(self.ref, self.op), "fold_" + self.op, self.m)
-        found = code.num("found", "nan_if", code.flag("unordered", "any", self.nan), m)
-        self.ctx.known[self.ref] = Plain(found, exact=True)
+        return (code.num("found", "nan_if", code.flag("unordered", "any", self.nan), m),)
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        self.ctx.known[self.ref] = Plain(state[0], exact=True)
 
 
 @dataclass
-class Position:
+class Position(Settling):
     """argmax x: the first of the largest, a NaN before everything; -1 where no element counts.
 
     A lane keeps its best element and the number of the vector that it stood in: exact for 2^28 elements in float32.
@@ -186,12 +227,18 @@ class Position:
     def between(self, block: Code, phase: int) -> None: ...
     def block_end(self, block: Code) -> None: ...
 
-    def after(self, code: Code) -> None:
-        self.ctx.known[self.ref] = Plain(code.num(self.ctx.name(self.ref, "argmax"), "fold_first", self.best, self.at))
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        place = code.num(self.ctx.name(self.ref, "argmax"), "fold_first", self.best, self.at)
+        if self.ctx.states is None:
+            return (place,)
+        return self.ctx.element(self.x, place), self.ctx.in_whole_row(place)
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        self.ctx.known[self.ref] = Plain(state[-1])
 
 
 @dataclass
-class Product:
+class Product(Settling):
     """prod x, lane by lane."""
 
     ctx: Context
@@ -209,5 +256,34 @@ class Product:
     def between(self, block: Code, phase: int) -> None: ...
     def block_end(self, block: Code) -> None: ...
 
-    def after(self, code: Code) -> None:
-        self.ctx.known[self.ref] = Plain(code.num(self.ctx.name(self.ref, "prod"), "fold_mul", self.p))
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        return (code.num(self.ctx.name(self.ref, "prod"), "fold_mul", self.p),)
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        self.ctx.known[self.ref] = Plain(state[0])
+
+
+@dataclass
+class Taken(Settling):
+    """x[y] in a part of a row: the element and whether this part has it."""
+
+    ctx: Context
+    ref: Ref
+    x: Ref
+    y: Ref
+    phases: int = 1
+
+    def before(self, pre: Code) -> None: ...
+    def body(self, rows: Rows, phase: int) -> None: ...
+    def between(self, block: Code, phase: int) -> None: ...
+    def block_end(self, block: Code) -> None: ...
+
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        place = self.ctx.in_this_part(self.ctx.value(self.y))
+        behind, before = code.flag("behind", "ge", place, 0.0), code.flag("before", "lt", place, self.ctx.length)
+        inside = code.flag("inside", "and", behind, before)
+        taken = code.num(self.ctx.name(self.ref, "taken"), "element", self.ctx.ports[self.x].name, place)
+        return taken, code.num("here", "from_flag", inside)
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        self.ctx.known[self.ref] = Plain(state[0], exact=True)

@@ -74,6 +74,8 @@ class Context:
     reciprocals: dict[Number, Number] = field(default_factory=dict)
     counts: dict[Ref, Plain] = field(default_factory=dict)  # selected elements, by predicate
     apart: frozenset[Ref] = frozenset()  # exponentials that are pairs of mantissa and exponent to the last
+    states: dict[Ref, tuple[Number, ...]] | None = None  # of a part of a row: what its carries ended with
+    first: str | None = None  # of a part of a row: the port that tells where in the row it begins
 
     @property
     def program(self) -> Program:
@@ -106,6 +108,27 @@ class Context:
             if group.exponent == exponent and i in self.shifts and self.shifts[i].n is not None:
                 return i
         return None
+
+    # parts of rows
+
+    @property
+    def length(self) -> Var:
+        """How many elements are at hand."""
+        return Var("row_length", Kind.NUM)
+
+    def in_whole_row(self, place: Number) -> Number:
+        """A place among the elements at hand as a place in the row; -1, which is none, stays."""
+        if self.first is None:
+            return place
+        c = self.code
+        there = op(c, "place", "add", place, c.num("first_place", "scalar", self.first))
+        return c.num("place", "choose", c.flag("some", "ge", place, 0.0), there, -1.0)
+
+    def in_this_part(self, place: Number) -> Number:
+        """A place in the row as one among the elements at hand, which may not have it."""
+        if self.first is None:
+            return place
+        return op(self.code, "place", "sub", place, self.code.num("first_place", "scalar", self.first))
 
     # row-constant values
 
@@ -300,7 +323,7 @@ class Context:
             return self.value(ref)
         match self.program.nodes[ref]:
             case Input(_, Role.POSITIONS):
-                return index
+                return self.in_whole_row(index)
             case Input(name, _):
                 return self.code.num(f"first_{name}", "element", self.ports[ref].name, index)
             case Map("broadcast", (_, c)):

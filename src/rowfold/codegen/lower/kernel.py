@@ -26,13 +26,17 @@ LIVE = Var("live", Kind.MASK)
 
 def lower(plan: Plan) -> Kernel:
     """The loops of a plan for one row."""
+    if plan.state is not None:
+        from .partial import lower_part  # it is made of what is here
+
+        return lower_part(plan, plan.state)
     names = Names()
-    ports, outputs = _ports(plan, names)
+    ports, outputs = ports_of(plan, names)
     ctx = Context(plan, names, Code(names), ports, count=Var("row_length", Kind.NUM), apart=apart(plan.program))
     steps: list[Step] = _gathers(ctx)
     for sweep in plan.sweeps:
-        steps += _sweep(ctx, sweep, outputs) if sweep.solves is None else _solve(ctx, sweep.solves, sweep.note)
-    steps += _results(ctx, outputs)
+        steps += sweep_of(ctx, sweep, outputs) if sweep.solves is None else _solve(ctx, sweep.solves, sweep.note)
+    steps += results_of(ctx, outputs)
     every = (*ports.values(), *outputs)
     return Kernel(plan.name, plan.dtype, tuple(dict.fromkeys(every)), prune(tuple(steps)))
 
@@ -46,7 +50,7 @@ def _gathers(ctx: Context) -> list[Step]:
     return [Scalars(("The elements at the indexes.",), ctx.code.take())] if ctx.code.stmts else []
 
 
-def _ports(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
+def ports_of(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
     """The arrays of the call, in the order of the loop's arguments: inputs, settings, outputs."""
     program = plan.program
     ports = {
@@ -66,7 +70,7 @@ def _output(program: Program, output: Output, names: Names) -> Port:
     return Port(names.fresh("out"), element, row, output=True, entries=entries)
 
 
-def _carries(ctx: Context, sweep: SweepPlan) -> list[Carry]:
+def carries_of(ctx: Context, sweep: SweepPlan) -> list[Carry]:
     made: list[Carry] = [Count(ctx, where) for where in _counted(ctx, sweep)]
     made += [Maximum(ctx, g) for g in sweep.maxima]
     moments = families(ctx, sweep)
@@ -124,8 +128,10 @@ def _find(ctx: Context, sweep: SweepPlan, node: Reduce) -> Ref | None:
     return next((r for r in sweep.carries if ctx.program.nodes[r] == node), None)
 
 
-def _sweep(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port]) -> list[Step]:
-    carries = _carries(ctx, sweep)
+def sweep_of(
+    ctx: Context, sweep: SweepPlan, outputs: Sequence[Port], more: Sequence[Carry] = ()
+) -> list[Step]:
+    carries = [*more, *carries_of(ctx, sweep)]
     for carry in carries:
         if isinstance(carry, ExpSums):
             carry.keep_in = next((outputs[o].name for g, o in sweep.keeps if g == carry.index), None)
@@ -278,7 +284,7 @@ def _stores(ctx: Context, rows: Rows, sweep: SweepPlan, outputs: Sequence[Port])
             rows.code.do(word + "_tail", port.name, value, rows.live)
 
 
-def _results(ctx: Context, outputs: Sequence[Port]) -> list[Step]:
+def results_of(ctx: Context, outputs: Sequence[Port]) -> list[Step]:
     """The row-constant results, each rounded once."""
     code = ctx.code = Code(ctx.names)
     for output, port in zip(ctx.program.outputs, outputs, strict=True):

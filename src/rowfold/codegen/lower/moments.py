@@ -13,8 +13,9 @@ from itertools import combinations
 from ..ir import Program, Reduce, Ref, operands
 from ..loops import Code, Kind, Scalars, Seek, Step, Var
 from ..plan import SweepPlan
+from .carries import Settling
 from .context import Context
-from .folds import fold, quotient
+from .folds import folded, quotient, total_of
 from .forms import Number, Offset, Plain, op
 from .rows import Rows
 
@@ -37,7 +38,7 @@ def parts(product: Factors) -> set[Factors]:
     return {c for k in range(1, len(product) + 1) for c in combinations(product, k)}
 
 
-class Moments:
+class Moments(Settling):
     """The moments of one family that a sweep carries, and the plain means of their rows."""
 
     phases = 1
@@ -49,10 +50,10 @@ class Moments:
         self.products = sorted(set().union(*map(parts, self.wanted.values())), key=lambda p: (len(p), p))
         self.means = {r: n.args[0] for r, n in _means(ctx, sweep.carries) if n.where == self.where}
         self.means = {r: x for r, x in self.means.items() if self.weight is None and (x,) in self.products}
+        self.rows = [p[0] for p in self.products if len(p) == 1]
 
     def before(self, pre: Code) -> None:
-        rows = [p[0] for p in self.products if len(p) == 1]
-        self.pivots = {x: self._pivot(pre, x) for x in rows}
+        self.pivots = {x: self._pivot(pre, x) for x in self.rows}
         self.pivot_vs = {x: pre.vec("pivot_v", "set", pivot) for x, pivot in self.pivots.items()}
         self.sums = {p: pre.declare(Kind.ACC, f"moment_{len(p)}_lanes", "acc_zero") for p in self.products}
         self.total = None if self.weight is None else pre.declare(Kind.ACC, "weight_lanes", "acc_zero")
@@ -104,12 +105,25 @@ class Moments:
     def between(self, block: Code, phase: int) -> None: ...
     def block_end(self, block: Code) -> None: ...
 
-    def after(self, code: Code) -> None:
-        sums = {p: fold(code, self.ctx, acc, f"moment_{len(p)}") for p, acc in self.sums.items()}
-        total = None if self.total is None else fold(code, self.ctx, self.total, "weight")
-        offs = {x: self._off(code, sums[x,], total) for x in self.pivots}
+    @property
+    def ref(self) -> Ref:  # type: ignore[override]
+        return next(iter(self.wanted))
+
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        """The pivots, the sum of every product of distances, the sum of the weights if there are any."""
+        sums = (folded(code, self.ctx, acc, f"moment_{len(p)}") for p, acc in self.sums.items())
+        total = () if self.total is None else folded(code, self.ctx, self.total, "weight")
+        return *self.pivots.values(), *(n for numbers in sums for n in numbers), *total
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        rows, width = self.rows, 2 if self.ctx.dtype == "f64" else 1
+        pivots = dict(zip(rows, state, strict=False))
+        parts = [total_of(state[k : k + width]) for k in range(len(rows), len(state), width)]
+        sums = dict(zip(self.products, parts, strict=False))
+        total = None if self.weight is None else parts[-1]
+        offs = {x: self._off(code, sums[x,], total) for x in rows}
         for ref, x in self.means.items():
-            self._publish_mean(code, ref, self.pivots[x], offs[x])
+            self._publish_mean(code, ref, pivots[x], offs[x])
         for ref, product in self.wanted.items():
             name = self.ctx.name(ref, f"m{len(product)}")
             value = self._second if len(product) == 2 else self._higher
@@ -123,7 +137,7 @@ class Moments:
         off = quotient(code, self.ctx, s, self.where, "off")
         return (off.hi, off.lo) if isinstance(off, Offset) else (off.value, off.lo or 0.0)
 
-    def _publish_mean(self, code: Code, ref: Ref, pivot: Var, off: tuple[Number, Number]) -> None:
+    def _publish_mean(self, code: Code, ref: Ref, pivot: Number, off: tuple[Number, Number]) -> None:
         name = self.ctx.name(ref, "mean")
         if self.ctx.dtype == "f64":
             mean, rest = code.call(Kind.NUM, (name, name + "_lo"), "two_sum", pivot, off[0])

@@ -48,6 +48,11 @@ class Rows:
         self._masks: dict[Ref, Var] = {}
         self._whole: dict[Var, int] = {}  # the exponentials themselves, none of them infinite, and their groups
 
+    @property
+    def first(self) -> tuple[str, ...]:
+        """The port that tells where a part of a row begins, if this is one."""
+        return () if self.ctx.first is None else (self.ctx.first,)
+
     # values
 
     def vec(self, ref: Ref) -> Var:
@@ -188,7 +193,7 @@ class Rows:
         program = self.ctx.program
         match program.nodes[ref]:
             case Input(_, Role.POSITIONS):
-                return Affine(self.code.vec("position", "positions"))
+                return Affine(self.code.vec("position", "positions", *self.first))
             case Input():
                 return Affine(self.load(self.ctx.ports[ref].name, "load", Kind.VEC))
             case Map("exp", (a,)) if ref in self.ctx.apart:
@@ -201,7 +206,7 @@ class Rows:
                 return Affine(self.vec(c))
             case Map("uniform", (_, key)):
                 name = self.ctx.name(ref, "u")
-                return Affine(self.code.vec(name, "uniform", self.ctx.ports[key].name))
+                return Affine(self.code.vec(name, "uniform", *self.first, self.ctx.ports[key].name))
             case Map(operation, args):
                 return self._map(ref, operation, args)
             case Const() | Param() | Reduce():

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...records import dataclass
 from ..ir import Const, Reduce, Ref
 from ..loops import Code, Kind
+from .carries import Settling
 from .context import Context
-from .forms import Plain
+from .forms import Number, Plain
 from .rows import Rows
 
 
 @dataclass
-class TopK:
+class TopK(Settling):
     """The k largest elements that a predicate selects, in order, with their positions.
 
     A block's vectors are compared with the k-th value as they pass; only where one of them is above it, or unordered,
@@ -23,6 +26,10 @@ class TopK:
     k: Ref
     where: Ref | None
     phases: int = 1
+
+    @property
+    def ref(self) -> Ref:  # type: ignore[override]
+        return self._node("topk") or self._node("topk_at")  # type: ignore[return-value]
 
     def before(self, pre: Code) -> None:
         size = self.ctx.program.nodes[self.k]
@@ -54,11 +61,21 @@ class TopK:
         else:
             block.do("best_take_where", self.best, self.parts, self.chosen, self.above)
 
-    def after(self, code: Code) -> None:
-        nodes = self.ctx.program.nodes
-        for op, word in (("topk", "best_values"), ("topk_at", "best_places")):
-            node = Reduce(op, (self.x, self.k), self.where)
-            if node in nodes:
-                ref = Ref(nodes.index(node))
-                name = self.ctx.name(ref, word.removeprefix("best_"))
-                self.ctx.known[ref] = Plain(code.let(Kind.SMALL, name, word, self.best), exact=True)
+    def collect(self, code: Code) -> tuple[Number, ...]:
+        values = code.let(Kind.SMALL, self._name("topk", "values"), "best_values", self.best)
+        places = code.let(Kind.SMALL, self._name("topk_at", "places"), "best_places", self.best)
+        return values, self.ctx.in_whole_row(places)
+
+    def publish(self, code: Code, state: Sequence[Number]) -> None:
+        for op, value in zip(("topk", "topk_at"), state, strict=True):
+            ref = self._node(op)
+            if ref is not None:
+                self.ctx.known[ref] = Plain(value, exact=True)
+
+    def _node(self, op: str) -> Ref | None:
+        node, nodes = Reduce(op, (self.x, self.k), self.where), self.ctx.program.nodes
+        return Ref(nodes.index(node)) if node in nodes else None
+
+    def _name(self, op: str, default: str) -> str:
+        ref = self._node(op)
+        return default if ref is None else self.ctx.name(ref, default)
