@@ -521,10 +521,10 @@ static void logsumexp_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr
         /* The results. */
         const double near_2 = maximum_ - shift_;
         const double near_3 = num_finite_or_0(near_2);
-        double p, k; num_exp_split(near_3, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p, &k);
+        double p, k_v; num_exp_split(near_3, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p, &k_v);
         const double p_2 = p * 0x1.028f5c29d9eb6p+72;
-        const double k_2 = k - shift_n_;
-        const double largest_term = num_scale(p_2, k_2);
+        const double k_v_2 = k_v - shift_n_;
+        const double largest_term = num_scale(p_2, k_v_2);
         const int none = maximum_ == -INFINITY;
         const double largest_term_2 = num_choose(none, 0.0, largest_term);
         const double ratio = rest / largest_term_2;

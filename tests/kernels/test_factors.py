@@ -80,8 +80,8 @@ def test_the_bound_holds_whatever_the_factors(kernel, dtype):
 @by_dtype
 @by_name
 def test_every_strategy_has_the_same_bits(kernel, dtype):
-    """Powers of two are exact, so it does not matter how the sum came about, but for subnormal terms of a sum."""
-    arrays = given(kernel, dtype, [kind for kind in KINDS if kind != "subnormal_outputs"])
+    """Powers of two are exact, so how the sum came about does not matter, but for terms that overflow or underflow."""
+    arrays = given(kernel, dtype, [kind for kind in KINDS if kind not in ("subnormal_outputs", "huge", "random_bits")])
     found = []
     for strategy in ("three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative"):
         try:

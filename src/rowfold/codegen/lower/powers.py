@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ...records import dataclass, replace
 from ..ir import Ref
 from ..loops import Kind, Var
+from .context import LIMIT
 from .exponentials import pair, split, unrounded_arguments, within
 from .forms import Affine, Factor, Number, Plain, PowerRow, RowForm, Scaled, op, scaled, times
 
@@ -63,8 +64,10 @@ def materialize(rows: Rows, form: PowerRow, name: str) -> Var:
     k = k if total == 0.0 else c.vec("k", "add", k, rows.set(total, "binade"))
     t = c.vec(name, "div", 1.0, t) if form.below else t
     first = next((step for step in steps if isinstance(step, Factor)), None)
+    doublings = 2 if form.below or offset == 0.0 else 1  # the p of a pair under a shift is never below 1
     for step in steps:
-        t, k = _brought_near_one(rows, t, k) if step is first else (t, k)
+        for _ in range(doublings if step is first else 0):
+            t, k = _brought_near_one(rows, t, k)
         t = _times(rows, t, step, name)
         k = c.vec("k", "select", step, k, 0.0) if isinstance(step, Var) else k
     return c.vec(name, "scale", t, k)
@@ -114,7 +117,8 @@ def _shifted(rows: Rows, group: int, x: Var) -> tuple[Var, Var]:
     near = c.vec("x", "sub", x, rows.set(s.shift, s.shift.name))
     low = rows.ctx.code.num("lowest", "low_end", s.n, s.per_octave, BELOW[rows.ctx.dtype])
     near = c.vec("x", "max", rows.set(low, "lowest"), near)
-    near = near if s.high is None else c.vec("x", "min", rows.set(s.high, s.high.name), near)
+    highest = op(rows.ctx.code, "highest", "div", 2.0 * LIMIT, s.scale[0]) if s.high is None else s.high
+    near = c.vec("x", "min", rows.set(highest, "highest"), near)  # a NaN times 2^inf would be infinite
     p, k = pair(rows, group, near)
     return _unless_gone(rows, x, p), k
 
