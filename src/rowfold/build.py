@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .codegen.interpret import interpret
 from .codegen.ir import Program, Role, Type
 from .codegen.plan import Plan
 from .codegen.targets import host
 from .config import Config
 from .errors import CompileError, LoadError
-from .runtime import cache, cpu
+from .runtime import cache, cpu, stamp
 from .runtime.call import HasLoop
 from .runtime.spec import Result, Results
 
@@ -34,7 +33,9 @@ def plan_key(plan: Plan) -> str:
 
 @functools.cache
 def _templates() -> str:
-    """A digest of the templates and of the modules that read them: an edited vocabulary is a new kernel."""
+    """What tells this package's templates and the modules that read them from others: an edit makes a new kernel."""
+    if stamp.IMPORTED is not None:
+        return stamp.IMPORTED
     digest, package = hashlib.sha256(), os.path.dirname(os.path.abspath(__file__))
     for folder in ("templates", "templates/isa", "templates/builtins", "codegen", "codegen/lower", "codegen/mathlib"):
         for name in sorted(os.listdir(os.path.join(package, folder))):
@@ -154,6 +155,8 @@ class NumpyLoop:
         batch = np.broadcast_shapes(*(_batch(i.role, a) for i, a in zip(self.inputs, given, strict=True)))
         named = {i.name: self._whole(i.role, a, batch) for i, a in zip(self.inputs, given, strict=True)}
         values = {p.name: float(s) for p, s in zip(self.params, settings, strict=True)}
+        from .codegen.interpret import interpret
+
         wide = np.longdouble if self.real is np.float64 and sys.platform != "win32" else np.float64
         results = interpret(self.program, named, values, dtype=wide)
         if not out:

@@ -5,6 +5,7 @@ No fast-math flag and no contraction: LLVM may not reorder what the plan ordered
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .isas import isa_of
@@ -135,25 +136,31 @@ class LlvmBuilder(LlvmText):
         if read:
             stored = Type("i64" if port.element == "int" else element)
 
-            def gather(at: Value, _: list[Value]) -> list[Value]:
-                value = self.read(self.bytes_on(base, at * step), stored)
+            def gather(at: Value, place: Value) -> None:
+                value = self.read(place, stored)
                 whole = value if stored.element == element else self.convert("from_int", value, element)
                 self.write(self.elements_on(buffer, at, element), whole)
-                return []
 
-            self.branch(~direct, lambda: self.loop((self.const(0, INDEX), count, 1), [], gather), [], rare=True)
+            self.branch(~direct, lambda: self.each(count, base, step, gather), [], rare=True)
 
     def close(self, port: Port, start: Value, count: Value) -> None:
         step, element = self.step(port), self.memory(port)
         base = self.bytes_on(self.addresses[port.name].base, start * step)
 
-        def scatter(at: Value, _: list[Value]) -> list[Value]:
-            value = self.read(self.elements_on(self.buffers[port.name], at, element), Type(element))
-            self.write(self.bytes_on(base, at * step), value)
-            return []
+        def scatter(at: Value, place: Value) -> None:
+            self.write(place, self.read(self.elements_on(self.buffers[port.name], at, element), Type(element)))
 
-        rest = ~self.direct(port)
-        self.branch(rest, lambda: self.loop((self.const(0, INDEX), count, 1), [], scatter), [], rare=True)
+        self.branch(~self.direct(port), lambda: self.each(count, base, step, scatter), [], rare=True)
+
+    def each(self, count: Value, base: Value, step: Value, copy: Callable[[Value, Value], None]) -> list[Value]:
+        """So many elements that lie apart, one by one, each by its number and its place."""
+
+        def body(at: Value, place: list[Value]) -> list[Value]:
+            copy(at, place[0])
+            return [self.bytes_on(place[0], step)]
+
+        self.loop((self.const(0, INDEX), count, 1), [base], body)
+        return []
 
     def step(self, port: Port) -> Value:
         step = self.addresses[port.name].step

@@ -63,12 +63,9 @@ class Store(NamedTuple):
         path = self.library_path(key, names[0])
         manifest = {**about, "size": len(data), "sha256": digest(data)}
         with self._aside() as aside:
-            for name, content in (
-                (names[0], data),
-                (names[1], text.encode()),
-                ("manifest.json", _sealed(manifest)),
-            ):
-                _write(os.path.join(aside, name), content)
+            _write(os.path.join(aside, names[0]), data)
+            _write(os.path.join(aside, names[1]), text.encode(), durable=False)  # for people: nothing loads it
+            _write(os.path.join(aside, "manifest.json"), _sealed(manifest))
             _sync(aside)
             self._publish(aside, path, key)
         return path
@@ -273,11 +270,12 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _write(path: str, data: bytes) -> None:
+def _write(path: str, data: bytes, *, durable: bool = True) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 def _sync(folder: str) -> None:
