@@ -74,6 +74,17 @@ def test_every_isa_gives_the_same_bits(dtype, name):
     assert len({kernel.using(isa=isa)(x).tobytes() for isa in host_isas() if isa != "portable"}) == 1
 
 
+@every_kernel
+@every_dtype
+@pytest.mark.parametrize("n", [1, 17, 6000])
+def test_llvm_gives_the_bits_of_c(n, dtype, name):
+    """Where the pool overflows as well."""
+    pytest.importorskip("llvmlite", reason="the LLVM backend needs llvmlite")
+    x, kernel = rows(dtype, n), getattr(library, name)
+    found = [kernel.using(backend=b)(x) for b in ("c", "llvm")]
+    assert len({np.where(np.isnan(r), np.nan, r).tobytes() for r in found}) == 1
+
+
 @every_dtype
 @pytest.mark.parametrize(("name", "exact"), [("sparsemax", exact_sparsemax), ("entmax15", exact_entmax15)])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])

@@ -34,7 +34,7 @@ def solved(x):
 
 
 KERNELS = {k.name: k for k in (library.softmax, library.log_softmax, library.logsumexp, library.layer_norm,
-                               library.cross_entropy, library.entropy, selected, third_moment, solved)}  # fmt: skip
+                               library.cross_entropy, library.entropy, selected, third_moment, solved, library.entmax15)}  # fmt: skip
 every_kernel = pytest.mark.parametrize("name", sorted(KERNELS))
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

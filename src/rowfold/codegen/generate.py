@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import __version__
-from ..errors import CompileError
 from ..records import replace
-from .ir import Program, Reduce, Ref, Role, Type
+from .ir import Program, Ref, Role, Type
 from .loops import with_banner
 from .lower.kernel import lower
 from .plan import Plan, describe
@@ -26,11 +25,9 @@ def source_of(plan: Plan) -> Source:
 
 
 def llvm_of(plan: Plan, target: Target) -> Source:
-    """The LLVM IR of a plan. Raises CompileError for powers of an excess, whose words exist in C alone so far."""
+    """The LLVM IR of a plan."""
     from .emit_llvm import emit as emit_llvm
 
-    if any(isinstance(n, Reduce) and n.op == "excess" for n in plan.program.nodes):
-        raise CompileError(f"{plan.name}: thresholds of an excess have no LLVM IR yet; use backend='c' or 'numpy'")
     banner = tuple(describe(plan, brief=True))
     source = emit_llvm(with_banner(lower(plan), banner), target, plan.strategy, __version__, *gufunc(plan))
     return replace(source, apart=plan.apart)

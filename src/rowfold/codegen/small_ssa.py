@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..records import dataclass
-from .ssa import DOUBLE, FLAG, INDEX, Builder, Type, Value
+from .ssa import DOUBLE, FLAG, INDEX, Builder, Place, Type, Value
 
 Word = Callable[..., Any]
 WHOLE = Type("i64")
@@ -199,3 +199,21 @@ def take(kept: Best, parts: Sequence[Value], above: Value, start: Value, count: 
         return b.loop((b.const(0, INDEX), count, lanes), [], vector)
 
     b.branch(b.any(above), scan, [], rare=True)
+
+
+def select(word: str, held: Sequence[Any], place: Place | None) -> None:
+    """A statement that puts a block into a buffer or a pool, or moves a threshold."""
+    kept, *rest = held
+    match word:
+        case "pool_solve" | "pool_step":
+            getattr(kept, word.removeprefix("pool_"))()
+            return
+    assert place is not None
+    match word:
+        case "pool_take":
+            kept.take(*rest, place.count)
+        case "pool_add":
+            kept.add(*rest, place.count)
+        case _:
+            *parts, above = rest
+            take(kept, parts, above, place.start, place.count)

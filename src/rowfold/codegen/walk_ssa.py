@@ -25,14 +25,14 @@ from .loops import (
 )
 from .mathlib import FUNCTIONS
 from .numbers_ssa import Numbers, functions_of
-from .philox_ssa import uniform, uniform_at, uniform_from
-from .small_ssa import Best, Small, best, cumsum, each, small, take
-from .ssa import DOUBLE, Builder, Place, Type, Value
-from .state_ssa import StateWords
+from .pool_ssa import Pool
+from .rowwords_ssa import RowWords
+from .small_ssa import Best, Small, cumsum, each, select, small
+from .ssa import DOUBLE, Builder, Place, Value
 from .text_c import TURNS, turn_name
 from .words_ssa import Vectors, fold2, table
 
-Held: TypeAlias = "Value | tuple[Value, ...] | Small | Best"  # a wide sum of float64 is two vectors
+Held: TypeAlias = "Value | tuple[Value, ...] | Small | Best | Pool"  # a wide sum of float64 is two vectors
 COUNTED = frozenset({"acc_add_tree", "acc_add_pairs", "parts_max"})  # words that take the number of vectors last
 OF_NUMBERS = frozenset({"set", "set_lo"})  # words on vectors whose operands are doubles
 WHOLE: Mapping[str, Callable[[Any, str, Builder], Small]] = {  # words on a k-vector or a buffer as a whole
@@ -42,7 +42,7 @@ WHOLE: Mapping[str, Callable[[Any, str, Builder], Small]] = {  # words on a k-ve
 }
 
 
-class Row(StateWords):
+class Row(RowWords):
     """One row of a kernel, statement by statement."""
 
     def __init__(self, builder: Builder, length: Value, *, rounds: bool) -> None:
@@ -298,10 +298,8 @@ class Row(StateWords):
                 self.keep(self.ports[str(target)], self.arg(s.args[1], Kind.NUM), s.args[2])
             case "result":
                 self.result(self.ports[str(target)], self.arg(s.args[1], Kind.NUM))
-            case "best_take" | "best_take_where":
-                assert self.place is not None
-                kept, *parts, above = (self.arg(a, Kind.VEC) for a in s.args)
-                take(kept, parts, above, self.place.start, self.place.count)
+            case word if word.startswith(("best_", "pool_")):
+                select(word, [self.arg(a, Kind.VEC) for a in s.args], self.place)
             case word:
                 assert word.startswith("store") and self.place is not None, word
                 port = self.ports[str(target)]
@@ -334,59 +332,6 @@ class Row(StateWords):
                 fits = (wide >= -(2.0**63)) & (wide < 2.0**63)
                 whole = self.b.convert("to_int", self.b.apply("select", fits, wide, 0.0), "i64")
                 return self.b.apply("select", fits, whole, -(2**63))
-
-    # words that need the row
-
-    def _load(self, s: Stmt) -> Value:
-        assert self.place is not None
-        live = self.place.live if "tail" in s.word else None
-        return self.b.load(self.ports[str(s.args[0])], self.place.at, live)
-
-    _load_tail = _load_mask = _load_mask_tail = _load
-
-    def _positions(self, s: Stmt) -> Value:
-        places = self.b.lanes_from(self.place_in_row(s.args), self.kernel.lanes)
-        return self.b.convert("from_int", places, self.kernel.dtype)
-
-    def _vector_number(self, s: Stmt) -> Value:
-        assert self.place is not None
-        lanes = self.kernel.lanes
-        number = self.b.apply("shr", self.place.start + self.place.at, lanes.bit_length() - 1)
-        return self.vectors.set(self.b.convert("from_int", number, "f64"))
-
-    def _uniform(self, s: Stmt) -> Value:
-        key = self.b.key(self.ports[str(s.args[-1])])
-        if s.results[0].kind is Kind.NUM:
-            return uniform_at(self.b, self.arg(s.args[0], Kind.NUM), key)
-        draw = uniform if len(s.args) == 1 else uniform_from  # a part may begin anywhere
-        return draw(self.b, self.place_in_row(s.args[:-1]), key, self.kernel.lanes, self.kernel.dtype)
-
-    def _scalar(self, s: Stmt) -> Value:
-        return self.b.number(self.ports[str(s.args[0])])
-
-    def _element(self, s: Stmt) -> Value:
-        """One element of a row as a double; 0 outside the row."""
-        at: Value = self.arg(s.args[1], Kind.NUM)
-        port = self.ports[str(s.args[0])]
-
-        def read() -> list[Value]:
-            return [self.b.element(port, self.b.convert("to_int", at, "index"))]
-
-        inside = (at >= 0.0) & (at < self.env["row_length"])  # type: ignore[operator]  # a number is no tuple
-        return self.b.branch(inside, read, [self.b.const(0.0, DOUBLE)], rare=False)[0]
-
-    def _parts(self, s: Stmt) -> Value:
-        return self.b.array(s.results[0].name, Type(self.kernel.dtype), VECTORS * self.kernel.lanes)
-
-    def _best(self, s: Stmt) -> Best:
-        return best(self.b, s.results[0].name, Type(self.kernel.dtype), s.results[0].size)
-
-    def _best_bar(self, s: Stmt) -> Value:
-        return self.b.splat(self.arg(s.args[0], Kind.VEC).bar(), self.kernel.lanes)
-
-    def _pick(self, s: Stmt) -> Value:
-        assert isinstance(s.args[1], float)
-        return cast(Value, self.words[Kind.NUM, "pick"](self.arg(s.args[0], Kind.NUM), s.args[1]))
 
 
 def write_row(builder: Builder, length: Value, *, rounds: bool) -> None:
