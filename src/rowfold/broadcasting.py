@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,30 @@ def in_shapes(name: str, found: tuple[Array, ...], shapes: Sequence[Shape], axis
     return whole if out is None else _written(name, out, whole)
 
 
+def shared(rows: Mapping[str, Shape], wide: Sequence[Shape], axis: Any) -> frozenset[str]:
+    """The rows that all of a batch of several have in common: their gradients are sums over the whole batch."""
+    rank = max(map(len, wide))
+    alone = {shape: _batch(shape, rank, axis) for shape in {*wide, *rows.values()}}
+    if all(math.prod(batch) == 1 for batch in alone.values()):
+        return frozenset()
+    return frozenset(name for name, shape in rows.items() if math.prod(alone[shape]) == 1)
+
+
+def _batch(shape: Shape, rank: int, axis: Any) -> Shape:
+    """The sizes beside the row; a lower-rank row lies on its last axis."""
+    if len(shape) < rank or rank == 0:
+        return shape[:-1]
+    axes = range(rank) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    inside = {a % rank for a in axes}
+    return tuple(size for k, size in enumerate(shape) if k not in inside)
+
+
 def _summed(gradient: Array, shape: tuple[int, ...], axis: Any) -> Array:
     """The gradient of a parameter that was broadcast from `shape`, summed in float64."""
     if gradient.shape == shape:
         return gradient
+    if gradient.ndim == 1 and gradient.size == math.prod(shape):  # over the batch already
+        return gradient.reshape(shape)
     if len(shape) < gradient.ndim:  # a lower-rank row lies on its last axis
         gradient = _row_last(gradient, axis)
     leading = gradient.ndim - len(shape)

@@ -17,7 +17,7 @@ from .codegen.plan import Plan
 from .codegen.targets import host
 from .config import Config
 from .errors import CompileError, LoadError
-from .runtime import cache, cpu, stamp
+from .runtime import cache, cpu, room, stamp
 from .runtime.call import HasLoop
 from .runtime.spec import Result, Results
 
@@ -50,7 +50,7 @@ def results_of(program: Program) -> Results:
     kinds = {"bool": "bool", "int": "int64", "float": None}
     stored = [o.dtype or kinds[program.types[o.ref].value] for o in program.outputs]
     found = zip(program.outputs, stored, strict=True)
-    return tuple(Result(program.is_row(o.ref), dtype, program.entries(o.ref)) for o, dtype in found)
+    return tuple(Result(program.is_row(o.ref), dtype, program.entries(o.ref), o.total) for o, dtype in found)
 
 
 def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:
@@ -143,15 +143,16 @@ class NumpyLoop:
         self.dtypes = [stored[plan.program.stored(o)] for o in plan.program.outputs]
         self.inputs = [i for _, i in self.program.inputs]
         self.params = [p for _, p in self.program.params]
-        self.types = [gufunc(plan)[1]]
+        self.signature, types = gufunc(plan)
+        self.types = [types]
 
     @property
     def ufunc(self) -> Any:
         return self
 
     def __call__(self, *args: Any) -> Any:
-        count = len(self.inputs)
-        given, settings, out = args[:count], args[count : count + len(self.params)], args[count + len(self.params) :]
+        count, ends = len(self.inputs), len(self.inputs) + len(self.params)
+        given, settings, out = args[:count], args[count:ends], self._places(args[ends:])
         batch = np.broadcast_shapes(*(_batch(i.role, a) for i, a in zip(self.inputs, given, strict=True)))
         named = {i.name: self._whole(i.role, a, batch) for i, a in zip(self.inputs, given, strict=True)}
         values = {p.name: float(s) for p, s in zip(self.params, settings, strict=True)}
@@ -162,10 +163,19 @@ class NumpyLoop:
         if not out:
             made = tuple(np.asarray(r).astype(dtype) for r, dtype in zip(results, self.dtypes, strict=True))
             return made[0] if len(made) == 1 else made
-        for place, result in zip(out, results, strict=True):
+        for place, result, output in zip(out, results, self.program.outputs, strict=True):
             with np.errstate(all="ignore"):
-                place[...] = result
+                if output.total:
+                    room.put(place, result, np.dtype(self.real))
+                else:
+                    place[...] = result
         return out[0] if len(out) == 1 else out
+
+    def _places(self, out: tuple[Any, ...]) -> list[Any]:
+        """Where the results go, in their order; the loop's arguments begin with those summed over the batch."""
+        totals = sum(o.total for o in self.program.outputs)
+        first, rest = list(out[:totals]), list(out[totals:])
+        return [(first if o.total else rest).pop(0) for o in self.program.outputs] if out else []
 
     def _whole(self, role: Role, array: Any, batch: tuple[int, ...]) -> Any:
         a = np.asarray(array)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .broadcasting import in_shapes
+from .broadcasting import in_shapes, shared
 from .codegen.role import Role
 from .errors import NotDifferentiableError
 from .runtime.quick import kind_of
@@ -71,6 +71,7 @@ class Gradients:
     ) -> None:
         self.forward, self.own, self.leading = forward, own, leading
         self._halves: dict[object, Halves] = {}
+        self._summers: dict[frozenset[str], Any] = {}
         super().__init__(fn, name=f"{forward.name}_vjp", chosen=chosen)  # type: ignore[call-arg]
 
     def _with(self, chosen: dict[str, Any]) -> Any:
@@ -150,10 +151,25 @@ class Gradients:
         traced = any(hasattr(type(v), "__row_function__") for v in values.values())
         if traced or self._same_shapes(values):
             return super().careful(arrays, out, options)  # type: ignore[misc,no-any-return]
-        shapes = [np.shape(values[p.name]) for p in differentiated(self.forward.parameters, values)]
-        found, _ = super().careful(arrays, None, options)  # type: ignore[misc]
+        shapes = {p.name: np.shape(values[p.name]) for p in differentiated(self.forward.parameters, values)}
+        wide = [np.shape(values[p.name]) for p in self.parameters if p.role in WIDE_ROLES and _there(values, p.name)]
+        rows = {p.name: shapes[p.name] for p in self.forward.parameters if p.role is Role.ROW and p.name in shapes}
+        summed = shared(rows, wide, options.get("axis", -1))
+        summed = summed if self.leading or len(summed) < len(shapes) else frozenset()  # a loop has a plain result
+        found, _ = self._summing(summed)(arrays, None, options)
         whole = found if isinstance(found, tuple) else (found,)
-        return in_shapes(self.name, whole, shapes, options.get("axis", -1), out), None
+        return in_shapes(self.name, whole, list(shapes.values()), options.get("axis", -1), out), None
+
+    def _summing(self, names: frozenset[str]) -> Any:
+        """What calls the kernel that sums these gradients over the batch."""
+        if not names or self.own:
+            return super().careful  # type: ignore[misc]
+        if names not in self._summers:
+            from .codegen.gradient_function import gradient_function
+
+            fn = gradient_function(self.forward, valued=self.leading > 0, summed=names)
+            self._summers[names] = self.forward.beside(fn, self.name, 0.0, self._chosen)
+        return self._summers[names].careful
 
     def _own_arrays(self, arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
         """The arrays that stand in their places; gradients after a place that is left empty go to the options."""
@@ -175,6 +191,10 @@ class Gradients:
         rest = list(wide.pop())
         del rest[axis : axis + 1 or None]
         return numbers <= {tuple(rest)}
+
+
+def _there(values: Mapping[str, Any], name: str) -> bool:
+    return values.get(name) is not None
 
 
 def _restore(forward: Any, chosen: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .broadcasting import in_shapes
+from .broadcasting import in_shapes, shared
 from .codegen.role import Role
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ class Saved:
     """
 
     def __init__(
-        self, halves: Halves, arrays: Mapping[str, Any], shapes: tuple[Any, ...], options: Mapping[str, Any]
-    ) -> None:
+        self, kernel: Any, halves: Halves, arrays: Mapping[str, Any], shapes: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self.kernel = kernel
         self.halves, self.shapes, self.options = halves, shapes, options
         self.names, self.arrays = tuple(arrays), tuple(arrays.values())
 
@@ -69,6 +71,7 @@ class Halves(NamedTuple):
     saving: Saving
     forward: Any
     backward: Any
+    summers: dict[frozenset[str], Any]
 
     @classmethod
     def of(cls, vjp: Any, call: ForwardCall) -> Halves:
@@ -82,7 +85,7 @@ class Halves(NamedTuple):
         found = saving(program, call.ones)
         chosen = vjp.chosen
         forward = kernel.beside(program_function(kernel, found.forward), kernel.name, kernel.masked, chosen)
-        return cls(found, forward, kernel.beside(program_function(kernel, found.backward), vjp.name, 0.0, chosen))
+        return cls(found, forward, kernel.beside(program_function(kernel, found.backward), vjp.name, 0.0, chosen), {})
 
     def run(self, kernel: Any, call: ForwardCall, options: Mapping[str, Any]) -> tuple[Any, Saved]:
         """The results of a call, and what was kept."""
@@ -100,10 +103,10 @@ class Halves(NamedTuple):
         own = [p.name for p in self.backward.parameters]
         arrays = {n: kept[n] if n in kept else call.arrays[n] for n in own if n in kept or n in call.arrays}
         of = differentiated(kernel.parameters, call.arrays)
-        shapes = tuple(np.shape(call.arrays[p.name]) for p in of)
+        shapes = {p.name: np.shape(call.arrays[p.name]) for p in of}
         floats = {s.name for s in self.backward.settings} - call.ones
         lasting = {n: v for n, v in rest.items() if n in floats or n in ("axis", "where", "threads", "dtype")}
-        return (whole[:count] if count > 1 else whole[0]), Saved(self, arrays, shapes, lasting)
+        return (whole[:count] if count > 1 else whole[0]), Saved(kernel, self, arrays, shapes, lasting)
 
     def words(self, name: str, plan: Any) -> str:
         """What is kept, and what the gradients then cost."""
@@ -133,14 +136,30 @@ class Halves(NamedTuple):
         if self._plain(saved, gradients):
             found = self.backward(*arrays, out=out, **saved.options)
             return found if isinstance(found, tuple) else (found,)
-        found = self.backward(*arrays, **saved.options)
+        axis = saved.options.get("axis", -1)
+        found = self._summing(saved, arrays, axis)(*arrays, **saved.options)
         whole = found if isinstance(found, tuple) else (found,)
-        return in_shapes(saved.name, whole, saved.shapes, saved.options.get("axis", -1), out)
+        return in_shapes(saved.name, whole, list(saved.shapes.values()), axis, out)
+
+    def _summing(self, saved: Saved, arrays: Sequence[Any], axis: Any) -> Any:
+        """The kernel that sums the gradients of what all of the batch shares."""
+        own = {p.name for p in self.forward.parameters if p.role is Role.ROW}
+        wide = [np.shape(a) for a, p in zip(arrays, self.backward.parameters, strict=True) if p.role in WIDE_ROLES]
+        names = shared({n: s for n, s in saved.shapes.items() if n in own}, wide, axis)
+        if not names or len(names) == len(saved.shapes):
+            return self.backward
+        if names not in self.summers:
+            from .codegen.gradient_function import program_function
+            from .codegen.vjp import with_totals
+
+            fn = program_function(saved.kernel, with_totals(self.saving.backward, self.saving.forward, names))
+            self.summers[names] = saved.kernel.beside(fn, saved.name, 0.0, saved.kernel.vjp.chosen)
+        return self.summers[names]
 
     def _plain(self, saved: Saved, gradients: Sequence[Any]) -> bool:
         """Whether nothing was broadcast: every gradient comes out in its parameter's shape."""
         wide = {np.shape(a) for a in (*saved.arrays, *gradients) if np.ndim(a)}
-        return len(wide | set(saved.shapes)) == 1
+        return len(wide | set(saved.shapes.values())) == 1
 
 
 def _kept(halves: Halves) -> list[tuple[str, Role]]:

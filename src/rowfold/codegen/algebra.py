@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..records import dataclass
-from .ir import Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, operands, renumber
+from ..records import dataclass, replace
+from .ir import Builder, Const, Input, Map, Param, Program, Reduce, Ref, operands, renumber
 
 MAX_MONOMIALS = 16
 MAX_DEPTH = 64  # below it a value counts as an atom: the normal forms of absurdly deep programs stay cheap
@@ -234,7 +234,7 @@ def in_order(program: Program) -> Program:
             stack += reversed(waiting)
         else:
             new[stack.pop()] = b.add(renumber(program.nodes[ref], new), program.names[ref])
-    return b.finish(Output(new[o.ref], o.dtype) for o in program.outputs)
+    return b.finish(replace(o, ref=new[o.ref]) for o in program.outputs)
 
 
 def is_map(b: Builder, ref: Ref, op: str) -> bool:

@@ -165,16 +165,15 @@ class _Page:
         for p in self.kernel.ports:
             pointer = _pointer(p) + p.name
             parts += [pointer] if p.setting else [f"{pointer}_rows", f"intptr_t {p.name}_next"]
-            parts += [f"intptr_t {p.name}_step"] if p.row or p.entries else []
+            parts += [f"intptr_t {p.name}_step"] if p.strided else []
         return ", ".join(parts)
 
     def call(self) -> str:
         parts, core, count = ["together", "dims[1]"], 0, len(self.kernel.ports)
         for k, p in enumerate(self.kernel.ports):
             parts += [f"args[{k}] + row * steps[{k}]", *([] if p.setting else [f"steps[{k}]"])]
-            if p.row or p.entries:
-                parts.append(f"steps[{count + core}]")
-                core += 1
+            parts += [f"steps[{count + core}]"] if p.strided else []
+            core += p.core
         return ", ".join(parts)
 
     def same_settings(self) -> str:

@@ -89,8 +89,8 @@ class LlvmBuilder(LlvmText):
         for k, port in enumerate(ports):
             base = self.line(f"load ptr, ptr {self.word('%args', k, 'ptr').text}", PTR, f"{port.name}_rows")
             next_row = self.load_word("%steps", k, f"{port.name}_next")
-            step = self.load_word("%steps", core, f"{port.name}_step") if port.row or port.entries else None
-            core += step is not None
+            step = self.load_word("%steps", core, f"{port.name}_step") if port.strided else None
+            core += port.core
             bases.append(Address(base, step, next_row))
 
         def one(row: Value, _: list[Value]) -> list[Value]:
@@ -220,6 +220,12 @@ class LlvmBuilder(LlvmText):
     def result(self, port: Port, value: Value, entry: Value | None = None) -> None:
         base = self.addresses[port.name].base
         self.write(base if entry is None else self.bytes_on(base, entry * self.step(port)), value)
+
+    def total(self, port: Port, at: Value, of: Type) -> Value:
+        return self.read(self.elements_on(self.addresses[port.name].base, at, "f64"), of)
+
+    def keep_total(self, port: Port, at: Value, value: Value) -> None:
+        self.write(self.elements_on(self.addresses[port.name].base, at, "f64"), value)
 
     def array(self, name: str, of: Type, count: int) -> Value:
         return self.room(name, of.element, count)

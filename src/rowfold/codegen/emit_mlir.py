@@ -82,7 +82,7 @@ class MlirBuilder(Builder):
         return f"vector<{of.lanes}x{of.element}>" if of.lanes else of.element
 
     def stored(self, port: Port) -> str:
-        kinds = {"mask": "i8", "int": "i64", "index": "i64", "key": "i64", "double": "f64"}
+        kinds = {"mask": "i8", "int": "i64", "index": "i64", "key": "i64", "double": "f64", "total": "f64"}
         return kinds.get(port.element, self.kernel.dtype)
 
     def memory(self, port: Port) -> str:
@@ -297,6 +297,13 @@ class MlirBuilder(Builder):
 
     def result(self, port: Port, value: Value, entry: Value | None = None) -> None:
         self.lines.append(f"memref.store {value.text}, {self.place(port, entry)} : {self.memory(port)}")
+
+    def total(self, port: Port, at: Value, of: Type) -> Value:
+        return self.line(f"vector.load %{port.name}[{at.text}] : {self.memory(port)}, {self.name(of)}", of)
+
+    def keep_total(self, port: Port, at: Value, value: Value) -> None:
+        types = f"{self.memory(port)}, {self.name(value.type)}"
+        self.lines.append(f"vector.store {value.text}, %{port.name}[{at.text}] : {types}")
 
     def array(self, name: str, of: Type, count: int) -> Value:
         room, memory = self.fresh(name), f"memref<{count}x{of.element}>"

@@ -53,7 +53,8 @@ def gufunc(plan: Plan) -> tuple[str, str]:
     if part is not None:
         inputs += [(f"({part.size})", "d")] * bool(part.done) + [("()", "l")]
     stored = {Type.FLOAT: real, Type.INT: "l", Type.BOOL: "?", Type.DOUBLE: "d"}
-    outputs = [(_core(program, o.ref), stored[program.stored(o)]) for o in program.outputs]
+    inputs += [("(t)", "d") for o in program.outputs if o.total]  # what the loop adds to: docs/decisions/0013
+    outputs = [(_core(program, o.ref), stored[program.stored(o)]) for o in program.outputs if not o.total]
     outputs = [(f"({part.size})", "d")] if part is not None and not part.last else outputs
     shape = f"{','.join(s for s, _ in inputs)}->{','.join(s for s, _ in outputs)}"
     return shape, "".join(c for _, c in (*inputs, *outputs))

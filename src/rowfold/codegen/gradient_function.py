@@ -13,17 +13,19 @@ from rowfold.codegen.interpret import interpret
 from rowfold.codegen.ir import Builder, Input, Param, Program, Ref, Role, Type, renumber
 from rowfold.codegen.signature import Parameter, Setting
 from rowfold.codegen.trace import is_traced, trace
-from rowfold.codegen.traced import Traced, Tracer
-from rowfold.codegen.vjp import differentiable, gradient_names, vjp, with_gradients
+from rowfold.codegen.traced import BatchTotal, Traced, Tracer
+from rowfold.codegen.vjp import differentiable, gradient_names, vjp, with_gradients, with_totals
 
 _PLACEHOLDERS: Mapping[type, object] = {int: 1, bool: False, float: 1.0, str: ""}
 
 
-def gradient_function(kernel: Any, *, valued: bool = False) -> Callable[..., tuple[Any, ...]]:
+def gradient_function(
+    kernel: Any, *, valued: bool = False, summed: frozenset[str] = frozenset()
+) -> Callable[..., tuple[Any, ...]]:
     """The row function of the gradients: the kernel's parameters, one gradient for each float output, its settings.
 
     On traced rows it adds the derived program to the trace; on arrays it interprets that program. `valued` gives the
-    kernel's own results before the gradients.
+    kernel's own results before the gradients; those of `summed` parameters are summed over the batch.
     """
     settings: tuple[Setting, ...] = kernel.settings
     incoming = incoming_gradients(kernel)
@@ -35,7 +37,8 @@ def gradient_function(kernel: Any, *, valued: bool = False) -> Callable[..., tup
         static = {s.name: given.get(s.name, s.default) for s in settings if s.static}
         floats = {s.name: given.get(s.name, s.default) for s in settings if not s.static}
         program = traced_program(kernel, values, static)
-        return _run(with_gradients(program) if valued else vjp(program), values, floats)
+        derived = with_gradients(program) if valued else vjp(program)
+        return _run(with_totals(derived, program, summed), values, floats)
 
     what = "results and gradients" if valued else "gradients"
     gradients.__doc__ = f"The {what} of {kernel.name} in its float parameters, from those of its results."
@@ -122,7 +125,7 @@ def _is_boolean(value: Any) -> bool:
     return bool(np.asarray(value).dtype == bool)
 
 
-def _replayed(tracer: Tracer, program: Program, values: Mapping[str, Any]) -> tuple[Traced, ...]:
+def _replayed(tracer: Tracer, program: Program, values: Mapping[str, Any]) -> tuple[Traced | BatchTotal, ...]:
     """The program's outputs, its nodes added to a running trace with these values for its inputs and settings."""
     b: Builder = tracer.builder
     new: dict[Ref, Ref] = {}
@@ -131,4 +134,5 @@ def _replayed(tracer: Tracer, program: Program, values: Mapping[str, Any]) -> tu
             new[Ref(i)] = tracer.ref(values[node.name])
         else:
             new[Ref(i)] = b.add(renumber(node, new), program.names[i])
-    return tuple(Traced(tracer, new[o.ref], o.dtype) for o in program.outputs)
+    results = [(Traced(tracer, new[o.ref], o.dtype), o.total) for o in program.outputs]
+    return tuple(BatchTotal(row) if total else row for row, total in results)

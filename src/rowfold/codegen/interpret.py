@@ -41,7 +41,13 @@ def interpret(
         plain = Plain(xp, dtype, batch.width, batch.where)
         values = evaluate(program, batch, settings, plain)
         results = [batch.fit(values[o.ref], program, o.ref, masked) for o in program.outputs]
+        results = [_total(xp, r) if o.total else r for r, o in zip(results, program.outputs, strict=True)]
         return tuple(r if o.dtype is None else r.astype(o.dtype) for r, o in zip(results, program.outputs, strict=True))
+
+
+def _total(xp: ModuleType, rows: Array) -> Array:
+    """The sum over the batch."""
+    return xp.sum(rows.reshape(-1, rows.shape[-1]), axis=0)
 
 
 def evaluate(program: Program, batch: Batch, settings: Mapping[str, float], plain: Arithmetic[V]) -> list[V]:

@@ -44,17 +44,38 @@ def interpret_kernel(
     number = FORMATS[cast(Dtype, kernel.dtype)]
     batch = int(np.prod(shape[:-1], dtype=np.int64))
     memory = {p.name: _operand(p, a, shape, number) for p, (_, a) in zip(ports, given, strict=True)}
-    outputs = [p for p in kernel.ports if p.output]
+    outputs = _in_order([p for p in kernel.ports if p.output], program)
     for port in outputs:
         blank = np.full((batch, *core(port, shape)), np.nan)
         memory[port.name] = written(blank, port_dtype(port, number))
     with np.errstate(all="ignore"):
         Run(kernel, memory, batch, shape[-1]).steps(kernel.steps)
-    return tuple(memory[p.name].reshape((*shape[:-1], *core(p, shape))) for p in outputs)
+    return tuple(
+        added(cast(Dtype, kernel.dtype), memory[p.name])
+        if p.element == "total"
+        else memory[p.name].reshape((*shape[:-1], *core(p, shape)))
+        for p in outputs
+    )
+
+
+def _in_order(ports: Sequence[Port], program: Program) -> list[Port]:
+    """The ports of the results, in whose order those that are summed over the batch come first."""
+    totals, others = ([p for p in ports if (p.element == "total") is which] for which in (True, False))
+    return [(totals if o.total else others).pop(0) for o in program.outputs]
+
+
+def added(dtype: Dtype, rows: Array) -> Array:
+    """The rows added one after the other, in the wide lanes of this dtype."""
+    words, wide = table(dtype), np.zeros(rows.shape[-1])
+    s: Any = wide if dtype == "f32" else (wide, wide)
+    for row in rows:
+        s = words[Kind.ACC, "acc_add"](s, row)
+    whole: Array = s if dtype == "f32" else s[0] + s[1]
+    return whole
 
 
 def core(port: Port, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape[-1:] if port.row else (port.entries,) if port.entries else ()
+    return shape[-1:] if port.row or port.element == "total" else (port.entries,) if port.entries else ()
 
 
 def _operand(port: Port, array: Array, shape: tuple[int, ...], number: type[np.floating[Any]]) -> Array:
@@ -253,7 +274,7 @@ class Run(SelectionWords):
         if s.word == "result":
             place[...] = written(np.asarray(value, dtype=np.float64), place.dtype)
             return
-        assert s.word.startswith("store"), s.word
+        assert s.word.startswith(("store", "accumulate")), s.word
         stop = min(window.start + window.count * self.lanes, self.n)
         rows = np.broadcast_to(value, (window.count, self.batch, self.lanes)).transpose(1, 0, 2)
         place[:, window.start : stop] = written(rows.reshape(self.batch, -1)[:, : stop - window.start], place.dtype)

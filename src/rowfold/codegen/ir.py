@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NewType
 
-from ..records import dataclass, field
+from ..records import dataclass, field, replace
 from .role import Role as Role  # noqa: PLC0414 - re-exported
 
 Ref = NewType("Ref", int)
@@ -121,10 +121,14 @@ INTEGER_RESULTS = frozenset({"argmax", "argmin", "topk_at"})
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One result. `dtype` is a NumPy dtype name when the row function ends in `.astype`, else None."""
+    """One result. `dtype` is a NumPy dtype name when the row function ends in `.astype`, else None.
+
+    `total`: the sum of a row over the batch, its rows added one after the other, in double (float64: two-sum) lanes.
+    """
 
     ref: Ref
     dtype: str | None = None
+    total: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ class Program:
         """What a kernel writes: booleans, int64 and float64 numbers themselves, the rest as computed, to be cast."""
         dtype = output.dtype or {Type.BOOL: "bool", Type.INT: "int64"}.get(self.types[output.ref], "")
         whole = dtype == "int64" or ("int" in dtype and not self.is_row(output.ref))
-        if dtype == "float64" and self.shapes[output.ref] is Shape.CONST:
+        if output.total or (dtype == "float64" and self.shapes[output.ref] is Shape.CONST):
             return Type.DOUBLE
         return Type.BOOL if dtype == "bool" else Type.INT if whole else Type.FLOAT
 
@@ -245,7 +249,7 @@ class Builder:
             tuple(self.shapes[i] for i in live),
             tuple(self.types[i] for i in live),
             tuple(self.names[i] for i in live),
-            tuple(Output(new[o.ref], o.dtype) for o in outputs),
+            tuple(replace(o, ref=new[o.ref]) for o in outputs),
         )
 
     def summed(self, outputs: Iterable[Output]) -> frozenset[Ref]:

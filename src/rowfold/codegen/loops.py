@@ -76,11 +76,21 @@ class Port:
     """One array of the call. `element` is the C type in memory, `row` whether it has the core dimension."""
 
     name: str
-    element: str  # "T" (the computing dtype), "mask", "int", "double", "index"
+    element: str  # "T" (the computing dtype), "mask", "int", "double", "index"; "total": wide lanes, summed over rows
     row: bool
     output: bool = False
     entries: int = 0  # of a k-vector
     setting: bool = False  # one number for a whole batch
+
+    @property
+    def strided(self) -> bool:
+        """Whether a row of it has elements with a step between them."""
+        return self.row or self.entries > 0
+
+    @property
+    def core(self) -> bool:
+        """Whether it has a core dimension in the call."""
+        return self.strided or self.element == "total"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..records import replace
 from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role, Type, operands, renumber
 
 
@@ -21,17 +22,18 @@ def under_where(program: Program, masked: float) -> Program:
                 pass
         new[Ref(i)] = b.add(moved, program.names[i])
     fill = b.const(masked)
-    outputs = [_output(b, new[o.ref], chosen, fill, o.dtype) for o in program.outputs]
+    outputs = [_output(b, replace(o, ref=new[o.ref]), chosen, fill) for o in program.outputs]
     return _where_last(b.finish(outputs))
 
 
-def _output(b: Builder, ref: Ref, chosen: Ref, fill: Ref, dtype: str | None) -> Output:
+def _output(b: Builder, output: Output, chosen: Ref, fill: Ref) -> Output:
+    ref = output.ref
     if b.is_row(ref):
-        return Output(b.map("where", chosen, ref, fill), dtype)
+        return replace(output, ref=b.map("where", chosen, ref, fill))
     if b.entries(ref) and b.types[ref] is not Type.INT:
         found = b.map("greater_equal", _places(b, ref), b.const(0.0))
-        return Output(b.map("where", found, ref, fill), dtype)
-    return Output(ref, dtype)
+        return replace(output, ref=b.map("where", found, ref, fill))
+    return output
 
 
 def _places(b: Builder, ref: Ref) -> Ref:
@@ -51,7 +53,7 @@ def _where_last(program: Program) -> Program:
         tuple(program.shapes[i] for i in order),
         tuple(program.types[i] for i in order),
         tuple(program.names[i] for i in order),
-        tuple(Output(new[o.ref], o.dtype) for o in program.outputs),
+        tuple(replace(o, ref=new[o.ref]) for o in program.outputs),
     )
 
 
@@ -81,5 +83,5 @@ def with_ignored(program: Program) -> Program:
                 ref = b.map("where", skip, zero, ref)
             else:
                 ref = b.map("where", b.map("broadcast", ref, b.map("where", skip, zero, b.const(1.0))), ref, zero)
-        outputs.append(Output(ref, o.dtype))
+        outputs.append(replace(o, ref=ref))
     return b.finish(outputs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..records import dataclass
+from ..records import dataclass, replace
 from .cost import EXPENSIVE
 from .cut import fewest
 from .ir import Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref, Role, Shape, Type, operands, renumber
@@ -68,7 +68,7 @@ def _with_ones(program: Program, names: frozenset[str]) -> Program:
                 new[Ref(i)] = y
             case moved:
                 new[Ref(i)] = b.add(moved, program.names[i])
-    return b.finish(Output(new[o.ref], o.dtype) for o in program.outputs)
+    return b.finish(replace(o, ref=new[o.ref]) for o in program.outputs)
 
 
 def _fixed(b: Builder, incoming: frozenset[str]) -> list[bool]:

@@ -8,6 +8,7 @@ before it is known (docs/decisions/0002).
 
 from __future__ import annotations
 
+from ..records import replace
 from .algebra import Sum as Terms
 from .algebra import in_order, is_map, leaves, product, total, write_sum
 from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref
@@ -39,7 +40,7 @@ class _Rewriter(Rewriter):
                 self.selected = ref
             self.label(ref, name)
             new.append(ref)
-        return [Output(new[o.ref], o.dtype) for o in program.outputs]
+        return [replace(o, ref=new[o.ref]) for o in program.outputs]
 
     def label(self, ref: Ref, name: str) -> None:
         """The user's name goes to the value, and to the one exponential or sum in it that will outlive its factors."""

@@ -256,6 +256,13 @@ class Builder(ABC):
         """Store a number of the port's own format, at an entry of a k-vector."""
 
     @abstractmethod
+    def total(self, port: Port, at: Value, of: Type) -> Value:
+        """Doubles of what is summed over the rows."""
+
+    @abstractmethod
+    def keep_total(self, port: Port, at: Value, value: Value) -> None: ...
+
+    @abstractmethod
     def array(self, name: str, of: Type, count: int) -> Value:
         """Room for numbers."""
 

@@ -74,6 +74,9 @@ class Statements:
             case "put":
                 assert isinstance(port, Var)
                 return f"rf_store({port.name} + j, {self.arg(s.args[1], Kind.VEC)})"
+            case "accumulate":
+                wide = 128 // self.kernel.lanes
+                return f"rf_accumulate({port} + (i + j) * {wide}, {self.arg(s.args[1], Kind.VEC)})"
             case "best_take" | "best_take_where" | "pool_take" | "pool_solve" | "pool_add" | "pool_step":
                 assert isinstance(port, Var)
                 others = [a.name for a in s.args[1:] if isinstance(a, Var)]

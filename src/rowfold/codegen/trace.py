@@ -16,7 +16,7 @@ import numpy as np
 from rowfold.codegen.frames import call_row_function
 from rowfold.codegen.ir import Input, Map, Output, Param, Program, Role, operands
 from rowfold.codegen.signature import MISSING, Parameter, Setting, parameters, settings_of
-from rowfold.codegen.traced import Traced, Tracer
+from rowfold.codegen.traced import BatchTotal, Traced, Tracer
 from rowfold.codegen.traceerrors import fail_at_definition
 from rowfold.codegen.vocabulary import VOCABULARY
 
@@ -134,6 +134,8 @@ def _outputs(tracer: Tracer, fn: Callable[..., object], result: object) -> list[
 
 
 def _output(tracer: Tracer, fn: Callable[..., object], result: object) -> Output:
+    if isinstance(result, BatchTotal):
+        return Output(tracer.ref(result.row), total=True)
     if isinstance(result, Traced):
         return Output(tracer.ref(Traced(result.tracer, result.ref)), result.cast)
     if isinstance(result, np.ndarray) and result.ndim == 0:

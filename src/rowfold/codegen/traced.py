@@ -166,6 +166,15 @@ class Tracer:
                 self._name(value.ref, name)
 
 
+class BatchTotal:
+    """A row that is returned as its sum over the batch."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, row: Traced) -> None:
+        self.row = row
+
+
 class Traced(NDArrayOperatorsMixin):
     """A row or a number of a row in the making. `cast` is set by .astype, after which only a return may follow."""
 

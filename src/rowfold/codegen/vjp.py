@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import NotDifferentiableError
+from ..records import replace
 from . import vjp_rules
 from .ir import Builder, Input, Map, Output, Program, Reduce, Ref, Role, Shape, Type, operands, renumber
 from .simplify import simplify
@@ -49,11 +50,19 @@ def with_gradients(program: Program) -> Program:
     return b.finish([*_copied(b, program), *_copied(b, gradients)])
 
 
+def with_totals(gradients: Program, program: Program, names: frozenset[str]) -> Program:
+    """The gradients, those of these parameters summed over the batch. They are the last outputs, in order."""
+    own = [node.name for _, node in program.inputs if node.role in FLOAT_ROLES]
+    plain = gradients.outputs[: len(gradients.outputs) - len(own)]
+    last = zip(gradients.outputs[len(plain) :], own, strict=True)
+    return replace(gradients, outputs=(*plain, *(replace(o, total=name in names) for o, name in last)))
+
+
 def _copied(b: Builder, program: Program) -> list[Output]:
     new: dict[Ref, Ref] = {}
     for i, node in enumerate(program.nodes):
         new[Ref(i)] = b.add(renumber(node, new), program.names[i])
-    return [Output(new[o.ref], o.dtype) for o in program.outputs]
+    return [replace(o, ref=new[o.ref]) for o in program.outputs]
 
 
 def differentiable(program: Program) -> list[tuple[Ref, int]]:
@@ -149,7 +158,7 @@ def _freeze(program: Program) -> tuple[Program, dict[str, Ref]]:
                 new[Ref(i)] = b.add(renumber(node, new), program.names[i])
     if not definitions:
         return program, {}
-    return b.finish(Output(new[o.ref], o.dtype) for o in program.outputs), definitions
+    return b.finish(replace(o, ref=new[o.ref]) for o in program.outputs), definitions
 
 
 def _thaw(gradients: Program, program: Program, definitions: Mapping[str, Ref]) -> Program:
@@ -165,4 +174,4 @@ def _thaw(gradients: Program, program: Program, definitions: Mapping[str, Ref]) 
             new[Ref(i)] = whole[definitions[node.name]]
         else:
             new[Ref(i)] = b.add(renumber(node, new), gradients.names[i])
-    return b.finish(Output(new[o.ref]) for o in gradients.outputs)
+    return b.finish(replace(o, ref=new[o.ref]) for o in gradients.outputs)

@@ -296,6 +296,8 @@ class Row(RowWords):
                 self.b.store_array(self.arg(target, Kind.VEC), self.place.at, self.arg(s.args[1], Kind.VEC))
             case "keep":
                 self.keep(self.ports[str(target)], self.arg(s.args[1], Kind.NUM), s.args[2])
+            case "accumulate":
+                self.accumulate(self.ports[str(target)], self.arg(s.args[1], Kind.VEC))
             case "result":
                 self.result(self.ports[str(target)], self.arg(s.args[1], Kind.NUM))
             case word if word.startswith(("best_", "pool_")):
@@ -305,6 +307,17 @@ class Row(RowWords):
                 port = self.ports[str(target)]
                 vector = self.stored(port, self.arg(s.args[1], Kind.VEC))
                 self.b.store(port, self.place.at, vector, self.place.live if word.endswith("_tail") else None)
+
+    def accumulate(self, port: Port, vector: Value) -> None:
+        """Adds to the wide lanes of this place: a double for each lane, of float64 two vectors."""
+        assert self.place is not None
+        lanes, at = self.kernel.lanes, self.place.start + self.place.at
+        of = Type("f64", lanes)
+        places = [at] if self.kernel.dtype == "f32" else [at * 2, at * 2 + lanes]
+        before = [self.b.total(port, place, of) for place in places]
+        after = self.words[Kind.ACC, "acc_add"](before[0] if len(before) == 1 else tuple(before), vector)
+        for place, value in zip(places, after if isinstance(after, tuple) else (after,), strict=True):
+            self.b.keep_total(port, place, value)
 
     def result(self, port: Port, value: Value | Small) -> None:
         def body(at: Value) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..config import active
 from ..errors import RowfoldError
-from . import operands, outputs, quick, repeat
+from . import operands, outputs, quick, repeat, totals
 from .operands import How
 from .repeat import Repeat
 from .spec import Argument, Bound, CallSpec, Compiled, FloatSetting, HasLoop, Result
@@ -103,7 +103,10 @@ class Caller(Remembering):
             targets = outputs.prepare(self.spec.name, results, call, out, bool(how.keepdims))
             written = [t.loop for t in targets]
             read = outputs.lifted(call.cast(), written) if getattr(found, "apart", False) else call.cast()
-            found.ufunc(*read, *written)
+            if totals.wanted(targets):
+                totals.run(found.ufunc, read, targets, call)
+            else:
+                found.ufunc(*read, *written)
             finished = [t.finished(call.layout) for t in targets]
         value = tuple(finished) if len(finished) > 1 else finished[0]
         return value, repeat.of(self.spec, values, how, arrays, call, targets, found)

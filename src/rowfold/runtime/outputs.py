@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import OutputError
+from . import room
 from .layout import Layout, Shape
 from .operands import Operands
 from .spec import Array, DType, Result, Results
@@ -27,7 +28,9 @@ class Target(NamedTuple):
 
     def finished(self, layout: Layout) -> Any:
         """What the user gets, after the loop has run. The one rounding of narrow dtypes happens here."""
-        if not self.shared:
+        if self.result.total:
+            np.copyto(self.array, room.folded(self.loop, self.array.size), casting="unsafe")
+        elif not self.shared:
             moved = layout.axes_last(self.array) if self.result.row and self.array.ndim else self.array
             moved = layout.entries_last(moved) if self.result.entries else moved
             np.copyto(moved, self.loop.reshape(moved.shape), casting="unsafe")
@@ -37,7 +40,10 @@ class Target(NamedTuple):
 def prepare(kernel: str, results: Results, operands: Operands, out: Any, keepdims: bool) -> tuple[Target, ...]:
     """One target per result. Raises before anything is written if `out` cannot take them."""
     given = _given(kernel, out, len(results))
-    shapes = [operands.layout.result_shape(operands.batch, r.row, keepdims, r.entries) for r in results]
+    layout = operands.layout
+    shapes = [
+        (layout.n,) if r.total else layout.result_shape(operands.batch, r.row, keepdims, r.entries) for r in results
+    ]
     for place, result, shape in zip(given, results, shapes, strict=True):
         if place is not None:
             _check(kernel, place, shape, _dtype(result, operands))
@@ -85,6 +91,9 @@ def _check_apart(kernel: str, places: list[Array]) -> None:
 
 def _target(given: Any, result: Result, shape: Shape, operands: Operands) -> Target:
     layout, batch = operands.layout, operands.batch
+    if result.total:
+        array = np.empty(layout.n, _dtype(result, operands)) if given is None else np.asarray(given)
+        return Target(result, given, array, room.made(layout.n, operands.computing), False)
     array = _fresh(operands, shape, _dtype(result, operands)) if given is None else np.asarray(given)
     dtype = _stored(result, operands)
     view = layout.entries_last(array) if result.entries else layout.loop_view(array, batch, result.row)

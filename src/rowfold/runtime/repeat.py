@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import operands, outputs
+from . import operands, outputs, totals
 from .operands import How, Operands
 from .outputs import Target
 from .spec import ROW_LIKE, Argument, Array, CallSpec, Results
@@ -80,7 +80,7 @@ def of(
     """What repeats this call; None where a value decides something that is not checked again."""
     present = [a for a in spec.arguments if values.get(a.name) is not None]
     given = [values[a.name] for a in present] + ([how.where] if call.has_where else [])
-    if any(type(a) is not _ndarray for a in given) or _SEED in found.ufunc.types[0]:
+    if any(type(a) is not _ndarray for a in given) or _SEED in found.ufunc.types[0] or totals.wanted(targets):
         return None
     if any(a.role == "int row" and values[a.name].dtype.kind == "u" for a in present):
         return None

@@ -40,11 +40,15 @@ class FloatSetting(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One result: a row, `entries` numbers a row, or one. `dtype` None is the dtype of the call."""
+    """One result: a row, `entries` numbers a row, or one. `dtype` None is the dtype of the call.
+
+    `total`: a row that is summed over the batch.
+    """
 
     row: bool
     dtype: str | None = None
     entries: int = 0
+    total: bool = False
 
 
 Results = tuple[Result, ...]

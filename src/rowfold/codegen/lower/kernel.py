@@ -37,7 +37,7 @@ def lower(plan: Plan) -> Kernel:
     for sweep in plan.sweeps:
         steps += sweep_of(ctx, sweep, outputs) if sweep.solves is None else _solve(ctx, sweep.solves, sweep.note)
     steps += results_of(ctx, outputs)
-    every = (*ports.values(), *outputs)
+    every = (*ports.values(), *sorted(outputs, key=lambda p: p.element != "total"))  # the loop adds to what it is given
     return Kernel(plan.name, plan.dtype, tuple(dict.fromkeys(every)), prune(tuple(steps)))
 
 
@@ -67,6 +67,8 @@ def _output(program: Program, output: Output, names: Names) -> Port:
     row = program.is_row(output.ref)
     kinds = {Type.FLOAT: "T", Type.BOOL: "mask", Type.INT: "int" if row else "index", Type.DOUBLE: "double"}
     element, entries = kinds[program.stored(output)], program.entries(output.ref)
+    if output.total:
+        return Port(names.fresh("total"), "total", False, output=True)
     return Port(names.fresh("out"), element, row, output=True, entries=entries)
 
 
@@ -213,7 +215,7 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
     for carry in carries:
         carry.before(before)
     reads: list[str] = []
-    writes = [outputs[o].name for o in sweep.writes] + [outputs[o].name for _, o in sweep.keeps]
+    writes = [outputs[o].name for o in sweep.writes if outputs[o].row] + [outputs[o].name for _, o in sweep.keeps]
     count = max([c.phases for c in carries], default=1)
     phases = []
     for phase in range(count):
@@ -276,6 +278,9 @@ def _phase(
 def _stores(ctx: Context, rows: Rows, sweep: SweepPlan, outputs: Sequence[Port]) -> None:
     for index in sweep.writes:
         ref, port = ctx.program.outputs[index].ref, outputs[index]
+        if port.element == "total":
+            rows.code.do("accumulate", port.name, rows.keep(None, rows.vec(ref), 0.0))
+            continue
         value = rows.mask(ref) if port.element == "mask" else rows.vec(ref)
         word = {"T": "store", "mask": "store_mask", "int": "store_int"}[port.element]
         if rows.live is None:
