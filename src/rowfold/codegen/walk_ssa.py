@@ -30,6 +30,7 @@ from .rowwords_ssa import RowWords
 from .small_ssa import Best, Small, cumsum, each, select, small
 from .ssa import DOUBLE, Builder, Place, Value
 from .text_c import TURNS, turn_name
+from .totals_ssa import accumulate
 from .words_ssa import Vectors, fold2, table
 
 Held: TypeAlias = "Value | tuple[Value, ...] | Small | Best | Pool"  # a wide sum of float64 is two vectors
@@ -297,7 +298,9 @@ class Row(RowWords):
             case "keep":
                 self.keep(self.ports[str(target)], self.arg(s.args[1], Kind.NUM), s.args[2])
             case "accumulate":
-                self.accumulate(self.ports[str(target)], self.arg(s.args[1], Kind.VEC))
+                assert self.place is not None
+                at, add = self.place.start + self.place.at, self.words[Kind.ACC, "acc_add"]
+                accumulate(self.b, add, self.ports[str(target)], at, self.arg(s.args[1], Kind.VEC))
             case "result":
                 self.result(self.ports[str(target)], self.arg(s.args[1], Kind.NUM))
             case word if word.startswith(("best_", "pool_")):
@@ -307,17 +310,6 @@ class Row(RowWords):
                 port = self.ports[str(target)]
                 vector = self.stored(port, self.arg(s.args[1], Kind.VEC))
                 self.b.store(port, self.place.at, vector, self.place.live if word.endswith("_tail") else None)
-
-    def accumulate(self, port: Port, vector: Value) -> None:
-        """Adds to the wide lanes of this place: a double for each lane, of float64 two vectors."""
-        assert self.place is not None
-        lanes, at = self.kernel.lanes, self.place.start + self.place.at
-        of = Type("f64", lanes)
-        places = [at] if self.kernel.dtype == "f32" else [at * 2, at * 2 + lanes]
-        before = [self.b.total(port, place, of) for place in places]
-        after = self.words[Kind.ACC, "acc_add"](before[0] if len(before) == 1 else tuple(before), vector)
-        for place, value in zip(places, after if isinstance(after, tuple) else (after,), strict=True):
-            self.b.keep_total(port, place, value)
 
     def result(self, port: Port, value: Value | Small) -> None:
         def body(at: Value) -> None:
