@@ -7,22 +7,8 @@ from typing import Any, TypeAlias, cast
 
 from ..records import replace
 from .loops import (
-    ONE_OF,
-    VECTORS,
-    Arg,
-    Kind,
-    Phase,
-    Port,
-    Scalars,
-    Seek,
-    Step,
-    Stmt,
-    Sweep,
-    Unless,
-    Until,
-    Var,
-    assigned,
-)
+    ONE_OF, VECTORS, Arg, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var, assigned,
+)  # fmt: skip
 from .mathlib import FUNCTIONS
 from .numbers_ssa import Numbers, functions_of
 from .pool_ssa import Pool
@@ -298,9 +284,7 @@ class Row(RowWords):
             case "keep":
                 self.keep(self.ports[str(target)], self.arg(s.args[1], Kind.NUM), s.args[2])
             case "accumulate":
-                assert self.place is not None
-                at, add = self.place.start + self.place.at, self.words[Kind.ACC, "acc_add"]
-                accumulate(self.b, add, self.ports[str(target)], at, self.arg(s.args[1], Kind.VEC))
+                accumulate(self, self.ports[str(target)], self.arg(s.args[1], Kind.VEC))
             case "result":
                 self.result(self.ports[str(target)], self.arg(s.args[1], Kind.NUM))
             case word if word.startswith(("best_", "pool_")):
