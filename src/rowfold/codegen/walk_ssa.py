@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from ..records import replace
-from .loops import (
-    ONE_OF, VECTORS, Arg, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var, assigned,
-)  # fmt: skip
+from . import loops
+from .loops import ONE_OF, VECTORS, Arg, Kind, Phase, Port, Step, Stmt, Sweep, Var, assigned
 from .mathlib import FUNCTIONS
 from .numbers_ssa import Numbers, functions_of
 from .pool_ssa import Pool
@@ -47,16 +46,16 @@ class Row(RowWords):
     def steps(self, steps: Iterable[Step]) -> None:
         for step in steps:
             match step:
-                case Scalars(comment, body):
+                case loops.Scalars(comment, body):
                     self.comments(comment)
                     self.run(body)
-                case Unless(comment, safe, inner):
+                case loops.Unless(comment, safe, inner):
                     self.comments(comment)
                     self.unless(safe, inner)
-                case Until(comment, done, inner):
+                case loops.Until(comment, done, inner):
                     self.comments(comment)
                     self.until(done, inner)
-                case Seek():
+                case loops.Seek():
                     self.comments(step.comment)
                     self.seek(step)
                 case Sweep():
@@ -81,7 +80,7 @@ class Row(RowWords):
 
         self.give(names, self.b.until(self.value(done), self.flat(names), body))
 
-    def seek(self, seek: Seek) -> None:
+    def seek(self, seek: loops.Seek) -> None:
         def found(at: Value) -> Value:
             outer = dict(self.env)
             self.env[seek.at.name] = self.b.convert("from_int", at, "f64")
