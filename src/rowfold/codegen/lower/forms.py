@@ -163,6 +163,16 @@ def plus(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
     return Plain(lo) if hi == 0.0 and isinstance(hi, float) else Offset(hi, lo, pure=pure)
 
 
+def both(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
+    """Two terms of a row as one, without loss: the row may cancel the first, and the second is then all there is."""
+    match a, b:
+        case Plain(Var() as x, _, None), Plain(y, _, None):
+            y = op(c, name, "sub", 0.0, y) if word == "sub" else y
+            return Offset(*c.call(Kind.NUM, (name, name + "_lo"), "two_sum", x, y))
+        case _:
+            return plus(c, name, a, b, word)
+
+
 def offset(a: NumForm) -> tuple[Number, Number] | None:
     match a:
         case Plain(v, _, lo):

@@ -23,6 +23,7 @@ from .forms import (
     RowForm,
     Scaled,
     ScaledRow,
+    both,
     is_one,
     offset,
     op,
@@ -266,7 +267,7 @@ class Rows:
                 return Affine(v, a, number, minus, over)
             case Affine(v, a, b, was_minus) if b is not None and offset(b) is not None:
                 word = "add" if minus == was_minus else "sub"
-                return Affine(v, a, plus(self.ctx.code, name, b, number, word), was_minus)
+                return Affine(v, a, both(self.ctx.code, name, b, number, word), was_minus)
             case Affine() | ScaledRow() | PowerRow():
                 return Affine(self.materialize(form, name), 1.0, number, minus)
 
