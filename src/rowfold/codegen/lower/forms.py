@@ -168,7 +168,8 @@ def both(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
     match a, b:
         case Plain(Var() as x, _, None), Plain(y, _, None):
             y = op(c, name, "sub", 0.0, y) if word == "sub" else y
-            return Offset(*c.call(Kind.NUM, (name, name + "_lo"), "two_sum", x, y))
+            hi, lo = c.call(Kind.NUM, (name, name + "_lo"), "two_sum", x, y)
+            return Offset(hi, lo)
         case _:
             return plus(c, name, a, b, word)
 
