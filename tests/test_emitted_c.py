@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
+from slices import sliced
 
 import rowfold as rf
 from rowfold import library
@@ -41,10 +43,16 @@ def warnings(command, text):
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False).stderr
 
 
+def quick(case):
+    """Both compilers read one kernel whole, and one of them a part of every other."""
+    kernel, dtype, compiler = case
+    return kernel == "log_softmax" if compiler == "clang" else dtype == "float32" or kernel == "log_softmax"
+
+
 @each_isa
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize(
+    ("kernel", "dtype", "compiler"), sliced(product(KERNELS, ("float32", "float64"), ("gcc", "clang")), quick)
+)
 @pytest.mark.parametrize("mode", ["-fsyntax-only", pytest.param("-O1", marks=pytest.mark.slow)])
 def test_emitted_c_compiles_without_a_warning(mode, compiler, kernel, isa, dtype):
     """Every strategy of every library kernel, under the strictest flags that are common; -O1 adds data flow."""

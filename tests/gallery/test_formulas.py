@@ -6,7 +6,7 @@ import formulas_rows
 import formulas_weights
 import numpy as np
 import pytest
-from samples import TAME, arguments
+from samples import TAME, arguments, quickly
 
 from rowfold import library
 from rowfold.errors import PlanError
@@ -64,9 +64,9 @@ def test_the_row_function_is_the_formula(name):
 @every_kernel
 def test_the_compiled_kernel_is_the_formula(name):
     """The fused float32 kernel computes what the paper says, within what float32 allows."""
-    entry = ENTRIES[name]
+    entry, kernel = ENTRIES[name], quickly(ENTRIES[name].made, sorted(ENTRIES).index(name))
     given = arguments(name, entry.made, WIDTH.get(name, 100), np.float32)
-    assert far(name, results(entry.made, given, entry.settings), wanted(name, given), 2e-5) <= 1
+    assert far(name, results(kernel, given, entry.settings), wanted(name, given), 2e-5) <= 1
 
 
 @pytest.mark.slow

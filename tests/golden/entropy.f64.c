@@ -51,7 +51,11 @@ static inline rf_vec rf_scale_floor(rf_vec p, rf_vec n) { rf_vec r; for (int l =
 static inline rf_vec rf_fma(rf_vec a, rf_vec b, rf_vec c) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = fma(a.v[l], b.v[l], c.v[l]); return r; }
 static inline rf_vec rf_neg(rf_vec a) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = -a.v[l]; return r; }
 static inline rf_mask rf_eq(rf_vec a, rf_vec b) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] == b.v[l]; return r; }
+static inline rf_mask rf_ne(rf_vec a, rf_vec b) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = a.v[l] != b.v[l]; return r; }
 static inline rf_vec rf_select(rf_mask m, rf_vec a, rf_vec b) { rf_vec r; for (int l = 0; l < 8; ++l) r.v[l] = m.v[l] ? a.v[l] : b.v[l]; return r; }
+static inline rf_mask rf_mask_or(rf_mask a, rf_mask b) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = (uint8_t)(a.v[l] | b.v[l]); return r; }
+static inline rf_mask rf_mask_none(void) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = 0; return r; }
+static inline int rf_any(rf_mask a) { int r = 0; for (int l = 0; l < 8; ++l) r |= a.v[l]; return r; }
 static inline rf_mask rf_first_lanes(intptr_t count) { rf_mask r; for (int l = 0; l < 8; ++l) r.v[l] = l < count; return r; }
 static inline double rf_fold_max(rf_vec v)
 {
@@ -281,6 +285,7 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         }
         double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
         double sum_2 = sum;
+        double sum_lo_2 = sum_lo;
         const int large = sum >= 0x1p-16;
         const int small = sum <= 65536.0;
         const int safe = large && small;
@@ -339,9 +344,11 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             const double near = max - shift;
             const double shift_exponent = num_exponent_of(near, 0x1.71547652b82fep+0);
             const int endless = max == INFINITY;
-            const double shift_exponent_2 = num_nan_if(endless, shift_exponent);
+            const double shift_2 = num_choose(endless, 0.0, shift);
+            const double shift_exponent_2 = num_choose(endless, 0.0, shift_exponent);
+            const int finite_v = !endless;
             const double low_2 = num_low_end(shift_exponent_2, 0x1.62e42fefa39efp-1, 1092.0);
-            shift_ = shift;
+            shift_ = shift_2;
             shift_n_ = shift_exponent_2;
             low_ = low_2;
     
@@ -387,8 +394,45 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             }
             double sum_5, sum_lo_5; rf_fold2(sum_lanes_3, &sum_5, &sum_lo_5);
             sum_2 = sum_5;
+            sum_lo_2 = sum_lo_5;
             double sum_6, sum_lo_6; rf_fold2(sum_lanes_4, &sum_6, &sum_lo_6);
             sum_4 = sum_6;
+    
+            /* A row with +inf: its sum is infinite, or NaN. */
+            if (!finite_v) {
+    
+                /* Sweep: whether it holds NaN beside +inf. */
+                rf_mask infinite_lanes = rf_mask_none();
+                rf_mask unordered_lanes = rf_mask_none();
+                for (intptr_t i = 0; i < n; i += 128) {
+                    const intptr_t count = rf_least(n - i, 128);
+                    const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+                    const intptr_t whole = count & ~(intptr_t)7;
+                    intptr_t j = 0;
+                    for (; j < whole; j += 8) {
+                        const rf_vec x_i_6 = rf_load(x_b + j);
+                        const rf_mask infinite = rf_eq(x_i_6, rf_set(INFINITY));
+                        const rf_mask unordered = rf_ne(x_i_6, x_i_6);
+                        infinite_lanes = rf_mask_or(infinite_lanes, infinite);
+                        unordered_lanes = rf_mask_or(unordered_lanes, unordered);
+                    }
+                    if (j < count) {
+                        const rf_mask live = rf_first_lanes(count - j);
+                        const rf_vec x_i_6 = rf_load_tail(x_b + j, live);
+                        const rf_vec x_i_6_2 = rf_select(live, x_i_6, rf_set(0.0));
+                        const rf_mask infinite = rf_eq(x_i_6_2, rf_set(INFINITY));
+                        const rf_mask unordered = rf_ne(x_i_6_2, x_i_6_2);
+                        infinite_lanes = rf_mask_or(infinite_lanes, infinite);
+                        unordered_lanes = rf_mask_or(unordered_lanes, unordered);
+                    }
+                }
+                const int unordered_2 = rf_any(unordered_lanes);
+                const int ordered = !unordered_2;
+                const int infinite_2 = rf_any(infinite_lanes);
+                const int endless_2 = infinite_2 && ordered;
+                sum_2 = num_choose(endless_2, INFINITY, sum_2);
+                sum_lo_2 = num_choose(endless_2, 0.0, sum_lo_2);
+            }
         }
     
         /* The results. */
@@ -401,9 +445,13 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const double log_lo = num_log(near_one);
         const double log_hi = power * 0x1.62e42fefa39efp-1;
         const double log_hi_2 = log_hi + shift_;
-        const double divide = sum_4 / sum_2;
-        const double subtract = log_hi_2 - divide;
-        const double value = subtract + log_lo;
+        const int endless_3 = sum_2 == INFINITY;
+        const double log_hi_3 = num_choose(endless_3, INFINITY, log_hi_2);
+        const double log_lo_2 = num_choose(endless_3, -INFINITY, log_lo);
+        const double sum_7 = num_nan_if(endless_3, sum_2);
+        const double divide = sum_4 / sum_7;
+        const double subtract = log_hi_3 - divide;
+        const double value = subtract + log_lo_2;
         num_result(out, value);
     }
 }

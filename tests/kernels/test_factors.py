@@ -51,7 +51,7 @@ def selected(x: rf.Row, v: rf.Row):
     return np.where(x > 0, rf.library.softmax(x), 0.0) * v
 
 
-KERNELS = (times_row, times_distance, times_number, under_given_sum, unnormalized, divided, selected)
+KERNELS = (times_row, times_distance, times_number, under_given_sum, unnormalized, beside_its_sum, divided, selected)
 by_name = pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 

@@ -137,6 +137,14 @@ class ElementErrors:
         error = np.where((log.value == -np.inf) & np.isnan(mantissa.value), np.inf, error)
         return self._plain(value, self._undecided([mantissa, log], error), const)
 
+    def settle(self, mantissa: Bounded, log: Bounded) -> tuple[Bounded, Bounded]:
+        value, exponent = self.plain.settle(mantissa.value, log.value)
+        gone = (log.value == -np.inf) & np.isfinite(log.error) & np.isfinite(mantissa.error)
+        return (
+            self._plain(value, np.where(gone, 0.0, mantissa.error), mantissa.const),
+            Bounded(exponent, np.where(gone, 0.0, log.error), np.where(gone, 0.0, log.argument), log.const),
+        )
+
     def void(self, value: Bounded, infinite: Bounded) -> Bounded:
         hit = infinite.value == np.inf
         error = np.where(hit & np.isfinite(infinite.error), 0.0, value.error)

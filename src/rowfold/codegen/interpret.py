@@ -246,6 +246,10 @@ class Plain:
         inside = xp.where(peak == np.inf, xp.where(log == np.inf, mantissa, xp.where(xp.isnan(log), log, 0.0)), inside)
         return xp.where(log == -np.inf, 0.0, inside)
 
+    def settle(self, mantissa: Array, log: Array) -> tuple[Array, Array]:
+        gone = log == -np.inf
+        return self.xp.where(gone, 0.0 * mantissa, mantissa), self.xp.where(gone, 0.0, log)
+
     def void(self, value: Array, infinite: Array) -> Array:
         return self.xp.where(infinite == np.inf, np.nan, value)
 

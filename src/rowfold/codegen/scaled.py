@@ -62,6 +62,10 @@ class Arithmetic(Protocol[V]):
         """mantissa * e^(log - peak). Exactly 0 at log = -inf; where the peak is +inf only its own elements count."""
         ...
 
+    def settle(self, mantissa: V, log: V) -> tuple[V, V]:
+        """The same number, one of e^-inf as 0 e^0: divided by nothing it is NaN."""
+        ...
+
     def void(self, value: V, infinite: V) -> V:
         """The value, NaN in rows where `infinite` is +inf."""
         ...
@@ -188,6 +192,8 @@ class ScaledRules(Generic[V]):
 
     def _product(self, op: str, a: Value[V], b: Value[V], row: bool) -> Scaled[V]:
         (ma, la), (mb, lb) = self._parts(a), self._parts(b)
+        if op == "divide" and not row:
+            ma, la = self.plain.settle(ma, la)
         mantissa = self.plain.map(op, [ma, mb])
         if op == "divide" and not (isinstance(b, Scaled) and b.row):
             mantissa = self.plain.void(mantissa, lb)

@@ -58,6 +58,7 @@ class Shift:
     high: Var | None = None  # only where +inf has to stay apart from NaN
     maximum: Var | None = None
     near: Var | None = None  # a flag: the guess lies where exponents are exact
+    finite: Var | None = None  # a flag: the maximum is not +inf
 
 
 @dataclass(slots=True)
@@ -247,13 +248,13 @@ class Context:
 
     def _scaled_sum(self, name: str, left: Scaled, right: Scaled, word: str) -> Scaled:
         """The sum or difference over the larger power of two, so that neither overflows where the sum does not."""
-        c = self.code
+        c, endless = self.code, left.open or right.open
         if (left.powers, left.log, left.binade) == (right.powers, right.log, right.binade):
-            return Scaled(op(c, name, word, left.m, right.m), left.powers, None, left.log, left.binade)
+            return Scaled(op(c, name, word, left.m, right.m), left.powers, None, left.log, left.binade, endless)
         (m1, n1), (m2, n2) = (self.mantissa(s, name) for s in (left, right))
         top = c.num("binade", "max", *(self._weight(m, n) for m, n in ((m1, n1), (m2, n2))))
         first, second = (c.num(name, "scale", m, op(c, "power", "sub", n, top)) for m, n in ((m1, n1), (m2, n2)))
-        return Scaled(op(c, name, word, first, second), binade=top)
+        return Scaled(op(c, name, word, first, second), binade=top, open=endless)
 
     def _weight(self, m: Number, n: Number) -> Number:
         """The power of two of m 2^n; that of nothing is the lowest."""

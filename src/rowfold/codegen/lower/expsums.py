@@ -7,6 +7,7 @@ from ..ir import Const, Reduce, Ref
 from ..loops import Code, Kind, Var
 from ..plan import Lowering
 from .context import BIASED_DROP, DROP, Context
+from .endless import open_sums
 from .exponentials import biased, pair, shifted
 from .folds import fold
 from .forms import DisplacedSum, Number, Plain, Scaled, op
@@ -65,8 +66,12 @@ def place(code: Code, ctx: Context, index: int, m: Number) -> None:
     shift = code.num("shift", "far_shift", m, code.num("reach", "mul", m, s.scale[0]))
     near = code.num("near", "sub", m, shift)
     n = code.num("shift_exponent", "exponent_of", near, s.scale[0])
-    if not ctx.plan.groups[index].displaced:  # a power of two may take the NaN of inf - inf for 0 or inf
-        n = code.num("shift_exponent", "nan_if", code.flag("endless", "eq", m, INF), n)
+    endless = code.flag("endless", "eq", m, INF)
+    if open_sums(ctx, index):  # the sum decides what becomes of the row
+        shift, n = (code.num(v.name, "choose", endless, 0.0, v) for v in (shift, n))
+        s.finite = code.flag("finite", "not", endless)
+    elif not ctx.plan.groups[index].displaced:  # a power of two may take the NaN of inf - inf for 0 or inf
+        n = code.num("shift_exponent", "nan_if", endless, n)
     set_shift(code, ctx, index, shift, n, m)
 
 
@@ -350,4 +355,4 @@ class ExpSums:
             return
         kept = code.declare(Kind.NUM, self.ctx.name(ref, "sum"), "copy", value)
         kept_lo = code.declare(Kind.NUM, self.ctx.name(ref, "sum") + "_lo", "copy", lo) if lo is not None else None
-        self.ctx.known[ref] = Scaled(kept, {self.index: 1}, kept_lo)
+        self.ctx.known[ref] = Scaled(kept, {self.index: 1}, kept_lo, open=ref in open_sums(self.ctx, self.index))

@@ -11,11 +11,12 @@ import math
 import struct
 from collections.abc import Mapping
 
-from ...records import dataclass, field
+from ...records import dataclass, field, replace
 from ..ir import Ref
 from ..loops import Code, Kind, Var
 
 Number = Var | float
+INF = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,17 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """m (+ m_lo) times e^log 2^binade, times each group's shift to its power."""
+    """m (+ m_lo) times e^log 2^binade, times each group's shift to its power.
+
+    `open`: m is infinite where a sum of exponentials is; what divides by that is NaN.
+    """
 
     m: Number
     powers: Mapping[int, int] = field(default_factory=dict)
     lo: Var | None = None
     log: Number = 0.0
     binade: Number = 0.0
+    open: bool = False
 
     @property
     def plain(self) -> bool:
@@ -187,6 +192,8 @@ def offset(a: NumForm) -> tuple[Number, Number] | None:
 def times(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
     """Product or quotient of numbers of which at least one is Scaled; the shifts' powers add or cancel."""
     left, right = scaled(a), scaled(b)
+    if word == "div" and right.open:
+        right = replace(right, m=c.num("sum", "nan_if", c.flag("endless", "eq", right.m, INF), right.m), open=False)
     sign = 1 if word == "mul" else -1
     powers = dict(left.powers)
     for group, power in right.powers.items():
@@ -198,9 +205,9 @@ def times(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
     lo: Var | None = None
     if word == "div" and is_one(left.m) and right.lo is not None:
         hi, lo = c.call(Kind.NUM, (name, name + "_lo"), "reciprocal2", right.m, right.lo)
-        return Scaled(hi, powers, lo, log, binade)
+        return Scaled(hi, powers, lo, log, binade, left.open)
     m = op(c, name, word, left.m, right.m)
-    total = Scaled(m, powers, left.lo if is_one(right.m) else lo, log, binade)
+    total = Scaled(m, powers, left.lo if is_one(right.m) else lo, log, binade, left.open or right.open)
     return Plain(m) if total.plain else total
 
 

@@ -11,6 +11,7 @@ from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep
 from ..plan import Lowering, Plan, SweepPlan
 from .carries import Carry, Count, Dot, Extremum, Mean, Position, Product, Sum
 from .context import Context
+from .endless import Endless, open_sums
 from .excess import Excess, NewtonStep
 from .expsums import ExpSums, Guess, Maximum
 from .forms import Number, Plain
@@ -130,9 +131,7 @@ def _find(ctx: Context, sweep: SweepPlan, node: Reduce) -> Ref | None:
     return next((r for r in sweep.carries if ctx.program.nodes[r] == node), None)
 
 
-def sweep_of(
-    ctx: Context, sweep: SweepPlan, outputs: Sequence[Port], more: Sequence[Carry] = ()
-) -> list[Step]:
+def sweep_of(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port], more: Sequence[Carry] = ()) -> list[Step]:
     carries = [*more, *carries_of(ctx, sweep)]
     for carry in carries:
         if isinstance(carry, ExpSums):
@@ -146,6 +145,8 @@ def sweep_of(
     steps.append(replace(main, only=near) if guessed else main)
     steps += [_fallback(ctx, c, sweep, outputs) for c in carries if isinstance(c, ExpSums) and c.safe is not None]
     for carry in carries:
+        if isinstance(carry, ExpSums) and carry.lowering is Lowering.MAX:
+            steps += _endless(ctx, carry.index)
         if isinstance(carry, Excess):
             steps += [_newton(ctx, carry), carry.finish()]
     return steps
@@ -184,7 +185,23 @@ def _fallback(ctx: Context, carry: ExpSums, sweep: SweepPlan, outputs: Sequence[
     keeps = tuple((g, o) for g, o in sweep.keeps if g == carry.index)
     second = walk(ctx, [again], SweepPlan((), (), (), keeps, (), "its sums, shifted by that maximum"), outputs)
     comment = ("A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself.",)
-    return Unless(comment, carry.safe, (first, second))
+    return Unless(comment, carry.safe, (first, second, *_endless(ctx, carry.index)))
+
+
+def _endless(ctx: Context, index: int) -> list[Step]:
+    """The row whose maximum is +inf: is its sum, or is it NaN?"""
+    sums, finite = open_sums(ctx, index), ctx.shifts[index].finite
+    if not sums:
+        return []
+    assert finite is not None
+    look = SweepPlan((), (), (), (), (), "whether it holds NaN beside +inf")
+    return [
+        Unless(
+            ("A row with +inf: its sum is infinite, or NaN.",),
+            finite,
+            (walk(ctx, [Endless(ctx, index, sums)], look, ()),),
+        )
+    ]
 
 
 def _newton(ctx: Context, carry: Excess) -> Step:

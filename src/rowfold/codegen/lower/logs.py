@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LN2 = math.log(2.0)
 LN2_HI, LN2_LO = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.a39ef35793c76p-33")  # k LN2_HI is exact
 FOUR_THIRDS = 4.0 / 3.0
+INF = math.inf
 
 
 def log_of_scaled(ctx: Context, form: Scaled, name: str) -> NumForm:
@@ -31,7 +32,12 @@ def log_of_scaled(ctx: Context, form: Scaled, name: str) -> NumForm:
         m, n = c.num("near_one", "scale", m, c.num("down", "neg", k)), c.num("power", "add", n, k)
     (lo,) = c.call(Kind.NUM, (name + "_lo",), "log", m)
     hi = n if n == 0.0 else c.num(name + "_hi", "mul", n, LN2)
-    return Offset(op(c, name + "_hi", "add", hi, far), lo)
+    hi = op(c, name + "_hi", "add", hi, far)
+    if not form.open:
+        return Offset(hi, lo)
+    endless = c.flag("endless", "eq", form.m, INF)
+    hi = c.num(name + "_hi", "choose", endless, INF, hi)
+    return Offset(hi, c.num(name + "_lo", "choose", endless, -INF, lo), pure=True)
 
 
 def log_of_displaced(ctx: Context, form: DisplacedSum, name: str) -> NumForm:
