@@ -209,7 +209,7 @@ class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
         results = _results_of(plain)
         if memory is not None and memory.definition == definition == same and isinstance(loop, cache.Loaded):
             memory.note(place, Known(key, results))
-        return Bound(loop, results)
+        return Bound(loop, results, config.threads)
 
     def _memory(self, call: Call, config: Config) -> recall.Memory | None:
         """What earlier processes found out about this definition; None where the kernel cannot be told for certain."""
@@ -229,7 +229,7 @@ class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
         if found is None:
             return None
         self._loops[key] = found
-        return Bound(found, known.results)
+        return Bound(found, known.results, config.threads)
 
     def _loop(self, plan: Plan, config: Config) -> tuple[str, HasLoop]:
         from .build import loop_of, plan_key

@@ -16,7 +16,7 @@ from ..errors import RowfoldError
 from . import operands, outputs, quick, repeat, totals
 from .operands import How
 from .repeat import Repeat
-from .spec import Argument, Bound, CallSpec, Compiled, FloatSetting, HasLoop, Result
+from .spec import AWAKE, Argument, Bound, CallSpec, Compiled, FloatSetting, HasLoop, Result
 
 __all__ = [
     "Argument", "Bound", "CallSpec", "Caller", "Compiled", "FloatSetting", "HasLoop", "Remembering", "Result",
@@ -99,7 +99,11 @@ class Caller(Remembering):
                 call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans
             )
             call = call.keyed(self.spec, values, found.ufunc.types[0])
-            results = found.results if isinstance(found, Bound) else self.spec.results or ()
+            if isinstance(found, Bound) and call.rows * call.layout.n >= AWAKE:
+                from . import threads  # a small call needs none
+
+                found = threads.spread(found, how.threads, call.rows * call.layout.n, call.rows)
+            results = getattr(found, "results", None) or self.spec.results or ()
             targets = outputs.prepare(self.spec.name, results, call, out, bool(how.keepdims))
             written = [t.loop for t in targets]
             read = outputs.lifted(call.cast(), written) if getattr(found, "apart", False) else call.cast()

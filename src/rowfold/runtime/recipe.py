@@ -62,7 +62,7 @@ def _written(
     if total > MOST_OPERANDS or len(flat) > MOST_STEPS or len(dims) > _MOST_DIMS:
         return None
     constants = [0] * len(sources) + [_bits(float(a)) for _, a in numbers]
-    words = [repeat.pointer, len(values), total, len(targets), int(tupled), call.rows * call.layout.n]
+    words = [repeat.pointer, repeat.data, len(values), total, len(targets), int(tupled), call.rows * call.layout.n]
     words += _filled([*sources, *passed], MOST_OPERANDS) + _filled(constants, MOST_OPERANDS)
     words += _filled(dims, _MOST_DIMS) + _filled(flat, MOST_STEPS)
     kinds = [_kind(t.array) for t in targets]

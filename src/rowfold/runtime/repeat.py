@@ -30,6 +30,7 @@ class Repeat:
         self.loop, self.pointer = loop, pointer
         self.sources, self.takes = sources, takes
         self.uses = 0
+        self.data = 0  # what the loop at `pointer` is called with
         self.apart = False  # whether no output may be the memory of an input
         self.first = 0  # which operand is the row argument in which axis counts
         self.call: Operands
@@ -91,6 +92,7 @@ def of(
         sources.append("where")
         takes.append(_where(spec.name, call, how.where))
     again = Repeat(found.ufunc, getattr(found, "pointer", 0), tuple(sources), tuple(takes))
+    again.data = getattr(found, "data", 0)
     again.call, again.results, again.name = call, tuple(t.result for t in targets), spec.name
     again.apart = bool(getattr(found, "apart", False))
     again.keepdims, again.settings = bool(how.keepdims), call.arrays[len(sources) :]

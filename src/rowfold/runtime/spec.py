@@ -20,6 +20,10 @@ ROW_LIKE: tuple[Role, ...] = ("row", "mask", "int row")
 """The roles whose arrays have one element per element of the row."""
 
 
+AWAKE = 1 << 15
+"""The elements of a call from which several threads pay, if they are spinning: 6 us of work."""
+
+
 class Argument(NamedTuple):
     """One array parameter of a kernel."""
 
@@ -78,13 +82,14 @@ class HasLoop(Protocol):
 class Bound:
     """A loop with the results that it gives, for specs that do not tell them."""
 
-    __slots__ = ("apart", "pointer", "results", "ufunc")
+    __slots__ = ("apart", "pointer", "results", "threads", "ufunc")
 
-    def __init__(self, loop: HasLoop, results: Results) -> None:
+    def __init__(self, loop: HasLoop, results: Results, threads: int | None = None) -> None:
         self.ufunc = loop.ufunc
         self.pointer = getattr(loop, "pointer", 0)  # of the compiled function, where there is one
         self.apart = bool(getattr(loop, "apart", False))  # no output may be the memory of an input
         self.results = results
+        self.threads = threads  # of a call that does not say how many
 
 
 class Compiled(Protocol):

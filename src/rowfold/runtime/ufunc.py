@@ -27,12 +27,12 @@ _NO_IDENTITY = -1
 _kept: list[Any] = []  # NumPy copies neither the name nor the tables: they live as long as the process
 
 
-def make(pointer: int, name: str, signature: str, types: str) -> Loop:
+def make(pointer: int, name: str, signature: str, types: str, data: int = 0) -> Loop:
     """A np.ufunc of this loop, or a PlainLoop where NumPy's capsule is missing or does not do what it should."""
-    plain = PlainLoop(pointer, name, signature, types)
+    plain = PlainLoop(pointer, name, signature, types, data)
     if not usable():
         return plain
-    ufunc = _from_pointer(pointer, name, signature, types)
+    ufunc = _from_pointer(pointer, name, signature, types, data)
     expected = (len(plain.inputs), len(plain.outputs), signature)
     if not isinstance(ufunc, np.ufunc) or (ufunc.nin, ufunc.nout, ufunc.signature) != expected:
         raise LoadError(f"NumPy made {ufunc!r} of {name}, which is not a ufunc of {signature}")
@@ -54,7 +54,7 @@ def usable() -> bool:
 class PlainLoop:
     """Calls a loop through cffi, with NumPy's broadcasting of batch shapes written out. Same loop, so the same bits."""
 
-    def __init__(self, pointer: int, name: str, signature: str, types: str) -> None:
+    def __init__(self, pointer: int, name: str, signature: str, types: str, data: int = 0) -> None:
         self.__name__ = name
         self.signature = signature
         left, right = signature.split("->")
@@ -62,6 +62,7 @@ class PlainLoop:
         self.dtypes = [np.dtype(character) for character in types]
         self.types = [f"{types[: len(self.inputs)]}->{types[len(self.inputs) :]}"]  # as np.ufunc tells them
         self._call = ffi.cast("rowfold_loop", pointer)
+        self._data = ffi.cast("void *", data)
 
     def __repr__(self) -> str:
         return f"<plain loop {self.__name__} {self.signature}>"
@@ -121,7 +122,7 @@ class PlainLoop:
         for index in itertools.product(*map(range, outer)):
             offsets = (sum(i * s for i, s in zip(index, v.strides, strict=False)) for v in views)
             args = ffi.new("char *[]", [ffi.cast("char *", b + o) for b, o in zip(starts, offsets, strict=True)])
-            self._call(args, dims, steps, ffi.NULL)
+            self._call(args, dims, steps, self._data)
 
     def _order(self, sizes: dict[str, int]) -> list[int]:
         """The core dimensions in the order in which the signature first names them."""
@@ -140,10 +141,10 @@ def cores_of(signature: str) -> list[tuple[str, ...]]:
     return [core for side in signature.split("->") for core in _cores(side)]
 
 
-def _from_pointer(pointer: int, name: str, signature: str, types: str) -> Any:
+def _from_pointer(pointer: int, name: str, signature: str, types: str, context: int = 0) -> Any:
     left, right = (len(_cores(side)) for side in signature.split("->"))
     functions = (ctypes.c_void_p * 1)(pointer)
-    data = (ctypes.c_void_p * 1)(None)
+    data = (ctypes.c_void_p * 1)(context or None)
     numbers = ctypes.create_string_buffer(bytes(np.dtype(character).num for character in types))
     label = ctypes.c_char_p(name.encode())
     _kept.append((functions, data, numbers, label))

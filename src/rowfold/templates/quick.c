@@ -47,7 +47,7 @@ typedef struct {
     int64_t open;               /* low itself is refused */
 } Value;
 typedef struct {
-    int64_t loop, values, operands, outputs, many, work;
+    int64_t loop, data, values, operands, outputs, many, work;
     int64_t source[MOST_OPERANDS]; /* the value that an input comes from; -1: a constant */
     double constant[MOST_OPERANDS];
     int64_t dims[4], steps[MOST_STEPS];
@@ -134,6 +134,7 @@ static void run(const Recipe *r, const Call *call, Object *const *outputs, const
     double constant[MOST_OPERANDS];
     intptr_t dims[4], steps[MOST_STEPS];
     const Loop loop = (Loop)(uintptr_t)r->loop;
+    void *data = (void *)(uintptr_t)r->data;
     const int inputs = (int)(r->operands - r->outputs);
     for (int k = 0; k < inputs; ++k) {
         const int64_t source = r->source[k];
@@ -145,11 +146,11 @@ static void run(const Recipe *r, const Call *call, Object *const *outputs, const
     memcpy(dims, r->dims, sizeof dims);
     memcpy(steps, r->steps, sizeof steps);
     if (r->work < 4096) {
-        loop(place, dims, steps, 0);
+        loop(place, dims, steps, data);
         return;
     }
     void *state = PyEval_SaveThread(); /* from here on the recipe may be replaced: nothing of it is read */
-    loop(place, dims, steps, 0);
+    loop(place, dims, steps, data);
     PyEval_RestoreThread(state);
 }
 

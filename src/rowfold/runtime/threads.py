@@ -1,0 +1,165 @@
+"""Several threads for one call: which loop to call for how many, and the team that stands behind it.
+
+Workers are Python threads parked in one C function (templates/team.c), made when a call first wants them, once in each
+process. The loop that hands rows to them has the ABI of a kernel's loop, so that NumPy and `quick` call it as any
+other. Without a C compiler a pool of threads takes slices of the batch. A row's bits do not depend on who computes it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+import threading
+from typing import Any, NamedTuple
+
+from .. import __version__, config
+from ..codegen.source import Source
+from ..errors import RowfoldError
+from . import ufunc as ufuncs
+from ._abi import ffi
+from .slices import SLICE, Pooled, Sliced
+from .spec import AWAKE, Results
+
+ASLEEP = 400_000  # the elements from which a team pays that has to be woken
+_SYMBOLS = ("rowfold_team_loop", "rowfold_team_work", "rowfold_team_start")
+_MOST = (64, 16)  # operands and sizes that team.c has room for
+_kept: list[Any] = []
+
+
+class Spread(NamedTuple):
+    """A kernel's loop for several threads, with what a call needs to know of it."""
+
+    ufunc: Any
+    pointer: int
+    data: int
+    apart: bool
+    results: Results
+
+
+def available() -> int:
+    """The CPUs that this process may use: its affinity, and the quota of its container."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        count = os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        return max(1, min(count, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return count
+
+
+def spread(found: Any, asked: int | None, elements: int, rows: int) -> Any:
+    """What to call for this many elements: `found` itself where one thread does, and no pause for Ctrl-C is due."""
+    if elements < AWAKE or rows < 2:
+        return found
+    wanted = asked or getattr(found, "threads", None)
+    count = min(int(wanted or _default()), 1024)
+    long = elements > SLICE
+    if count == 1 and not long:
+        return found
+    spread_over = _several(found, count) if count > 1 else found
+    if not long or isinstance(spread_over.ufunc, Pooled):
+        return spread_over
+    return Spread(Sliced(spread_over.ufunc), 0, 0, bool(getattr(found, "apart", False)), found.results)
+
+
+@functools.cache
+def _default() -> int:
+    return available()
+
+
+def _several(found: Any, count: int) -> Any:
+    apart = bool(getattr(found, "apart", False))
+    pointer = getattr(found, "pointer", 0)
+    team = _team(count) if pointer else None
+    if team is None:
+        return Spread(Pooled(found.ufunc, count), 0, 0, apart, found.results)
+    loop, data = _handed(pointer, team, count, found.ufunc)
+    return Spread(loop, team.loop, data, apart, found.results) if data else found
+
+
+@functools.lru_cache(512)
+def _handed(pointer: int, team: _Team, count: int, loop: Any) -> tuple[Any, int]:
+    """The loop that hands this kernel's rows to the team, and its data."""
+    left, right = (ufuncs.cores_of(side) for side in loop.signature.split("->"))
+    sizes = 1 + len(dict.fromkeys(label for core in (*left, *right) for label in core))
+    operands = len(left) + len(right)
+    if operands > _MOST[0] or sizes > _MOST[1]:
+        return loop, 0
+    kind = (ctypes.c_int64 * 7)(pointer, team.address, count, operands, sizes, AWAKE, ASLEEP)
+    _kept.append(kind)
+    data = ctypes.addressof(kind)
+    types = loop.types[0].replace("->", "")
+    return ufuncs.make(team.loop, f"{loop.__name__}_{count}", loop.signature, types, data), data
+
+
+# the team
+
+
+class _Team:
+    """The workers of this process. In a child that was forked the memory is a copy, and its workers are made anew."""
+
+    def __init__(self, loop: int, work: int, start: int) -> None:
+        self.loop = loop
+        self._work, self._start = (ffi.cast("rowfold_loop", address) for address in (work, start))
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))  # the workers outlive the interpreter's last words
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        self._lock = threading.Lock()
+        self._made = 0
+        self._call(self._start)
+        os.register_at_fork(after_in_child=self._forked)
+
+    def grow(self, workers: int) -> None:
+        """At least so many workers."""
+        with self._lock:
+            while self._made < workers:
+                threading.Thread(target=self._call, args=(self._work,), name="rowfold", daemon=True).start()
+                self._made += 1
+
+    def _call(self, function: Any) -> None:
+        function(ffi.NULL, ffi.NULL, ffi.NULL, ffi.cast("void *", self.address))
+
+    def _forked(self) -> None:
+        made, self._made, self._lock = self._made, 0, threading.Lock()
+        self._call(self._start)
+        self.grow(made)
+
+
+def _team(count: int) -> _Team | None:
+    """The team, with workers for so many threads; None where it cannot be compiled."""
+    team = _made()
+    if team is not None:
+        team.grow(count - 1)
+    return team
+
+
+@functools.cache
+def _made() -> _Team | None:
+    try:
+        return _Team(*_addresses())
+    except (AttributeError, OSError, RowfoldError, ValueError):
+        return None
+
+
+def _addresses() -> list[int]:
+    """Where the functions of team.c are."""
+    from . import cache, load_c
+
+    chosen = config.resolve()
+    if chosen.backend not in ("auto", "c"):
+        raise RowfoldError("the team is written in C")
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates", "team.c")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    source = Source(_SYMBOLS[0], text, "", "any", (), (), "", "")
+    key = f"team {__version__} {text}"
+    loaded = cache.find(key, chosen) or cache.load(source, key, chosen)
+    if not isinstance(loaded.library, load_c.Library):
+        raise RowfoldError("the team is written in C")
+    _kept.append(loaded)
+    return [load_c.address(loaded.library, symbol) for symbol in _SYMBOLS]
