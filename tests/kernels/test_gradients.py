@@ -44,7 +44,7 @@ def test_the_gradient_of_softmax_keeps_its_bound(dtype, n):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["log_softmax", "layer_norm", "rms_norm"])
+@pytest.mark.parametrize("name", ["log_softmax", "layer_norm", "rms_norm", "sparsemax", "entmax15"])
 def test_gradients_of_rows_keep_the_oracles_bound(name, dtype):
     """Row results, within the error that the analysis of the derived program allows."""
     kernel = getattr(library, name).vjp

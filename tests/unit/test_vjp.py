@@ -251,3 +251,36 @@ def test_the_position_of_a_maximum_is_not_differentiable():
     """A kernel that gives integers alone has no gradient, and says so."""
     with pytest.raises(rf.NotDifferentiableError, match="gives no floats"):
         vjp(trace(lambda x: np.argmax(x)))
+
+
+SELECTIONS = {
+    "sparsemax": library.sparsemax.__wrapped__,
+    "entmax15": library.entmax15.__wrapped__,
+    "kth": lambda x: rf.kth(x, 3) * x,
+    "topk_sum": lambda x, z: np.sum(rf.topk(x * z, 3)[0]) * x,
+    "topk_max": lambda x, z: np.max(np.square(rf.topk(x * z, 3)[0])) * x,
+    "cumsum": lambda x, z: np.sum(np.square(np.cumsum(rf.topk(x * z, 4)[0]))) * x,
+    "cumsum_of_equal_gradients": lambda x, z: np.sum(np.cumsum(rf.topk(x * z, 4)[0])) * x,
+    "element": lambda x, z: rf.topk(x * z, 4)[0][1] * x,
+    "probabilities": lambda x, z: np.sum(np.square(rf.topk(library.softmax(x * z), 4)[0])),
+    "margin": lambda x: rf.topk(library.softmax(x), 2)[0][0] - rf.topk(library.softmax(x), 2)[0][1],
+    "pooled": lambda x: np.sum(x * np.exp(x)) / np.sum(np.exp(x)),
+    "gathered": lambda x, y: x[y] * x,
+}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_selections_have_their_slopes(name):
+    """Thresholds, the k largest and what is computed of them agree with central differences."""
+
+    def fn(x, y: rf.Index):
+        return SELECTIONS["gathered"](x, y)
+
+    program = trace(fn if name == "gathered" else SELECTIONS[name])
+    assert max(errors(program, rows_for(program))) < 1e-8
+
+
+def test_the_largest_stays_equal_to_the_maximum():
+    """A factor that simplifying takes out of an exponent does not part an element from the maximum that it is."""
+    program = trace(lambda x: np.exp(x.size * (np.square(x) - 1)) / np.max(np.exp(x.size * (np.square(x) - 1))))
+    assert max(errors(program, rows_for(program, (20, 7)))) < 1e-7

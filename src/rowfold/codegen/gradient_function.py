@@ -130,7 +130,9 @@ def _replayed(tracer: Tracer, program: Program, values: Mapping[str, Any]) -> tu
     b: Builder = tracer.builder
     new: dict[Ref, Ref] = {}
     for i, node in enumerate(program.nodes):
-        if isinstance(node, Param) or (isinstance(node, Input) and node.name):
+        if isinstance(node, Input) and node.role is Role.UNKNOWN:  # what a threshold binds, apart from those of others
+            new[Ref(i)] = b.add(Input(f"{node.name}_{len(b.nodes)}", node.role))
+        elif isinstance(node, Param) or (isinstance(node, Input) and node.name):
             new[Ref(i)] = tracer.ref(values[node.name])
         else:
             new[Ref(i)] = b.add(renumber(node, new), program.names[i])

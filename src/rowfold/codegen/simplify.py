@@ -13,7 +13,7 @@ from .algebra import Sum as Terms
 from .algebra import in_order, is_map, leaves, product, total, write_sum
 from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref
 from .rewriting.exponents import exp, log, power, root
-from .rewriting.extrema import compared, extremum, position
+from .rewriting.extrema import compared, extremum, position, same
 from .rewriting.gathers import take
 from .rewriting.products import absolute, added, power_of_product, scaled, where
 from .rewriting.rewriter import Rewriter
@@ -79,6 +79,8 @@ class _Rewriter(Rewriter):
                 return root(self, op, args, -0.5)
             case ("less" | "less_equal" | "greater" | "greater_equal"), (x, y):
                 return compared(self, op, x, y)
+            case ("equal" | "not_equal"), (x, y):
+                return same(self, op, x, y)
             case "absolute", (x,):
                 return absolute(self, x)
             case "where", (c, x, y):

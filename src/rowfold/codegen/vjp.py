@@ -14,12 +14,13 @@ from collections.abc import Mapping
 
 from ..errors import NotDifferentiableError
 from ..records import replace
-from . import vjp_rules
+from . import vjp_rules, vjp_selection
 from .ir import Builder, Input, Map, Output, Program, Reduce, Ref, Role, Shape, Type, operands, renumber
 from .simplify import simplify
 from .vjp_rules import Maths, Send
 
 FLOAT_ROLES = (Role.ROW, Role.SCALAR)
+_RULES = {**vjp_rules.RULES, **vjp_selection.RULES}
 
 
 def vjp(program: Program) -> Program:
@@ -105,7 +106,7 @@ class _Reverse:
                     self._send_down(ref, node, value, under)
 
     def _send_down(self, ref: Ref, node: Map | Reduce, value: Ref, under: Ref | None) -> None:
-        rule = vjp_rules.RULES.get(node.op)
+        rule = _RULES.get(node.op)
         if rule is None:
             name = self.program.names[ref]
             what = f"{node.op} ({name})" if name else node.op

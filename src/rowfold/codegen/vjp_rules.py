@@ -78,11 +78,21 @@ class Send:
     def __call__(self, x: Ref, value: Ref, also: Ref | None = None) -> None:
         """Sends to an operand, where `also` holds too. What reaches a number from each element of a row is summed."""
         under = self.under if also is None else self.maths.both(self.under, also)
+        if self.b.entries(self.out) and not self.b.entries(x) and not self.b.is_row(x):
+            value, under = self._over_entries(value, under)
         if self.b.is_row(self.out) and not self.b.is_row(x):
             inside = under if under is not None and self.b.is_row(under) else None
             value = self.maths.total(value, inside)
             under = None if inside is not None else under
         self.to.receive(x, value, under)
+
+    def _over_entries(self, value: Ref, under: Ref | None) -> tuple[Ref, Ref | None]:
+        """The sum over the entries of a k-vector."""
+        inside = under if under is not None and self.b.entries(under) else None
+        value = self.maths.chosen(inside, value)
+        size = self.b.entries(self.out)
+        whole = self.b.map("small_sum", value) if self.b.entries(value) else self.maths.by(value, float(size))
+        return whole, None if inside is not None else under
 
     def scaled(self, x: Ref, factor: Ref, also: Ref | None = None) -> None:
         self(x, self.maths.times(self.value, factor), also)

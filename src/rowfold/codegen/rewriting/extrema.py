@@ -83,6 +83,12 @@ def compared(r: Rewriter, op: str, x: Ref, y: Ref) -> Ref:
     return r.b.map(op, x, y)
 
 
+def same(r: Rewriter, op: str, x: Ref, y: Ref) -> Ref:
+    """Equality without the positive factors that both sides share: the largest stays equal to the maximum."""
+    left, right = _unscaled(r, x, y, known=True)
+    return r.b.map(op, left, right)
+
+
 def _unshifted(r: Rewriter, x: Ref, y: Ref) -> tuple[Ref, Ref]:
     left, right = total(r.b, x), total(r.b, y)
     shared = {a: c for a, c in left.terms.items() if r.level(a) and not r.b.is_row(a) and right.terms.get(a) == c}
@@ -91,12 +97,12 @@ def _unshifted(r: Rewriter, x: Ref, y: Ref) -> tuple[Ref, Ref]:
     return write_sum(r.b, left.plus(Terms(0.0, shared), -1.0)), write_sum(r.b, right.plus(Terms(0.0, shared), -1.0))
 
 
-def _unscaled(r: Rewriter, x: Ref, y: Ref) -> tuple[Ref, Ref]:
+def _unscaled(r: Rewriter, x: Ref, y: Ref, *, known: bool = False) -> tuple[Ref, Ref]:
     left, right = product(r.b, x), product(r.b, y)
     shared = {
         a: p
         for a, p in left.powers.items()
-        if r.level(a) and not r.b.is_row(a) and right.powers.get(a) == p and positive(r.b, a)
+        if (known or r.level(a)) and not r.b.is_row(a) and right.powers.get(a) == p and positive(r.b, a)
     }
     if not shared:
         return x, y
