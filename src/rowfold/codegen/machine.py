@@ -38,4 +38,7 @@ THROUGHPUT = {
     "avx2": Throughput(1.2, 16.0, 34.0),
     "portable": Throughput(4.0, 60.0, 140.0),
     "c99": Throughput(4.0, 80.0, 180.0),
+    "sse2": Throughput(2.4, 60.0, 120.0),
+    "neon": Throughput(2.4, 32.0, 68.0),
+    "wasm": Throughput(3.0, 80.0, 160.0),
 }

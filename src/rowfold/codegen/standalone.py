@@ -25,7 +25,7 @@ from .standalone_api import Argument, Index, arguments_of, indexes_of, longest_o
 from .standalone_words import renamed, section_words
 from .words_c import environment
 
-ISAS = ("avx512", "avx2", "portable-fma", "c99")  # the best one of each machine first
+ISAS = ("avx512", "avx2", "sse2", "neon", "wasm", "portable-fma", "c99")  # the best one of each machine first
 ALIASES: Mapping[str, str] = {"portable": "c99"}
 VOCABULARIES: Mapping[str, str] = {"portable-fma": "portable"}
 GUARDS = {
@@ -117,7 +117,7 @@ def section_of(name: str, isa_name: str, dtype: str, choices: Choices) -> Sectio
 
     return Section(
         isa_name, GUARDS.get(isa.arch, "") if isa_name != "portable-fma" else FMA_GUARD,
-        ",".join(isa.features) if isa.arch == "x86_64" else "", prefix, units[0].lanes, units[0].ctype,
+        ",".join(isa.features) if isa.arch == "x86_64" and isa.fma else "", prefix, units[0].lanes, units[0].ctype,
         tuple(renamed(words, prefix)),
         block("functions", functions=list(functions.values())),
         "\n".join(block("rows", export="", **unit.fields()) for unit in units),
@@ -175,7 +175,7 @@ def _probe(name: str, isa_name: str, bit: int) -> Probe:
 
 
 def _test(name: str, isa: Isa) -> str:
-    if isa.arch != "x86_64" or not isa.features:
+    if isa.arch != "x86_64" or not set(isa.features) & CPUID.keys():
         return ""
     saved = "0xe6" if "avx512f" in isa.features else "0x06"
     bits: dict[tuple[int, str], int] = {}

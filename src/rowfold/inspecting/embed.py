@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ..api import Kernel
 
 NAMES = {"float32": "f32", "float64": "f64"}
-TARGETS = {"x86-64-v2": ("portable",), "x86-64-v3": ("avx2",), "x86-64-v4": ("avx512",)}
+TARGETS = {"x86-64-v2": ("sse2",), "x86-64-v3": ("avx2",), "x86-64-v4": ("avx512",), "aarch64": ("neon",),
+           "riscv64": ("portable",), "wasm32": ("wasm",)}  # fmt: skip
 
 
 def files(
