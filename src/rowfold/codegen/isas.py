@@ -19,6 +19,9 @@ class Isa:
     header: str
     arch: str = ""  # in LLVM's word; "" for every machine
     fma: bool = True  # whether a b + c is rounded once
+    target: str = ""  # what GCC and Clang have to be told in a function's attribute
+    probe: str = ""  # how the CPU tells beyond its architecture: "hwcap BIT" of Linux
+    guard: str = ""  # a condition of the preprocessor beyond the architecture's
 
 
 @cache
@@ -31,7 +34,8 @@ def template_text(name: str) -> str:
 def isa_of(name: str) -> Isa:
     """The metadata of a vocabulary."""
     text = template_text(f"isa/{name}.c.j2")
-    found = dict(re.findall(r"\{# (features|flags|header|arch|fma): (.*?) ?#\}", text))
+    found = dict(re.findall(r"\{# (\w+): (.*?) ?#\}", text))
     arch = found.get("arch", "x86_64" if found["header"] == "immintrin.h" else "")
     features, flags = tuple(found["features"].split()), tuple(found["flags"].split())
-    return Isa(name, features, flags, found["header"], arch, found.get("fma", "yes") == "yes")
+    more = (found.get(key, "") for key in ("target", "probe", "guard"))
+    return Isa(name, features, flags, found["header"], arch, found.get("fma", "yes") == "yes", *more)

@@ -40,5 +40,7 @@ THROUGHPUT = {
     "c99": Throughput(4.0, 80.0, 180.0),
     "sse2": Throughput(2.4, 60.0, 120.0),
     "neon": Throughput(2.4, 32.0, 68.0),
+    "sve": Throughput(6.0, 50.0, 110.0),
+    "rvv": Throughput(6.0, 50.0, 110.0),
     "wasm": Throughput(3.0, 80.0, 160.0),
 }

@@ -25,7 +25,8 @@ from .standalone_api import Argument, Index, arguments_of, indexes_of, longest_o
 from .standalone_words import renamed, section_words
 from .words_c import environment
 
-ISAS = ("avx512", "avx2", "sse2", "neon", "wasm", "portable-fma", "c99")  # the best one of each machine first
+# The best one of each machine first.
+ISAS = ("avx512", "avx2", "sse2", "sve", "neon", "rvv", "wasm", "portable-fma", "c99")
 ALIASES: Mapping[str, str] = {"portable": "c99"}
 VOCABULARIES: Mapping[str, str] = {"portable-fma": "portable"}
 GUARDS = {
@@ -102,6 +103,14 @@ class Probe:
     test: str
     bit: int
 
+    @property
+    def cpuid(self) -> bool:
+        return "_cpuid(" in self.test
+
+    @property
+    def hwcap(self) -> bool:
+        return "_hwcap(" in self.test
+
 
 def section_of(name: str, isa_name: str, dtype: str, choices: Choices) -> Section:
     isa = isa_of(VOCABULARIES.get(isa_name, isa_name))
@@ -115,9 +124,9 @@ def section_of(name: str, isa_name: str, dtype: str, choices: Choices) -> Sectio
     def block(which: str, **fields: Any) -> str:
         return "\n".join(renamed("".join(kernel.blocks[which](kernel.new_context(fields))).splitlines(), prefix))
 
+    target = ",".join(isa.features) if isa.arch == "x86_64" and isa.fma else isa.target
     return Section(
-        isa_name, GUARDS.get(isa.arch, "") if isa_name != "portable-fma" else FMA_GUARD,
-        ",".join(isa.features) if isa.arch == "x86_64" and isa.fma else "", prefix, units[0].lanes, units[0].ctype,
+        isa_name, _guard(isa_name), target, prefix, units[0].lanes, units[0].ctype,
         tuple(renamed(words, prefix)),
         block("functions", functions=list(functions.values())),
         "\n".join(block("rows", export="", **unit.fields()) for unit in units),
@@ -161,20 +170,29 @@ def page_of(program: Program, kinds: Sequence[Kind], isas: Sequence[str], summar
             banner: Sequence[str]) -> Page:  # fmt: skip
     name = identifier(program.name)
     probes = tuple(_probe(name, isa, 1 << i) for i, isa in enumerate(isas))
-    headers = {p.guard: isa_of(VOCABULARIES.get(p.isa, p.isa)).header for p in probes}
-    includes = tuple((g, h) for g, h in headers.items() if h.endswith(".h") and h != "fenv.h")
+    headers = dict.fromkeys((p.guard, isa_of(VOCABULARIES.get(p.isa, p.isa)).header) for p in probes)
+    includes = tuple((g, h) for g, h in headers if h.endswith(".h") and h != "fenv.h")
     return Page(name, f"rowfold_{name}", __version__, digest_of(program), tuple(summary), tuple(banner), tuple(kinds),
                 probes, includes)  # fmt: skip
 
 
 def _probe(name: str, isa_name: str, bit: int) -> Probe:
     isa: Isa = isa_of(VOCABULARIES.get(isa_name, isa_name))
-    guard = FMA_GUARD if isa_name == "portable-fma" else GUARDS.get(isa.arch, "")
     macro = f"ROWFOLD_{name.upper()}_{identifier(isa_name).upper()}"
-    return Probe(isa_name, macro, guard, _test(name, isa), bit)
+    return Probe(isa_name, macro, _guard(isa_name), _test(name, isa), bit)
+
+
+def _guard(isa_name: str) -> str:
+    """When the text of an instruction set is compiled."""
+    isa = isa_of(VOCABULARIES.get(isa_name, isa_name))
+    if isa_name == "portable-fma":
+        return FMA_GUARD
+    return " && ".join(part for part in (GUARDS.get(isa.arch, ""), isa.guard) if part)
 
 
 def _test(name: str, isa: Isa) -> str:
+    if isa.probe:
+        return f"{name}_hwcap({isa.probe.removeprefix('hwcap ')})"
     if isa.arch != "x86_64" or not set(isa.features) & CPUID.keys():
         return ""
     saved = "0xe6" if "avx512f" in isa.features else "0x06"

@@ -69,5 +69,5 @@ def _near(text: str, isa: Isa, dtype: str) -> str:
 
 def renamed(lines: Iterable[str], prefix: str) -> list[str]:
     """The lines with every word and every number's word under a prefix, and without names that libc defines."""
-    return [_OURS.sub(lambda m: prefix + ("num_" if m[1] == "num" else ""), _OTHER.sub(lambda m: _PLAIN[m[1]], line))
-            for line in lines]  # fmt: skip
+    lines = (_OTHER.sub(lambda m: _PLAIN[m[1]], line.rstrip()) for line in lines)
+    return [_OURS.sub(lambda m: prefix + ("num_" if m[1] == "num" else ""), line) for line in lines]
