@@ -14,8 +14,8 @@ CASES = (("softmax", {}), ("log_softmax", {}), ("cross_entropy", {}), ("layer_no
 CLANG = ("clang-19", "--target=riscv64-linux-gnu", "-fuse-ld=lld", "-fno-vectorize", "-fno-slp-vectorize")
 AARCH64 = {"gcc": ("aarch64-linux-gnu-gcc",), "clang": ("clang-19", "--target=aarch64-linux-gnu")}
 RVV = "rv64,v=true,vlen={},vext_spec=v1.0"
-# What runs a program, and what it is compiled with. qemu 7.2 does not tell programs of V, and stops at a conversion that
-# Clang's own vectorization writes.
+# What runs a program, and what it is compiled with. qemu 7.2 tells programs nothing of V, and stops at a conversion
+# that Clang's own vectorization writes.
 MACHINES = {
     "neon": (("qemu-aarch64", "-cpu", "cortex-a57"), AARCH64["gcc"]),
     "neon with clang": (("qemu-aarch64", "-cpu", "cortex-a57"), AARCH64["clang"]),
@@ -29,7 +29,8 @@ MACHINES = {
 def program(folder, compiler, *sources, flags=()):
     need(compiler[0])
     built = folder / "program"
-    run(compiler[0], "-O2", *compiler[1:], "-std=c99", *STRICT, "-static", f"-I{folder}", *flags, *sources, "-o", built, "-lm")
+    how = ("-O2", *compiler[1:], "-std=c99", *STRICT, "-static", f"-I{folder}", *flags)
+    run(compiler[0], *how, *sources, "-o", built, "-lm")
     return built
 
 
