@@ -29,8 +29,10 @@ from .inspecting.emission import Emitting
 from .parts import Parts
 from .runtime import cache, quick, recall
 from .runtime.call import Argument, Bound, Caller, CallSpec, FloatSetting, HasLoop, Remembering
+from .runtime.layout import rows_and_length
+from .runtime.operands import asked
 from .runtime.recall import Call, Known
-from .runtime.spec import Results
+from .runtime.spec import Formats, Results
 
 if TYPE_CHECKING:  # a call from a warm cache must not pay for what it does not use
     from .codegen.ir import Program
@@ -185,11 +187,11 @@ class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
 
     def _compiled(
         self, values: Mapping[str, object], dtype: np.dtype[Any], n: int, rows: int, given: frozenset[str],
-        has_where: bool, booleans: frozenset[str],
+        has_where: bool, booleans: frozenset[str], narrow: Formats = (),
     ) -> Bound:  # fmt: skip
         """The loop for a call: from memory, from the cache, or traced, planned, emitted and compiled now."""
         config = configuration.resolve(self._chosen)
-        call = Call(recall.exactly(values), dtype.char, n, rows, given, has_where, booleans)
+        call = Call(recall.exactly(values), dtype.char, n, rows, given, has_where, booleans, narrow)
         found = self._bound.get((call, config))
         if found is None:
             found = self._bound[call, config] = self._bind(values, call, config)
@@ -204,7 +206,7 @@ class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
                 return found
         program, definition = self._traced(values, call.given, call.booleans, has_where=call.has_where)
         plain, same = self._traced(values, call.given, call.booleans, has_where=False)
-        plan = plan_for(program, _NAMES[call.dtype], call.n, call.rows, config)
+        plan = plan_for(program.narrowed(dict(call.narrow)), _NAMES[call.dtype], call.n, call.rows, config)
         key, loop = self._loop(plan, config)
         results = _results_of(plain)
         if memory is not None and memory.definition == definition == same and isinstance(loop, cache.Loaded):
@@ -246,11 +248,11 @@ class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
         **settings: Any,
     ) -> Plan:  # fmt: skip
         """The plan for the first row argument's shape. Raises PlanError when the strategy asked for has none."""
-        rows, n = _rows_and_length(shape, axis)
+        rows, n = rows_and_length(shape, axis)
         static = {k: v for k, v in settings.items() if k in self.static}
-        program = self.program(static, frozenset(given), frozenset())
-        name = _NAMES[np.result_type(np.dtype(dtype), np.float32).char]
-        return plan_for(program, name, n, rows, configuration.resolve(self._chosen))
+        computing, narrow = asked(dtype, self.parameters, given)
+        program = self.program(static, frozenset(given), frozenset()).narrowed(dict(narrow))
+        return plan_for(program, _NAMES[computing.char], n, rows, configuration.resolve(self._chosen))
 
     def explain(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
         """The plan in words: `str()` for a terminal, `_repr_html_()` for a notebook."""
@@ -299,10 +301,10 @@ class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
         **settings: Any,
     ) -> None:  # fmt: skip
         """Compile now what the first call of this shape would compile, and leave a note for other processes."""
-        rows, n = _rows_and_length(shape, axis)
+        rows, n = rows_and_length(shape, axis)
         values = self._static_values({k: v for k, v in settings.items() if k in self.static})
-        computing = np.result_type(np.dtype(dtype), np.float32)
-        self._compiled(values, computing, n, rows, frozenset(given), False, frozenset())
+        computing, narrow = asked(dtype, self.parameters, given)
+        self._compiled(values, computing, n, rows, frozenset(given), False, frozenset(), narrow)
 
     def reference(
         self, *arrays: Any, axis: Any = -1, where: Any = None, keepdims: bool = False, **settings: Any
@@ -323,9 +325,6 @@ class Vjp(Gradients, Kernel[..., tuple[Any, ...]]):
     """The gradients of another kernel, as a kernel."""
 
 
-def _rows_and_length(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
-    n = shape[axis] if shape else 1
-    return int(np.prod(shape)) // max(n, 1), n
 
 
 def _results_of(program: Program) -> Results:

@@ -17,6 +17,7 @@ from .codegen.plan import Plan
 from .codegen.targets import host
 from .config import Config
 from .errors import CompileError, LoadError
+from .records import replace
 from .runtime import cache, cpu, room, stamp
 from .runtime.call import HasLoop
 from .runtime.spec import Result, Results
@@ -37,7 +38,8 @@ def _templates() -> str:
     if stamp.IMPORTED is not None:
         return stamp.IMPORTED
     digest, package = hashlib.sha256(), os.path.dirname(os.path.abspath(__file__))
-    for folder in ("templates", "templates/isa", "templates/builtins", "codegen", "codegen/lower", "codegen/mathlib"):
+    texts = ("templates", "templates/isa", "templates/builtins", "templates/narrow")
+    for folder in (*texts, "codegen", "codegen/lower", "codegen/mathlib"):
         for name in sorted(os.listdir(os.path.join(package, folder))):
             if name.endswith((".py", ".j2")):
                 with open(os.path.join(package, folder, name), "rb") as file:
@@ -136,14 +138,14 @@ class NumpyLoop:
     def __init__(self, plan: Plan) -> None:
         from .codegen.generate import gufunc
 
-        self.program = plan.program
+        self.program = plan.program.narrowed({})  # narrow rows are converted around it
         self.real = np.float32 if plan.dtype == "f32" else np.float64
         stored: dict[Type, Any] = {Type.FLOAT: self.real, Type.INT: np.int64, Type.BOOL: np.bool_}
         stored[Type.DOUBLE] = np.float64
         self.dtypes = [stored[plan.program.stored(o)] for o in plan.program.outputs]
         self.inputs = [i for _, i in self.program.inputs]
         self.params = [p for _, p in self.program.params]
-        self.signature, types = gufunc(plan)
+        self.signature, types = gufunc(replace(plan, program=self.program))
         self.types = [types]
 
     @property

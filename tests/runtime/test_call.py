@@ -169,7 +169,7 @@ def test_boolean_row_is_a_mask(loaded: Callable[..., object]) -> None:
 
     spec = CallSpec("total", (Argument("x", "row"), Argument("chosen", "row")), results=(Result(False),))
     Caller(spec, compiled)(CUBE, CUBE > 0)
-    assert seen == [(5, 12, frozenset(), False, frozenset({"chosen"}))]
+    assert seen == [(5, 12, frozenset(), False, frozenset({"chosen"}), ())]
 
 
 @pytest.mark.parametrize("axis", [-1, 0, (0, 1), None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ..records import dataclass
+from .dtypes import FORMATS
 from .ir import Map, Program, Reduce, Ref, Role, Type, operands
 from .machine import THROUGHPUT, Machine, Throughput
 from .plan import Group, Lowering, Plan, SweepPlan
@@ -68,13 +69,20 @@ def arithmetic(plan: Plan, machine: Machine) -> float:
 def read_bytes(program: Program, refs: Collection[Ref], dtype: str) -> int:
     """The bytes an element of these row inputs: a mask is stored in one, an integer in eight."""
     sizes = {Role.MASK: 1, Role.INT_ROW: 8}
-    return sum(sizes.get(node.role, SIZES[dtype]) for ref, node in program.inputs if ref in refs)
+    read = [node for ref, node in program.inputs if ref in refs]
+    return sum(size(node.narrow, sizes.get(node.role, SIZES[dtype])) for node in read)
 
 
 def written_bytes(program: Program, outputs: Collection[int], dtype: str) -> int:
     """The bytes an element of these results."""
     sizes = {Type.BOOL: 1, Type.INT: 8, Type.DOUBLE: 8, Type.FLOAT: SIZES[dtype]}
-    return sum(sizes[program.stored(program.outputs[o])] for o in outputs)
+    written = [program.outputs[o] for o in outputs]
+    return sum(size(output.narrow, sizes[program.stored(output)]) for output in written)
+
+
+def size(narrow: str, whole: int) -> int:
+    """The bytes of an element in memory."""
+    return FORMATS[narrow].bits // 8 if narrow else whole
 
 
 def sweep_reads(program: Program, sweep: SweepPlan, groups: Sequence[Group], dtype: str) -> int:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .dtypes import FORMATS
 from .isas import isa_of
 from .llvm_text import PTR, SIZES, LlvmText
 from .loops import VECTORS, Kernel, Port
+from .narrow_ssa import narrowed, widened
 from .source import Source, symbol_of
 from .ssa import FLAG, INDEX, Type, Value
 from .targets import Target
@@ -59,6 +61,9 @@ def guarded(arch: str) -> list[str]:
             return ["%flags = alloca i64", read, call, write, "ret void"]
         case _:  # WebAssembly has no such flags
             return [call, "ret void"]
+
+
+HALVES = frozenset({"avx2", "avx512"})  # vocabularies whose CPUs convert float16 themselves
 
 
 class Address(NamedTuple):
@@ -133,7 +138,9 @@ class LlvmBuilder(LlvmText):
         base = self.bytes_on(self.addresses[port.name].base, start * step)
         direct = self.direct(port)
         self.opened[port.name] = self.let(f"{port.name}_b", self.operation("select", [direct, base, buffer], PTR))
-        if read:
+        if port.narrow:
+            self.blocks(port, base, count, self.widen) if read else None
+        elif read:
             stored = Type("i64" if port.element == "int" else element)
 
             def gather(at: Value, place: Value) -> None:
@@ -146,6 +153,9 @@ class LlvmBuilder(LlvmText):
     def close(self, port: Port, start: Value, count: Value) -> None:
         step, element = self.step(port), self.memory(port)
         base = self.bytes_on(self.addresses[port.name].base, start * step)
+        if port.narrow:
+            self.blocks(port, base, count, self.narrow)
+            return
 
         def scatter(at: Value, place: Value) -> None:
             self.write(place, self.read(self.elements_on(self.buffers[port.name], at, element), Type(element)))
@@ -162,6 +172,35 @@ class LlvmBuilder(LlvmText):
         self.loop((self.const(0, INDEX), count, 1), [base], body)
         return []
 
+    def blocks(self, port: Port, base: Value, count: Value, move: Callable[[Port, Value, Value, int], None]) -> None:
+        """Move a block between its buffer and memory of another format: vectors where they are dense, then numbers."""
+        size, lanes, buffer = FORMATS[port.narrow].bits // 8, self.kernel.lanes, self.buffers[port.name]
+        step, zero = self.step(port), self.const(0, INDEX)
+        whole = self.apply("select", step.eq(size), self.apply("and", count, -lanes), zero)
+
+        def vectors(at: Value, _: list[Value]) -> list[Value]:
+            move(port, self.bytes_on(base, at * size), self.elements_on(buffer, at, "f32"), lanes)
+            return []
+
+        def numbers(at: Value, _: list[Value]) -> list[Value]:
+            move(port, self.bytes_on(base, at * step), self.elements_on(buffer, at, "f32"), 0)
+            return []
+
+        self.loop((zero, whole, lanes), [], vectors)
+        self.loop((whole, count, 1), [], numbers)
+
+    def widen(self, port: Port, place: Value, to: Value, lanes: int) -> None:
+        f = FORMATS[port.narrow]
+        if f.name == "f16" and self.target.vocabulary in HALVES and lanes:
+            self.write(to, self.convert("widen", self.read(place, Type("f16", lanes)), "f32"))
+        else:
+            self.write(to, widened(self, self.read(place, Type(f"i{f.bits}", lanes)), f))
+
+    def narrow(self, port: Port, place: Value, at: Value, lanes: int) -> None:
+        f, value = FORMATS[port.narrow], self.read(at, Type("f32", lanes))
+        native = f.name == "f16" and self.target.vocabulary in HALVES and lanes
+        self.write(place, self.convert("narrow", value, "f16") if native else narrowed(self, value, f))
+
     def step(self, port: Port) -> Value:
         step = self.addresses[port.name].step
         assert step is not None
@@ -169,7 +208,7 @@ class LlvmBuilder(LlvmText):
 
     def direct(self, port: Port) -> Value:
         """Whether the vectors are read and written in place."""
-        if port.element == "int" and not port.output:
+        if port.narrow or (port.element == "int" and not port.output):
             return self.const(0, FLAG)
         return self.step(port).eq(SIZES[self.memory(port)])
 
@@ -203,6 +242,9 @@ class LlvmBuilder(LlvmText):
 
     def element(self, port: Port, at: Value) -> Value:
         place = self.bytes_on(self.addresses[port.name].base, at * self.step(port))
+        if port.narrow:
+            f = FORMATS[port.narrow]
+            return self.convert("widen", widened(self, self.read(place, Type(f"i{f.bits}")), f), "f64")
         stored = {"mask": "i8", "int": "i64"}.get(port.element, self.kernel.dtype)
         value = self.read(place, Type(stored))
         match stored:
@@ -219,6 +261,7 @@ class LlvmBuilder(LlvmText):
 
     def result(self, port: Port, value: Value, entry: Value | None = None) -> None:
         base = self.addresses[port.name].base
+        value = narrowed(self, value, FORMATS[port.narrow]) if port.narrow else value
         self.write(base if entry is None else self.bytes_on(base, entry * self.step(port)), value)
 
     def total(self, port: Port, at: Value, of: Type) -> Value:

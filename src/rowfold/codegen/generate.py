@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .. import __version__
+from ..errors import CompileError
 from ..records import replace
+from .dtypes import FORMATS
 from .ir import Program, Ref, Role, Type
 from .loops import with_banner
 from .lower.kernel import lower
@@ -37,6 +39,8 @@ def mlir_of(plan: Plan) -> str:
     """The MLIR of a plan."""
     from .emit_mlir import emit as emit_mlir
 
+    if any(i.narrow for _, i in plan.program.inputs) or any(o.narrow for o in plan.program.outputs):
+        raise CompileError(f"{plan.name}: rows of 16 and 8 bits have no MLIR yet")
     return emit_mlir(with_banner(lower(plan), tuple(describe(plan, brief=True))), plan.strategy, __version__)
 
 
@@ -47,17 +51,23 @@ def gufunc(plan: Plan) -> tuple[str, str]:
     kinds = {Role.ROW: real, Role.MASK: "?", Role.INT_ROW: "l", Role.SCALAR: "d", Role.INDEX: "l"}
     kinds[Role.SEED] = np.dtype(np.uint64).char
     wide = (Role.ROW, Role.MASK, Role.INT_ROW)
-    inputs = [("(n)" if i.role in wide else "()", kinds[i.role]) for _, i in program.inputs]
+    inputs = [("(n)" if i.role in wide else "()", code(i.narrow, kinds[i.role])) for _, i in program.inputs]
     inputs += [("()", "d") for _ in program.params]
     part = plan.state
     if part is not None:
         inputs += [(f"({part.size})", "d")] * bool(part.done) + [("()", "l")]
     stored = {Type.FLOAT: real, Type.INT: "l", Type.BOOL: "?", Type.DOUBLE: "d"}
     inputs += [("(t)", "d") for o in program.outputs if o.total]  # what the loop adds to: docs/decisions/0013
-    outputs = [(_core(program, o.ref), stored[program.stored(o)]) for o in program.outputs if not o.total]
+    made = [o for o in program.outputs if not o.total]
+    outputs = [(_core(program, o.ref), code(o.narrow, stored[program.stored(o)])) for o in made]
     outputs = [(f"({part.size})", "d")] if part is not None and not part.last else outputs
     shape = f"{','.join(s for s, _ in inputs)}->{','.join(s for s, _ in outputs)}"
     return shape, "".join(c for _, c in (*inputs, *outputs))
+
+
+def code(narrow: str, whole: str) -> str:
+    """NumPy's character for the elements of an operand."""
+    return FORMATS[narrow].char if narrow else whole
 
 
 def _core(program: Program, ref: Ref) -> str:

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
 from ..records import dataclass, field
+from .dtypes import FORMATS as NARROW
+from .dtypes import rounded
 from .ir import Program
 from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
 from .lower.kernel import lower
@@ -53,9 +55,13 @@ def interpret_kernel(
     return tuple(
         added(cast(Dtype, kernel.dtype), memory[p.name])
         if p.element == "total"
-        else memory[p.name].reshape((*shape[:-1], *core(p, shape)))
+        else _stored(p, memory[p.name].reshape((*shape[:-1], *core(p, shape))))
         for p in outputs
     )
+
+
+def _stored(port: Port, values: Array) -> Array:
+    return rounded(values, NARROW[port.narrow]) if port.narrow else values
 
 
 def _in_order(ports: Sequence[Port], program: Program) -> list[Port]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NewType
 
@@ -43,6 +43,7 @@ class Input:
     name: str
     role: Role
     ignore: int | None = None  # INDEX only: the value that marks a row to be ignored
+    narrow: str = ""  # ROW only: the format of 16 or 8 bits (dtypes.py) that it is stored in, if it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ class Output:
     ref: Ref
     dtype: str | None = None
     total: bool = False
+    narrow: str = ""  # the format of 16 or 8 bits that the kernel stores it in, if it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +169,22 @@ class Program:
             return Type.DOUBLE
         return Type.BOOL if dtype == "bool" else Type.INT if whole else Type.FLOAT
 
+    def narrowed(self, formats: Mapping[str, str]) -> Program:
+        """The same maths on rows stored in these formats, by parameter; "" names that of the float results."""
+        nodes = tuple(
+            replace(n, narrow=formats.get(n.name, "")) if isinstance(n, Input) and n.role is Role.ROW else n
+            for n in self.nodes
+        )
+        floats = [self.stored(o) is Type.FLOAT and o.dtype is None and not o.total for o in self.outputs]
+        kinds = [formats.get("", "") if is_float else "" for is_float in floats]
+        return replace(self, nodes=nodes, outputs=tuple(map(_stored_in, self.outputs, kinds)))
+
     def __str__(self) -> str:
         return "\n".join(_lines(self))
+
+
+def _stored_in(output: Output, narrow: str) -> Output:
+    return replace(output, narrow=narrow)
 
 
 def entries(nodes: Sequence[Node], shapes: Sequence[Shape], ref: Ref) -> int:

@@ -30,6 +30,10 @@ def template_text(name: str) -> str:
         return file.read()
 
 
+def has_template(name: str) -> bool:
+    return os.path.exists(os.path.join(_TEMPLATES, name))
+
+
 @cache
 def isa_of(name: str) -> Isa:
     """The metadata of a vocabulary."""

@@ -23,7 +23,7 @@ CONVERSIONS = {"widen": "fpext", "narrow": "fptrunc", "to_int": "fptosi", "from_
                "wide": "sext"}  # fmt: skip
 NATIVE = {"scale": "scalef", "exponent": "getexp", "mantissa": "getmant"}  # AVX-512's names
 RARE = ", !prof !0"
-SIZES = {"f32": 4, "f64": 8, "i8": 1, "i64": 8}
+SIZES = {"f32": 4, "f64": 8, "i8": 1, "i16": 2, "i64": 8}
 
 
 class LlvmText(Builder, ABC):
@@ -40,7 +40,8 @@ class LlvmText(Builder, ABC):
     # texts
 
     def name(self, of: Type) -> str:
-        element = {"f32": "float", "f64": "double", "index": self.target.index}.get(of.element, of.element)
+        names = {"f16": "half", "f32": "float", "f64": "double", "index": self.target.index}
+        element = names.get(of.element, of.element)
         return f"<{of.lanes} x {element}>" if of.lanes else element
 
     def typed(self, value: Value) -> str:

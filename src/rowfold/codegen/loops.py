@@ -81,6 +81,7 @@ class Port:
     output: bool = False
     entries: int = 0  # of a k-vector
     setting: bool = False  # one number for a whole batch
+    narrow: str = ""  # the format of 16 or 8 bits that T has in memory, if it has another there
 
     @property
     def strided(self) -> bool:

@@ -270,6 +270,7 @@ def _keeps(
             continue
         for output, sweep in written.items():
             later = sweep > carried[group.sums[0]] and program.stored(program.outputs[output]) is Type.FLOAT
+            later = later and not program.outputs[output].narrow  # which cannot hold what is computed
             if later and output not in kept.values() and _reaches(program, program.outputs[output].ref, node):
                 kept[g] = output
                 break

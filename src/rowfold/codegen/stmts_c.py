@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..records import replace
 from .ir import SMALL_FOLDS
 from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Port, Stmt, Var, assigned
-from .text_c import CTYPES, ELEMENT, EXTENT, FOLDS, INFIX, RESULTS, WHOLE, WITH_COUNT, literal
+from .text_c import CTYPES, ELEMENT, EXTENT, FOLDS, INFIX, RESULTS, WHOLE, WITH_COUNT, literal, suffix
 
 
 class Statements:
@@ -89,11 +89,11 @@ class Statements:
                 return f"{many}num_keep({port} + {self.at(s)} * {port}_step, {self.arg(value, Kind.NUM)})"
             case "result" if self.ports[str(port)].entries:
                 place = f"{port} + entry * {port}_step"
-                word = f"num_result{RESULTS[self.ports[str(port)].element]}"
+                word = f"num_result{suffix(self.ports[str(port)], RESULTS)}"
                 size = self.ports[str(port)].entries
                 return f"for (int entry = 0; entry < {size}; ++entry) {word}({place}, {self.arg(s.args[1], Kind.NUM)})"
             case "result":
-                return f"num_result{RESULTS[self.ports[str(port)].element]}({port}, {self.arg(s.args[1], Kind.NUM)})"
+                return f"num_result{suffix(self.ports[str(port)], RESULTS)}({port}, {self.arg(s.args[1], Kind.NUM)})"
             case "store_mask_tail" | "store_int_tail":
                 return f"rf_{s.word}({port}_b + j, {self.arg(s.args[1], Kind.VEC)}, count - j)"
             case _:
@@ -151,7 +151,7 @@ class Statements:
                 return f"num_uniform({a[0]}, num_key({a[1]}))"
             case "element":
                 port = self.ports[str(s.args[0])]
-                return f"{ELEMENT[port.element]}({port.name}, {port.name}_step, n, {a[1]})"
+                return f"num_element{suffix(port, ELEMENT)}({port.name}, {port.name}_step, n, {a[1]})"
         return f"{'rf_' if s.word in FOLDS else 'num_'}{s.word}({', '.join(a)})"
 
     def at(self, s: Stmt) -> str:

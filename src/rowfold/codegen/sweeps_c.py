@@ -9,7 +9,7 @@ from ..records import dataclass
 from .loops import Kernel, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
 from .overlap import Batch
 from .stmts_c import Statements
-from .text_c import POINTERS, TURNS, four_name, indented, quarters_name, turn_name
+from .text_c import POINTERS, TURNS, four_name, indented, quarters_name, suffix, turn_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Sweeps(Statements):
         else:
             yield from self.any_block(sweep)
         for name in sweep.writes:
-            yield f"rf_close{POINTERS[self.ports[name].element]}({name}, {name}_step, i, count, {name}_b);"
+            yield f"rf_close{suffix(self.ports[name], POINTERS)}({name}, {name}_step, i, count, {name}_b);"
 
     def any_block(self, sweep: Sweep) -> Iterator[str]:
         yield f"const intptr_t whole = count & ~(intptr_t){self.kernel.lanes - 1};"
@@ -160,11 +160,11 @@ class Sweeps(Statements):
 
     def open_write(self, port: Port) -> str:
         n = port.name
-        return f"{self.element(port)} *{n}_b = rf_open{POINTERS[port.element]}({n}, {n}_step, i, {n}_buffer);"
+        return f"{self.element(port)} *{n}_b = rf_open{suffix(port, POINTERS)}({n}, {n}_step, i, {n}_buffer);"
 
     def open_read(self, port: Port, written: bool) -> Iterable[str]:
         n = port.name
-        read = f"rf_read{POINTERS[port.element]}({n}, {n}_step, i, count, {n}_buffer)"
+        read = f"rf_read{suffix(port, POINTERS)}({n}, {n}_step, i, count, {n}_buffer)"
         if not written:
             yield f"const {self.element(port)} *{n}_b = {read};"
             return

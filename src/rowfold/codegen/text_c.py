@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from .loops import Kind
+from .loops import Kind, Port
 
 CTYPES = {Kind.VEC: "rf_vec", Kind.MASK: "rf_mask", Kind.ACC: "rf_acc", Kind.NUM: "double", Kind.FLAG: "int",
           Kind.WIDE: "rf_wide", Kind.SMALL: "double", Kind.FLAGS: "int"}  # fmt: skip
@@ -17,10 +17,15 @@ EXTENT = {"best_take": ("i", "count"), "best_take_where": ("i", "count"),
 WHOLE = {"cumsum": "num_cumsum", "best_values": "rf_best_values", "best_places": "rf_best_places"}
 FOLDS = frozenset({"fold", "fold_max", "fold_min", "fold_mul", "fold_first"})
 WITH_COUNT = {"acc_add_tree": 2, "parts_max": 1, "acc_add_pairs": 3}
-ELEMENT = {"T": "num_element", "mask": "num_element_mask", "int": "num_element_int"}
+ELEMENT = {"T": "", "mask": "_mask", "int": "_int"}
 TURNS = 4  # accumulators of a maximum: its latency over its throughput
 POINTERS = {"T": "", "mask": "_mask", "int": "_int"}
 RESULTS = {"T": "", "mask": "_mask", "index": "_int", "double": "_double"}
+
+
+def suffix(port: Port, endings: Mapping[str, str]) -> str:
+    """The ending of a word on this port's memory."""
+    return f"_{port.narrow}" if port.narrow else endings[port.element]
 
 
 def turn_name(name: str, turn: int) -> str:

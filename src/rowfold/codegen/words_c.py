@@ -9,7 +9,8 @@ from functools import cache
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from .bisect import COARSE
-from .isas import template_text
+from .dtypes import FORMATS
+from .isas import has_template, template_text
 from .mathlib.coefficients import SIXTEENTHS
 from .text_c import literal
 
@@ -29,9 +30,9 @@ def environment() -> Environment:
 def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
     used = ["rf_enter", "rf_leave", *identifiers(lines)]
-    return _needed(
-        definitions(("tables.c.j2", "x86.c.j2", f"isa/{isa}.c.j2", "common.c.j2", "selection.c.j2"), dtype), used
-    )
+    own = [name for name in (f"isa/{isa}.c.j2", f"narrow/{isa}.c.j2") if has_template(name)]
+    files = ("tables.c.j2", "x86.c.j2", *own, "common.c.j2", "narrow.c.j2", "selection.c.j2")
+    return _needed(definitions(files, dtype), used)
 
 
 def builtins_of(isa: str, lines: Iterable[str]) -> list[str]:
@@ -41,20 +42,23 @@ def builtins_of(isa: str, lines: Iterable[str]) -> list[str]:
 
 def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[str]:
     used: set[str] = set()
-    by_name = {name: text for name, text in definitions if name}
+    by_name: dict[str, str] = {}
+    for name, text in definitions:
+        by_name.setdefault(name, text)  # an instruction set's own word comes before the shared one
     while queue:
         name = queue.pop()
         if name not in used and name in by_name:
             used.add(name)
             queue += identifiers([by_name[name]])
-    return [line for name, text in definitions if name in used for line in text.splitlines()]
+    kept = [text for name, text in definitions if name in used and text is by_name[name]]
+    return [line for text in kept for line in text.splitlines()]
 
 
 @cache
 def definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
     """(name, text) of each typedef, macro and function in the templates."""
     entries = [literal(t) + ("f" if dtype == "f32" else "") for t in SIXTEENTHS[dtype]]
-    given = {"dtype": dtype, "sixteenths": entries, "coarse": COARSE[dtype]}
+    given = {"dtype": dtype, "sixteenths": entries, "coarse": COARSE[dtype], "formats": list(FORMATS.values())}
     text = "".join(environment().get_template(t).render(given) for t in templates)
     parts = re.split(r"^(?=static inline|static const|typedef|#define)", text, flags=re.MULTILINE)
     return tuple((_defined(part), part.rstrip("\n")) for part in parts if part.strip())

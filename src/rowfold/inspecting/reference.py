@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..codegen.dtypes import FORMATS, NAMED, widen
 from ..codegen.ir import Role
 from ..codegen.trace import Parameter
 from ..philox import keys_of
+
+if TYPE_CHECKING:
+    from ..codegen.oracle import Expected
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
@@ -194,6 +198,21 @@ def check(kernel: Any, arrays: tuple[Any, ...], settings: Mapping[str, Any]) -> 
     rows = [np.asarray(given[p.name]).dtype for p in kernel.parameters if p.role is Role.ROW and p.name in given]
     dtype = np.result_type(*(kind for kind in rows if kind.kind == "f"), np.float32)  # as a call promotes
     expected = oracle(program, given, floats, dtype)
-    verdicts = [judge(got, want) for got, want in zip(results, expected, strict=True)]
+    verdicts = [judge(got, _rounded(want, np.asarray(got).dtype)) for got, want in zip(results, expected, strict=True)]
     output = max(range(len(verdicts)), key=lambda i: verdicts[i].worst)
     return Check(verdicts[output].worst, verdicts[output].place, output)
+
+
+def _rounded(expected: Expected, dtype: np.dtype[Any]) -> Expected:
+    """The bound with the one rounding to a format of 16 or 8 bits; none where the format has no such number."""
+    from ..codegen.oracle import Expected
+
+    f = FORMATS.get(NAMED.get(dtype.name, ""))
+    if f is None:
+        return expected
+    reach = np.abs(expected.value) + expected.bound
+    with np.errstate(all="ignore"):
+        exponent = np.floor(np.log2(np.maximum(reach, 2.0 ** (1 - f.bias))))
+    largest = widen(np.array([f.top], f"u{f.bits // 8}"), f)[0]
+    half = np.where(reach > largest, np.inf, 2.0 ** (exponent - f.mantissa - 1))
+    return Expected(expected.value, expected.bound + half)

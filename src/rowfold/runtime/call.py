@@ -96,9 +96,9 @@ class Caller(Remembering):
         with np.errstate(all="ignore"):
             call = operands.prepare(self.spec, values, settings, how)
             found = self._compiled(
-                call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans
+                call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans, call.narrow
             )
-            call = call.keyed(self.spec, values, found.ufunc.types[0])
+            call = call.matched(self.spec, values, found.ufunc.types[0])
             if isinstance(found, Bound) and call.rows * call.layout.n >= AWAKE:
                 from . import threads  # a small call needs none
 
@@ -108,9 +108,9 @@ class Caller(Remembering):
             written = [t.loop for t in targets]
             read = outputs.lifted(call.cast(), written) if getattr(found, "apart", False) else call.cast()
             if totals.wanted(targets):
-                totals.run(found.ufunc, read, targets, call)
+                totals.run(found.ufunc, [*map(operands.raw, read)], targets, call)
             else:
-                found.ufunc(*read, *written)
+                found.ufunc(*map(operands.raw, read), *map(operands.raw, written))
             finished = [t.finished(call.layout) for t in targets]
         value = tuple(finished) if len(finished) > 1 else finished[0]
         return value, repeat.of(self.spec, values, how, arrays, call, targets, found)

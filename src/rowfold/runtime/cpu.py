@@ -15,7 +15,7 @@ from typing import NamedTuple
 # What each instruction set needs, in /proc/cpuinfo's words; the best one first.
 ISAS: dict[str, frozenset[str]] = {
     "avx512": frozenset("avx512f avx512dq avx512bw avx512vl avx2 fma".split()),
-    "avx2": frozenset("avx2 fma".split()),
+    "avx2": frozenset("avx2 fma f16c".split()),
     "neon": frozenset({"asimd"}),
     "portable": frozenset(),
 }

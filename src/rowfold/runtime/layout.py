@@ -36,6 +36,12 @@ def _one_axis(part: Any, ndim: int, name: str) -> int:
     return position % ndim - ndim
 
 
+def rows_and_length(shape: Shape, axis: int) -> tuple[int, int]:
+    """How many rows an array of this shape has, and their length."""
+    n = shape[axis] if shape else 1
+    return math.prod(shape) // max(n, 1), n
+
+
 class Layout(NamedTuple):
     """The row's axes in the first row argument. The axes of arrays of the same or a higher rank count from the end."""
 

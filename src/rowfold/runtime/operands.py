@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..codegen.dtypes import CHARS, NAMED
 from ..errors import DTypeError
 from ..philox import keys_of
 from .layout import Layout, Shape
-from .spec import ROW_LIKE, Argument, Array, CallSpec, DType, FloatSetting, Names
+from .spec import ROW_LIKE, Argument, Array, CallSpec, DType, FloatSetting, Formats, Names
 
-NARROW = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
-"""Dtypes that are computed in float32 and rounded once when stored."""
-FLOATS = ("float32", "float64", *NARROW)
+FLOATS = ("float32", "float64", *NAMED)
 _EXPECTED = "float32, float64, float16 or (with ml_dtypes) bfloat16, float8_e4m3fn, float8_e5m2"
 _SEEN = 256
 _KEY = np.dtype(np.uint64).char
@@ -32,7 +32,34 @@ def is_float(dtype: DType) -> bool:
 @lru_cache(_SEEN)
 def computing_dtype(dtype: DType) -> DType:
     """What a result of this dtype is computed in."""
-    return _FLOAT32 if dtype.name in NARROW else dtype
+    return _FLOAT32 if dtype.name in NAMED else dtype
+
+
+@lru_cache(_SEEN)
+def format_of(dtype: DType) -> str:
+    """The format of a dtype that is computed in float32 and rounded once when stored; "" for all others."""
+    return NAMED.get(dtype.name, "")
+
+
+def asked(dtype: Any, parameters: Iterable[Any], given: Names) -> tuple[DType, Formats]:
+    """What a call computes in whose rows all have this dtype, and how they and its results are stored."""
+    added = isinstance(dtype, str) and dtype in NAMED and dtype != "float16"
+    found = np.dtype(getattr(importlib.import_module("ml_dtypes"), dtype) if added else dtype)
+    computing: DType = np.result_type(computing_dtype(found), np.float32)
+    rows = [p.name for p in parameters if p.role.value == "row" and (not p.optional or p.name in given)]
+    return computing, tuple(sorted((name, format_of(found)) for name in ("", *rows))) if format_of(found) else ()
+
+
+@lru_cache(_SEEN)
+def _code(dtype: DType) -> DType | None:
+    """The integers that a ufunc takes for a dtype that it does not know."""
+    return np.dtype(f"u{dtype.itemsize}") if format_of(dtype) and dtype != np.float16 else None
+
+
+def raw(array: Array) -> Array:
+    """The array as a loop takes it: bfloat16 and the like as their codes, everything else as it is."""
+    code = _code(array.dtype)
+    return array if code is None else array.view(code)
 
 
 def _native(dtype: DType) -> DType:
@@ -62,10 +89,22 @@ class Operands(NamedTuple):
     given: Names
     booleans: Names
     has_where: bool
+    narrow: Formats  # how rows and results are stored that are not of the computing dtype, if the loop can do that
+    coded: bool = False  # whether the loop rounds its results to the narrow format itself
 
     @property
     def rows(self) -> int:
         return math.prod(self.batch)
+
+    def matched(self, spec: CallSpec, values: Mapping[str, Any], types: str) -> Operands:
+        """The same for a loop of these types, one that may take no narrow rows."""
+        chars = types.replace("->", "")
+        if not self.narrow:
+            return self.keyed(spec, values, chars)
+        pairs = zip(self.dtypes, chars, strict=False)
+        dtypes = tuple(self.computing if format_of(t) and c not in CHARS else t for t, c in pairs)
+        coded = any(c in CHARS for c in chars[len(self.arrays) :])
+        return self._replace(dtypes=dtypes, coded=coded).keyed(spec, values, chars)
 
     def keyed(self, spec: CallSpec, values: Mapping[str, Any], types: str) -> Operands:
         """The same with 64-bit keys for the scalars that the loop takes as seeds. Nothing else is integral there."""
@@ -94,10 +133,9 @@ def prepare(spec: CallSpec, values: Mapping[str, Any], settings: Mapping[str, An
     present = [a for a in spec.arguments if values.get(a.name) is not None]
     arrays = {a.name: as_array(kernel, a.name, values[a.name]) for a in present}
     first = _first(spec, present)
-    booleans = frozenset(
-        a.name for a in present if a.role == "row" and a is not first and arrays[a.name].dtype == _BOOL
-    )
-    floats = [a for a in present if a.role == "row" and a.name not in booleans]
+    rows = [a for a in present if a.role == "row"]
+    booleans = frozenset(a.name for a in rows if a is not first and arrays[a.name].dtype == _BOOL)
+    floats = [a for a in rows if a.name not in booleans]
     for argument in present:
         if argument.name not in booleans:
             _check_dtype(kernel, argument, arrays[argument.name], how.dtype)
@@ -110,7 +148,10 @@ def prepare(spec: CallSpec, values: Mapping[str, Any], settings: Mapping[str, An
         _check_value(kernel, argument, views[argument.name], layout.n, batch)
     numbers = [np.array(setting(kernel, s, settings.get(s.name, s.default))) for s in spec.settings]
     where = () if how.where is None or how.where is True else (_where(kernel, layout, first.name, how.where),)
-    dtypes = [_BOOL if a.name in booleans else loop_dtype(a, computing) for a in present]
+    kinds = {a.name: _native(arrays[a.name].dtype) for a in floats if computing == _FLOAT32}
+    narrow = {name: kind for name, kind in kinds.items() if format_of(kind)}
+    known = narrow | dict.fromkeys(booleans, _BOOL)
+    dtypes = [known.get(a.name) or loop_dtype(a, computing) for a in present]
     return Operands(
         first=arrays[first.name],
         layout=layout,
@@ -122,7 +163,12 @@ def prepare(spec: CallSpec, values: Mapping[str, Any], settings: Mapping[str, An
         given=frozenset(a.name for a in present if a.optional),
         booleans=booleans,
         has_where=bool(where),
+        narrow=_formats(narrow | {"": result}),
     )
+
+
+def _formats(stored: Mapping[str, DType]) -> Formats:
+    return tuple(sorted((name, format_of(dtype)) for name, dtype in stored.items() if format_of(dtype)))
 
 
 def as_array(kernel: str, name: str, value: Any) -> Array:

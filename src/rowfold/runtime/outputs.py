@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import OutputError
 from . import room
 from .layout import Layout, Shape
-from .operands import Operands
+from .operands import Operands, format_of
 from .spec import Array, DType, Result, Results
 
 _BOOL, _INT64, _FLOAT64 = np.dtype("bool"), np.dtype("int64"), np.dtype("float64")
@@ -110,6 +110,8 @@ def _fresh(operands: Operands, shape: Shape, dtype: DType) -> Array:
 def _stored(result: Result, operands: Operands) -> DType:
     """What the loop writes, as `Program.stored` has it: every other dtype is cast from the computing one."""
     dtype = _dtype(result, operands)
+    if operands.coded and result.dtype is None and format_of(dtype):
+        return dtype
     if dtype == _BOOL or (dtype == _FLOAT64 and not result.row and not result.entries):
         return dtype
     return _INT64 if dtype == _INT64 or (dtype.kind in "iu" and not result.row) else operands.computing

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..config import Config
 from . import cache, cpu, stamp
-from .spec import Result, Results
+from .spec import Formats, Result, Results
 from .store import digest
 
 _FORMAT = 1
@@ -30,6 +30,7 @@ class Call(NamedTuple):
     given: frozenset[str]
     has_where: bool
     booleans: frozenset[str]
+    narrow: Formats = ()
 
 
 class Known(NamedTuple):
@@ -84,7 +85,8 @@ def key_of(definition: str, call: Call) -> str:
 
 def place_of(call: Call, isa: str, config: Config) -> str:
     """What else the planner looks at: shape, constraint and machine."""
-    parts = (call.dtype, call.n, call.rows, call.has_where, isa, config.strategy, *cpu.caches())
+    stored = (call.dtype, *(f"{name}:{narrow}" for name, narrow in call.narrow))
+    parts = (*stored, call.n, call.rows, call.has_where, isa, config.strategy, *cpu.caches())
     return " ".join(map(str, parts))
 
 

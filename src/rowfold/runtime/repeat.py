@@ -61,7 +61,7 @@ class Repeat:
         call = self.call._replace(first=self.given(arrays, options)[self.first], arrays=(*given, *self.settings))
         targets = outputs.prepare(self.name, self.results, call, out, self.keepdims)
         written = [t.loop for t in targets]
-        self.loop(*(outputs.lifted(call.arrays, written) if self.apart else call.arrays), *written)
+        self.loop(*(outputs.lifted(call.arrays, written) if self.apart else call.arrays), *map(operands.raw, written))
         finished = [t.finished(call.layout) for t in targets]
         return tuple(finished) if len(finished) > 1 else finished[0]
 
@@ -101,6 +101,7 @@ def of(
     again.bounds = {s.name: (s.low, s.high, s.open) for s in spec.settings}
     again.first = next(k for k, a in enumerate(given) if a is call.first)
     cast = any(a.dtype != t for a, t in zip(call.arrays, call.dtypes, strict=True))
+    cast |= any(operands.raw(t.array) is not t.array for t in targets)
     again.direct = not cast and call.layout.plain and all(t.shared and t.array.shape == t.loop.shape for t in targets)
     if len(targets) == 1:
         again.shape, again.dtype = targets[0].array.shape, np.dtype(targets[0].array.dtype.type)
@@ -119,6 +120,8 @@ def _take(kernel: str, argument: Argument, call: Operands, array: Array, place: 
     dtype = call.dtypes[place]
     if array.dtype != dtype:
         steps.append(lambda a: a.astype(dtype))
+    if operands.raw(array) is not array and operands.format_of(dtype):
+        steps.append(operands.raw)
     return _chained(steps)
 
 

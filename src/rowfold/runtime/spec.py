@@ -14,6 +14,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 DType = np.dtype[Any]
 Names = frozenset[str]
+Formats = tuple[tuple[str, str], ...]  # of narrow rows, by parameter; that of the float results under ""
 Role = Literal["row", "mask", "int row", "scalar", "index"]
 
 ROW_LIKE: tuple[Role, ...] = ("row", "mask", "int row")
@@ -96,7 +97,9 @@ class Compiled(Protocol):
     """Gives the compiled kernel for a call; the api makes and remembers it.
 
     `given` are the optional arguments that are present, `booleans` the "row" arguments that are boolean arrays.
+    `narrow` are formats that the loop may read and write itself; its types tell whether it does.
     The loop takes the present arguments as declared, then `where` if `has_where`, then the settings, then the outputs.
     """
 
-    def __call__(self, dtype: DType, n: int, rows: int, given: Names, has_where: bool, booleans: Names) -> HasLoop: ...
+    def __call__(self, dtype: DType, n: int, rows: int, given: Names, has_where: bool, booleans: Names,
+                 narrow: Formats) -> HasLoop: ...

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .operands import Operands
+from .operands import Operands, raw
 from .outputs import Target
 from .spec import Array
 
@@ -27,7 +27,7 @@ def run(loop: Any, read: Sequence[Array], targets: Sequence[Target], call: Opera
     sums = [t.loop.reshape(-1) for t in targets if t.result.total]
     plain = [t for t in targets if not t.result.total]
     places = [t.loop.reshape((call.rows, call.layout.n) if t.result.row else (call.rows,)) for t in plain]
-    loop(*given, *sums, *places)
+    loop(*given, *sums, *map(raw, places))
     for target, place in zip(plain, places, strict=True):
         if not np.may_share_memory(place, target.loop):
             np.copyto(target.loop, place.reshape(target.loop.shape))

@@ -55,8 +55,8 @@ def ports_of(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
     """The arrays of the call, in the order of the loop's arguments: inputs, settings, outputs."""
     program = plan.program
     ports = {
-        ref: Port(names.fresh(node.name), ELEMENTS[node.role], node.role in (Role.ROW, Role.MASK, Role.INT_ROW))
-        for ref, node in program.inputs
+        ref: Port(names.fresh(i.name), ELEMENTS[i.role], i.role in (Role.ROW, Role.MASK, Role.INT_ROW), narrow=i.narrow)
+        for ref, i in program.inputs
     }
     for ref, param in program.params:
         assert isinstance(param, Param)
@@ -70,7 +70,7 @@ def _output(program: Program, output: Output, names: Names) -> Port:
     element, entries = kinds[program.stored(output)], program.entries(output.ref)
     if output.total:
         return Port(names.fresh("total"), "total", False, output=True)
-    return Port(names.fresh("out"), element, row, output=True, entries=entries)
+    return Port(names.fresh("out"), element, row, output=True, entries=entries, narrow=output.narrow)
 
 
 def carries_of(ctx: Context, sweep: SweepPlan) -> list[Carry]:
