@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -133,6 +135,25 @@ def test_bench_times_a_kernel_of_the_user(own, capsys):
     """The row function itself is what it is compared with."""
     rows = printed(capsys, "bench", own, *CALLED, "--repeats", "1")["rows"]
     assert [row["name"] for row in rows] == ["rowfold", "numpy, row by row", "a copy of the array"]
+
+
+def test_bench_knows_its_bound(capsys):
+    """The exponentials alone, or a copy of as many bytes, timed in the same run."""
+    facts = printed(capsys, "bench", "softmax", "--shape", "64x512", "--repeats", "1")
+    share = facts["bound_ns"] / facts["rows"][0]["min_ns"]
+    assert facts["bound_by"] in ("its exponentials alone", "a copy of as many bytes")
+    assert facts["share_of_bound"] == pytest.approx(share)
+
+
+def test_bench_draws_what_it_measured(capsys, tmp_path):
+    """One bar for each contestant, and a page that holds the chart, the table and the plan, and fetches nothing."""
+    chart, folder = tmp_path / "chart.svg", tmp_path / "out"
+    made = ("--chart", str(chart), "--report", str(folder))
+    rows = printed(capsys, "bench", "softmax", "--shape", "2x20", "--repeats", "1", *made)["rows"]
+    page = (folder / "index.html").read_text()
+    bars = ET.parse(chart).findall(".//{http://www.w3.org/2000/svg}rect")
+    assert (len(bars), page.count("<tr>")) == (len(rows), len(rows) + 1)
+    assert "what would change it" in page and not re.search(r"(src|href)=|url\(", page)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin processes")

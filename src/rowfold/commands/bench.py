@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import statistics
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import bench, library
 from ..api import Kernel
+from ..codegen.cost import SIZES, read_bytes, written_bytes
 from ..codegen.ir import Role
-from . import UsageError, kernels
+from . import UsageError, kernels, report
 
 HELP = "time a kernel against NumPy, a copy, and torch, jax, onnxruntime and scipy where they are installed"
+_ALONE = "exponentials alone"
 _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
 
 
@@ -22,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kernels.add_arguments(parser)
     kernels.add_dtype(parser)
     parser.add_argument("--repeats", type=int, default=15, help="interleaved repeats (default: 15)")
+    parser.add_argument("--chart", metavar="FILE", help="draw the result as SVG into this file")
+    parser.add_argument("--report", metavar="DIRECTORY", help="write a page of table, chart and plan: index.html")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,13 +37,42 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("there is nothing to time: --repeats and every size of --shape are at least 1")
     with bench.one_core():
         runs, missing = _contestants(made, settings, arguments)
-        times = bench.interleaved(runs, arguments.repeats, kernels.progress)
+        alone, size = bench.exponentials(arguments.dtype)
+        times = bench.interleaved(runs | {_ALONE: alone}, arguments.repeats, kernels.progress)
     kernels.progress("")
+    exponential = min(times.pop(_ALONE)) / size * 1e9
     rows = [_row(name, seconds, times["rowfold"], int(np.prod(arguments.shape))) for name, seconds in times.items()]
     facts = {"kernel": made.name, "shape": list(arguments.shape), "dtype": arguments.dtype,
              "repeats": arguments.repeats, "rows": rows, "not_installed": missing}  # fmt: skip
+    given = kernels.present(made, arguments.given)
+    explanation = made.explain(arguments.shape, arguments.dtype, given=given, **settings)
+    facts |= _bound(explanation.plan, rows, exponential)
+    _draw(facts, explanation, arguments)
     print(json.dumps(facts, indent=1) if arguments.json else _table(facts))
     return 0
+
+
+def _bound(plan: Any, rows: list[dict[str, Any]], exponential: float) -> dict[str, Any]:
+    """What nobody beats: its exponentials at the speed of exponentials alone, or its bytes at that of the copy."""
+    program = plan.program
+    moved = read_bytes(program, {ref for ref, _ in program.inputs if program.is_row(ref)}, plan.dtype)
+    moved += written_bytes(program, [i for i, o in enumerate(program.outputs) if program.is_row(o.ref)], plan.dtype)
+    copy = rows[-1]["min_ns"] * moved / (2 * SIZES[plan.dtype])
+    work = exponential * len({group.exponent for group in plan.groups})
+    bound, by = (work, "its exponentials alone") if work > copy else (copy, "a copy of as many bytes")
+    return {"bound_ns": bound, "bound_by": by, "share_of_bound": bound / rows[0]["min_ns"]}
+
+
+def _draw(facts: dict[str, Any], explanation: Any, arguments: argparse.Namespace) -> None:
+    """Writes the pictures that were asked for."""
+    if arguments.chart:
+        Path(arguments.chart).write_text(report.chart(facts), encoding="utf-8")
+    if arguments.report:
+        machine = f"{platform.machine()} with {explanation.plan.isa}, {platform.system()}, {explanation.shape}"
+        folder = Path(arguments.report)
+        folder.mkdir(parents=True, exist_ok=True)
+        text = report.page(facts, explanation._repr_html_(), machine)
+        (folder / "index.html").write_text(text, encoding="utf-8")
 
 
 def _contestants(
@@ -73,5 +108,6 @@ def _table(facts: dict[str, Any]) -> str:
     for row in facts["rows"]:
         times = "".join(f"{row[key]:10.3f}" for key in ("min_ns", "median_ns", "max_ns"))
         lines.append(f"{row['name']:26}{times}{row['rowfold_share']:11.2f}")
+    lines += [report.bound_in_words(facts)]
     lines += [f"not installed: {', '.join(facts['not_installed'])}"] if facts["not_installed"] else []
     return "\n".join(lines)

@@ -1,0 +1,87 @@
+"""What `rowfold bench` measured as pictures: a chart, and a page that stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+_LEFT, _WIDE = 214, 400  # where bars begin, and the longest of them, in pixels
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One contestant: the bar ends at its median, the line runs from its minimum to its maximum."""
+
+    name: str
+    title: str
+    label: str
+    y: int
+    width: float
+    low: float
+    high: float
+    text_x: float
+    opacity: str
+
+
+def chart(facts: Mapping[str, Any]) -> str:
+    """The rows of a result as SVG, in the colour of the text around it; the bound is a dashed line."""
+    rows: Sequence[Mapping[str, Any]] = facts["rows"]
+    scale = _WIDE / max(row["max_ns"] for row in rows)
+    bars = [_bar(i, row, scale) for i, row in enumerate(rows)]
+    bound = facts["bound_ns"]
+    return _rendered(
+        "bench.svg.j2",
+        title=f"{_title(facts)}, nanoseconds an element",
+        bars=bars,
+        height=26 * len(bars) + 34,
+        bound_x=round(_LEFT + bound * scale, 1),
+        bound_label=f"the bound, {bound:.3f}",
+    )
+
+
+def page(facts: Mapping[str, Any], plan: str, machine: str) -> str:
+    """A page with the table, the chart and the plan; `plan` is HTML. Nothing in it is fetched from anywhere."""
+    from jinja2.utils import markupsafe
+
+    columns = ("", "min", "median", "max", "rowfold /")
+    keys = ("min_ns", "median_ns", "max_ns", "rowfold_share")
+    rows = [(row["name"], *(f"{row[key]:.3f}" for key in keys)) for row in facts["rows"]]
+    return _rendered(
+        "report.html.j2",
+        title=_title(facts),
+        machine=machine,
+        chart=markupsafe.Markup(chart(facts)),
+        columns=columns,
+        rows=rows,
+        bound=bound_in_words(facts),
+        missing=", ".join(facts["not_installed"]),
+        plan=markupsafe.Markup(plan),
+    )
+
+
+def bound_in_words(facts: Mapping[str, Any]) -> str:
+    """What cannot be beaten, and how near rowfold came."""
+    bound, share = facts["bound_ns"], facts["share_of_bound"]
+    return f"The bound is {bound:.3f} ({facts['bound_by']}); rowfold reaches {share:.0%} of it."
+
+
+def _title(facts: Mapping[str, Any]) -> str:
+    return f"{facts['kernel']} {'x'.join(map(str, facts['shape']))} {facts['dtype']}"
+
+
+def _bar(i: int, row: Mapping[str, Any], scale: float) -> Bar:
+    low, middle, high = (round(_LEFT + row[key] * scale, 1) for key in ("min_ns", "median_ns", "max_ns"))
+    label = f"{row['median_ns']:.3f}"
+    title = f"{row['name']}: {row['min_ns']:.3f} to {row['max_ns']:.3f}, median {label}"
+    opacity = "0.8" if row["name"] == "rowfold" else "0.35"
+    return Bar(row["name"], title, label, 26 * i + 6, round(middle - _LEFT, 1), low, high, high + 6, opacity)
+
+
+def _rendered(template: str, **values: object) -> str:
+    from jinja2 import Environment, StrictUndefined  # only pictures need it
+
+    text = resources.files("rowfold").joinpath("templates", template).read_text(encoding="utf-8")
+    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(text).render(**values)
