@@ -43,7 +43,7 @@ def chart(facts: Mapping[str, Any]) -> str:
 
 def page(facts: Mapping[str, Any], plan: str, machine: str) -> str:
     """A page with the table, the chart and the plan; `plan` is HTML. Nothing in it is fetched from anywhere."""
-    from jinja2.utils import markupsafe
+    from markupsafe import Markup  # which jinja2 stands on
 
     columns = ("", "min", "median", "max", "rowfold /")
     keys = ("min_ns", "median_ns", "max_ns", "rowfold_share")
@@ -52,12 +52,12 @@ def page(facts: Mapping[str, Any], plan: str, machine: str) -> str:
         "report.html.j2",
         title=_title(facts),
         machine=machine,
-        chart=markupsafe.Markup(chart(facts)),
+        chart=Markup(chart(facts)),
         columns=columns,
         rows=rows,
         bound=bound_in_words(facts),
         missing=", ".join(facts["not_installed"]),
-        plan=markupsafe.Markup(plan),
+        plan=Markup(plan),
     )
 
 
@@ -82,6 +82,6 @@ def _bar(i: int, row: Mapping[str, Any], scale: float) -> Bar:
 def _rendered(template: str, **values: object) -> str:
     from jinja2 import Environment, StrictUndefined  # only pictures need it
 
-    text = resources.files("rowfold").joinpath("templates", template).read_text(encoding="utf-8")
+    text = resources.files("rowfold").joinpath(f"templates/{template}").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(text).render(**values)
