@@ -133,6 +133,7 @@ static inline double num_high_end(double n, double octave, double drop) { return
 static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
+static inline double num_max(double a, double b) { return a > b ? a : b; }
 static inline double num_copysign(double a, double b) { return copysign(a, b); }
 static inline int num_isfinite(double a) { return !num_bad(a); }
 static inline double num_power_of_2(double n) { double r; const uint64_t bits = (uint64_t)((int)n + 1023) << 52; memcpy(&r, &bits, sizeof r); return r; }
@@ -298,6 +299,14 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
 {
     double logits_buffer[128];
     
+    /* What one row tells the next. */
+    double shift_ = 0.0;
+    double shift_n_ = 0.0;
+    double low_ = 0.0;
+    double high_ = 0.0;
+    double maximum_ = 0.0;
+    double doubts = 4.0;
+    
     for (intptr_t row = 0; row < rows; ++row) {
         const char *logits = logits_rows + row * logits_next;
         const char *target = target_rows + row * target_next;
@@ -306,38 +315,43 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         /* The elements at the indexes. */
         const double target_2 = num_index(target);
         const double taken = num_element(logits, logits_step, n, target_2);
+        const int trusted = doubts < 4.0;
+        const int wary = doubts >= 8.0;
     
-        /* Sweep: the row's first elements, to guess a power of two near its maximum. */
-        rf_vec max_lanes = rf_set(-INFINITY);
-        for (intptr_t i = 0; i < rf_least(n, 8); i += 128) {
-            const intptr_t count = rf_least(rf_least(n, 8) - i, 128);
-            const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
-            const intptr_t whole = count & ~(intptr_t)7;
-            intptr_t j = 0;
-            for (; j < whole; j += 8) {
-                const rf_vec logits_i = rf_load(logits_b + j);
-                max_lanes = rf_max(logits_i, max_lanes);
+        /* The rows before do not tell where this one's maximum lies. */
+        if (!trusted) {
+    
+            /* Sweep: the row's first elements, to guess a power of two near its maximum. */
+            rf_vec max_lanes = rf_set(-INFINITY);
+            for (intptr_t i = 0; i < (wary ? n : rf_least(n, 8)); i += 128) {
+                const intptr_t count = rf_least((wary ? n : rf_least(n, 8)) - i, 128);
+                const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
+                const intptr_t whole = count & ~(intptr_t)7;
+                intptr_t j = 0;
+                for (; j < whole; j += 8) {
+                    const rf_vec logits_i = rf_load(logits_b + j);
+                    max_lanes = rf_max(logits_i, max_lanes);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec logits_i = rf_load_tail(logits_b + j, live);
+                    const rf_vec logits_i_2 = rf_select(live, logits_i, rf_set(-INFINITY));
+                    max_lanes = rf_max(logits_i_2, max_lanes);
+                }
             }
-            if (j < count) {
-                const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec logits_i = rf_load_tail(logits_b + j, live);
-                const rf_vec logits_i_2 = rf_select(live, logits_i, rf_set(-INFINITY));
-                max_lanes = rf_max(logits_i_2, max_lanes);
-            }
+            const double first_max = rf_fold_max(max_lanes);
+            const double no_shift = 0.0;
+            const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
+            const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
+            const double high = num_high_end(guess, 0x1.62e42fefa39efp-1, 40.0);
+            shift_ = no_shift;
+            shift_n_ = guess;
+            low_ = low;
+            high_ = high;
+            maximum_ = first_max;
         }
-        const double first_max = rf_fold_max(max_lanes);
-        const double reach = first_max * 0x1.71547652b82fep+0;
-        const double reach_2 = num_abs(reach);
-        const int near_zero = reach_2 < 94548.0;
-        const double no_shift = 0.0;
-        const double guess = num_exponent_of(first_max, 0x1.71547652b82fep+0);
-        const double low = num_low_end(guess, 0x1.62e42fefa39efp-1, 1092.0);
-        const double high = num_high_end(guess, 0x1.62e42fefa39efp-1, 40.0);
-        double shift_ = no_shift;
-        double shift_n_ = guess;
-        double low_ = low;
-        double high_ = high;
-        double maximum_ = first_max;
+        const double reach = num_abs(shift_n_);
+        const int near_zero = reach < 94548.0;
     
         /* Sweep: the exponential sum of logits under a guessed power of two without its largest term. */
         rf_vec largest = rf_set(-INFINITY);
@@ -449,8 +463,8 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
             max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
             max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
             const double max = rf_fold_max(max_lanes_2);
-            const double reach_3 = max * 0x1.71547652b82fep+0;
-            const double shift = num_far_shift(max, reach_3);
+            const double reach_2 = max * 0x1.71547652b82fep+0;
+            const double shift = num_far_shift(max, reach_2);
             const double near = max - shift;
             const double shift_exponent_3 = num_exponent_of(near, 0x1.71547652b82fep+0);
             const double low_2 = num_low_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1092.0);
@@ -526,9 +540,9 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
     
         /* The results. */
         const int equal = target_2 == -100.0;
-        const double near_2 = maximum_ - shift_;
-        const double near_3 = num_finite_or_0(near_2);
-        double p, k_v; num_exp_split(near_3, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p, &k_v);
+        const double near_3 = maximum_ - shift_;
+        const double near_4 = num_finite_or_0(near_3);
+        double p, k_v; num_exp_split(near_4, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p, &k_v);
         const double p_2 = p * 0x1.028f5c29d9eb6p+72;
         const double k_v_2 = k_v - shift_n_;
         const double largest_term = num_scale(p_2, k_v_2);
@@ -557,6 +571,16 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         const double loss_2 = loss + log_lo_4;
         const double where = num_choose(equal, 0.0, loss_2);
         num_result(out, where);
+    
+        const double faded = doubts * 0x1.f5c28f5c28f5cp-1;
+        const int unshifted = shift_ == 0.0;
+        const double size = num_abs(shift_n_);
+        const int near_2 = size < 94548.0;
+        const int usable = unshifted && near_2;
+        const double doubted = faded + 1.0;
+        const double faded_2 = num_choose(safe_2, faded, doubted);
+        const double at_least = num_max(faded_2, 4.0);
+        doubts = num_choose(usable, faded_2, at_least);
     }
 }
 

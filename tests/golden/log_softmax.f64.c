@@ -144,6 +144,7 @@ static inline double num_div_rest(double a, double b, double q) { return num_fin
 static inline void num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = num_finite_or_0(num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
+static inline double num_max(double a, double b) { return a > b ? a : b; }
 static inline double num_copysign(double a, double b) { return copysign(a, b); }
 static inline int num_isfinite(double a) { return !num_bad(a); }
 static inline double num_power_of_2(double n) { double r; const uint64_t bits = (uint64_t)((int)n + 1023) << 52; memcpy(&r, &bits, sizeof r); return r; }
@@ -320,44 +321,57 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
     const rf_vec scale_v_4 = rf_set(scale);
     const rf_vec scale_lo_v_4 = rf_set(scale_lo);
     const rf_vec temperature_2_v = rf_set(temperature_2);
+    
+    /* What one row tells the next. */
+    double shift_ = 0.0;
+    double shift_n_ = 0.0;
+    double low_ = 0.0;
+    double high_ = 0.0;
+    double maximum_ = 0.0;
+    double doubts = 4.0;
     log_softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
         char *out = out_rows + row * out_next;
+        const int trusted = doubts < 4.0;
+        const int wary = doubts >= 8.0;
     
-        /* Sweep: the row's first elements, to guess a power of two near its maximum. */
-        rf_vec max_lanes = rf_set(-INFINITY);
-        for (intptr_t i = 0; i < rf_least(n, 8); i += 128) {
-            const intptr_t count = rf_least(rf_least(n, 8) - i, 128);
-            const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            const intptr_t whole = count & ~(intptr_t)7;
-            intptr_t j = 0;
-            for (; j < whole; j += 8) {
-                const rf_vec x_i = rf_load(x_b + j);
-                max_lanes = rf_max(x_i, max_lanes);
+        /* The rows before do not tell where this one's maximum lies. */
+        if (!trusted) {
+    
+            /* Sweep: the row's first elements, to guess a power of two near its maximum. */
+            rf_vec max_lanes = rf_set(-INFINITY);
+            for (intptr_t i = 0; i < (wary ? n : rf_least(n, 8)); i += 128) {
+                const intptr_t count = rf_least((wary ? n : rf_least(n, 8)) - i, 128);
+                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+                const intptr_t whole = count & ~(intptr_t)7;
+                intptr_t j = 0;
+                for (; j < whole; j += 8) {
+                    const rf_vec x_i = rf_load(x_b + j);
+                    max_lanes = rf_max(x_i, max_lanes);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
+                    max_lanes = rf_max(x_i_2, max_lanes);
+                }
             }
-            if (j < count) {
-                const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
-                max_lanes = rf_max(x_i_2, max_lanes);
-            }
+            const double first_max = rf_fold_max(max_lanes);
+            const double no_shift = 0.0;
+            const double guess = num_exponent_of(first_max, scale);
+            const double low = num_low_end(guess, per_octave, 1092.0);
+            const double high = num_high_end(guess, per_octave, 40.0);
+            shift_ = no_shift;
+            shift_n_ = guess;
+            low_ = low;
+            high_ = high;
+            maximum_ = first_max;
         }
-        const double first_max = rf_fold_max(max_lanes);
-        const double reach = first_max * scale;
-        const double reach_2 = num_abs(reach);
-        const int near_zero = reach_2 < 94548.0;
-        const double no_shift = 0.0;
-        const double guess = num_exponent_of(first_max, scale);
-        const double low = num_low_end(guess, per_octave, 1092.0);
-        const double high = num_high_end(guess, per_octave, 40.0);
-        double shift_ = no_shift;
-        double shift_n_ = guess;
-        double low_ = low;
-        double high_ = high;
-        double maximum_ = first_max;
+        const double reach = num_abs(shift_n_);
+        const int near_zero = reach < 94548.0;
     
         /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two without its largest term. */
         rf_vec largest = rf_set(-INFINITY);
@@ -470,8 +484,8 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
             max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
             max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
             const double max = rf_fold_max(max_lanes_2);
-            const double reach_3 = max * scale;
-            const double shift = num_far_shift(max, reach_3);
+            const double reach_2 = max * scale;
+            const double shift = num_far_shift(max, reach_2);
             const double near = max - shift;
             const double shift_exponent_3 = num_exponent_of(near, scale);
             const double low_2 = num_low_end(shift_exponent_3, per_octave, 1092.0);
@@ -540,9 +554,9 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
             double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
             rest = sum_2;
         }
-        const double near_2 = maximum_ - shift_;
-        const double near_3 = num_finite_or_0(near_2);
-        double p, k_v; num_exp_split(near_3, scale, scale_lo, &p, &k_v);
+        const double near_3 = maximum_ - shift_;
+        const double near_4 = num_finite_or_0(near_3);
+        double p, k_v; num_exp_split(near_4, scale, scale_lo, &p, &k_v);
         const double p_2 = p * 0x1.028f5c29d9eb6p+72;
         const double k_v_2 = k_v - shift_n_;
         const double largest_term = num_scale(p_2, k_v_2);
@@ -553,6 +567,16 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         const double log_tail = num_log_rest(log_small, rest, maximum_);
         const rf_vec maximum__v = rf_set(maximum_);
         const rf_vec log_tail_v = rf_set(log_tail);
+    
+        const double faded = doubts * 0x1.f5c28f5c28f5cp-1;
+        const int unshifted = shift_ == 0.0;
+        const double size = num_abs(shift_n_);
+        const int near_2 = size < 94548.0;
+        const int usable = unshifted && near_2;
+        const double doubted = faded + 1.0;
+        const double faded_2 = num_choose(safe_2, faded, doubted);
+        const double at_least = num_max(faded_2, 4.0);
+        doubts = num_choose(usable, faded_2, at_least);
     
         held.x = x;
         held.out = out;

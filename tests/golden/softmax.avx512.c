@@ -161,8 +161,10 @@ static inline double num_exponent_of(double m, double scale) { const double n = 
 static inline double num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
 static inline double num_div_rest(double a, double b, double q) { return num_finite_or_0(num_fma(-q, b, a) / b); }
 static inline void num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = num_finite_or_0(num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
+static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_nan_if(int c, double a) { return c ? NAN : a; }
 static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
+static inline double num_max(double a, double b) { return a > b ? a : b; }
 
 /* UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio. */
 static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec shift)
@@ -235,41 +237,52 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
     const double scale_rest_2 = num_lost(scale, scale_lo);
     const rf_vec scale_v_2 = rf_set(scale);
     const rf_vec scale_lo_v_2 = rf_set(scale_rest_2);
+    
+    /* What one row tells the next. */
+    double shift_ = 0.0;
+    double shift_n_ = 0.0;
+    double low_ = 0.0;
+    double doubts = 4.0;
     softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
         char *out = out_rows + row * out_next;
+        const int trusted = doubts < 4.0;
+        const int wary = doubts >= 8.0;
     
-        /* Sweep: the row's first elements, to guess a power of two near its maximum. */
-        rf_vec max_lanes = rf_set(-INFINITY);
-        for (intptr_t i = 0; i < (x == out ? n : rf_least(n, 16)); i += 256) {
-            const intptr_t count = rf_least((x == out ? n : rf_least(n, 16)) - i, 256);
-            const float *x_b = rf_read(x, x_step, i, count, x_buffer);
-            const intptr_t whole = count & ~(intptr_t)15;
-            intptr_t j = 0;
-            for (; j < whole; j += 16) {
-                const rf_vec x_i = rf_load(x_b + j);
-                max_lanes = rf_max(x_i, max_lanes);
+        /* The rows before do not tell where this one's maximum lies. */
+        if (!trusted) {
+    
+            /* Sweep: the row's first elements, to guess a power of two near its maximum. */
+            rf_vec max_lanes = rf_set(-INFINITY);
+            for (intptr_t i = 0; i < (x == out || wary ? n : rf_least(n, 16)); i += 256) {
+                const intptr_t count = rf_least((x == out || wary ? n : rf_least(n, 16)) - i, 256);
+                const float *x_b = rf_read(x, x_step, i, count, x_buffer);
+                const intptr_t whole = count & ~(intptr_t)15;
+                intptr_t j = 0;
+                for (; j < whole; j += 16) {
+                    const rf_vec x_i = rf_load(x_b + j);
+                    max_lanes = rf_max(x_i, max_lanes);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
+                    max_lanes = rf_max(x_i_2, max_lanes);
+                }
             }
-            if (j < count) {
-                const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
-                max_lanes = rf_max(x_i_2, max_lanes);
-            }
+            const double first_max = rf_fold_max(max_lanes);
+            const double no_shift = 0.0;
+            const double guess = num_exponent_of(first_max, scale);
+            const double low = num_low_end(guess, per_octave, 176.0);
+            shift_ = no_shift;
+            shift_n_ = guess;
+            low_ = low;
         }
-        const double first_max = rf_fold_max(max_lanes);
-        const double reach = first_max * scale;
-        const double reach_2 = num_abs(reach);
-        const int near_zero = reach_2 < 94548.0;
-        const double no_shift = 0.0;
-        const double guess = num_exponent_of(first_max, scale);
-        const double low = num_low_end(guess, per_octave, 176.0);
-        double shift_ = no_shift;
-        double shift_n_ = guess;
-        double low_ = low;
+        const double reach = num_abs(shift_n_);
+        const int near_zero = reach < 94548.0;
     
         /* Sweep: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two, keep the exponentials in the output. */
         rf_acc sum_lanes = rf_acc_zero();
@@ -379,8 +392,8 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
             max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
             const double max = rf_fold_max(max_lanes_2);
-            const double reach_3 = max * scale;
-            const double shift = num_far_shift(max, reach_3);
+            const double reach_2 = max * scale;
+            const double shift = num_far_shift(max, reach_2);
             const double near = max - shift;
             const double shift_exponent_2 = num_exponent_of(near, scale);
             const int endless = max == INFINITY;
@@ -431,6 +444,18 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const double r = 1.0 / sum_2;
         const rf_vec r_v = rf_set(r);
         const rf_vec r_lo = rf_set_lo(r);
+    
+        const double faded = doubts * 0x1.f5c28f5c28f5cp-1;
+        const int apart = x != out;
+        const int unshifted = shift_ == 0.0;
+        const double size = num_abs(shift_n_);
+        const int near_2 = size < 94548.0;
+        const int usable = apart && unshifted;
+        const int usable_2 = usable && near_2;
+        const double doubted = faded + 1.0;
+        const double faded_2 = num_choose(safe_2, faded, doubted);
+        const double at_least = num_max(faded_2, 4.0);
+        doubts = num_choose(usable_2, faded_2, at_least);
     
         held.out = out;
         held.r_lo = r_lo;

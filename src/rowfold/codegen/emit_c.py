@@ -13,7 +13,7 @@ from typing import Any
 from ..records import dataclass
 from .isas import isa_of
 from .library_c import FunctionText, functions_of
-from .loops import Kernel, Port, statements
+from .loops import Kernel, Port, statements, whole_row
 from .overlap import Last, batch_of
 from .source import Source, identifier, symbol_of
 from .sweeps_c import Names, Sweeps
@@ -72,7 +72,7 @@ def unit_of(kernel: Kernel, isa_name: str, strategy: str, name: str = "") -> Uni
         banner=kernel.banner,
         lanes=kernel.lanes,
         ctype=page.sweeps.ctype,
-        functions=functions_of(kernel, statements(kernel.steps), page.sweeps, fused=isa_of(isa_name).fma),
+        functions=functions_of(kernel, statements(whole_row(kernel)), page.sweeps, fused=isa_of(isa_name).fma),
         last=page.last(),
         rows=page.rows(),
     )
@@ -148,11 +148,14 @@ class _Page:
         last = self.batch.last
         once = [self.sweeps.stmt(s) for s in self.batch.once]
         body = list(self.sweeps.steps(self.batch.steps))
+        body += ["", *map(self.sweeps.stmt, self.kernel.learn)] if self.kernel.learn else []
         body += self.keep(last) if last else []
         moving = [p for p in self.kernel.ports if not p.setting and _mentions(p.name, body)]
         rows = [f"{_pointer(p)}{p.name} = {p.name}_rows + row * {p.name}_next;" for p in moving]
         lines = self.prelude([*once, *body])
         lines += ["", "/* The same for all rows. */", *once] if once else []
+        memory = [self.sweeps.stmt(s) for s in self.kernel.memory]
+        lines += ["", "/* What one row tells the next. */", *memory] if memory else []
         if last:
             lines += [f"{self.name}_held held;", "intptr_t held_at = n; /* so far no row waits for its last sweep */"]
         lines += ["", "for (intptr_t row = 0; row < rows; ++row) {", *indented([*rows, *body]), "}"]

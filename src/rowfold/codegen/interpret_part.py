@@ -29,7 +29,7 @@ def interpret_operands(kernel: Kernel, given: Sequence[NDArray[Any]]) -> tuple[N
     for port in outputs:
         memory[port.name] = written(np.full((rows, *core(port, (n,))), np.nan), port_dtype(port, number))
     with np.errstate(all="ignore"):
-        Run(kernel, memory, rows, n).steps(kernel.steps)
+        Run(kernel, memory, rows, n).kernel_steps()
     return tuple(memory[p.name].reshape((*batch, *core(p, (n,)))) for p in outputs)
 
 

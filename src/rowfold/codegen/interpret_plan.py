@@ -51,7 +51,7 @@ def interpret_kernel(
         blank = np.full((batch, *core(port, shape)), np.nan)
         memory[port.name] = written(blank, port_dtype(port, number))
     with np.errstate(all="ignore"):
-        Run(kernel, memory, batch, shape[-1]).steps(kernel.steps)
+        Run(kernel, memory, batch, shape[-1]).kernel_steps()
     return tuple(
         added(cast(Dtype, kernel.dtype), memory[p.name])
         if p.element == "total"
@@ -124,6 +124,11 @@ class Run(SelectionWords):
         self.env["row_length"] = np.full(self.batch, float(self.n))
 
     # steps
+
+    def kernel_steps(self) -> None:
+        """Every row as if it were the first of its batch."""
+        self.run(self.kernel.memory, Window())
+        self.steps(self.kernel.steps)
 
     def steps(self, steps: Sequence[Step]) -> None:
         for step in steps:

@@ -114,6 +114,7 @@ class Sweep:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     peek: tuple[tuple[str, str], ...] | None = None  # only the first vector; all if two of these ports are one memory
+    wary: Var | None = None  # a flag: all of it in any case
     only: Var | None = None  # a flag: without it the row is not walked
     rotate: tuple[str, ...] = ()  # maxima that take turns in several accumulators: the order of a maximum is free
 
@@ -164,6 +165,8 @@ class Kernel:
     ports: tuple[Port, ...]
     steps: tuple[Step, ...]
     banner: tuple[str, ...] = ()
+    memory: tuple[Stmt, ...] = ()  # variables that a row may find as the row before left them, with their first values
+    learn: tuple[Stmt, ...] = ()  # at the end of a row, where a language lets rows remember
 
     @property
     def lanes(self) -> int:
@@ -282,18 +285,27 @@ def with_banner(kernel: Kernel, banner: tuple[str, ...]) -> Kernel:
     return replace(kernel, banner=banner)
 
 
-def prune(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """The same steps without pure statements whose results nobody reads."""
+def whole_row(kernel: Kernel) -> tuple[Step, ...]:
+    """Everything that happens from the first value of the memory to what the row leaves in it."""
+    return (Scalars((), kernel.memory), *kernel.steps, Scalars((), kernel.learn))
+
+
+def prune(kernel: Kernel) -> Kernel:
+    """The same kernel without pure statements whose results nobody reads."""
+    steps = whole_row(kernel)
     while True:
         stmts = statements(steps)
         read = {a.name for s in stmts for a in s.args if isinstance(a, Var)}
         read |= {s.safe.name for s in _nested(steps) if isinstance(s, Unless)}
         read |= {s.found.name for s in _nested(steps) if isinstance(s, Seek)}
         read |= {s.done.name for s in _nested(steps) if isinstance(s, Until)}
-        read |= {s.only.name for s in _nested(steps) if isinstance(s, Sweep) and s.only}
+        read |= {v.name for s in _nested(steps) if isinstance(s, Sweep) for v in (s.only, s.wary) if v}
         if not any(_dead(s, read) for s in stmts):
-            return steps
+            break
         steps = tuple(_pruned(step, read) for step in steps)
+    first, *inner, last = steps
+    assert isinstance(first, Scalars) and isinstance(last, Scalars)
+    return replace(kernel, memory=first.body, steps=tuple(inner), learn=last.body)
 
 
 def _dead(stmt: Stmt, read: set[str]) -> bool:

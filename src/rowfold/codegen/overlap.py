@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..records import dataclass, replace
-from .loops import Kernel, Kind, Port, Scalars, Step, Stmt, Sweep, Unless, Until, Var, assigned
+from .loops import Kernel, Kind, Port, Scalars, Step, Stmt, Sweep, Unless, Until, Var, assigned, whole_row
 
 HOISTED = frozenset({Kind.NUM, Kind.FLAG, Kind.VEC})  # what is worth keeping over a whole batch
 HELD = HOISTED | {Kind.MASK}
@@ -37,13 +37,13 @@ class Batch:
 def batch_of(kernel: Kernel) -> Batch:
     """The same kernel for all rows of a batch."""
     ports = {p.name: p for p in kernel.ports}
-    once, steps = _hoist(kernel.steps, ports)
+    once, steps = _hoist(kernel, ports)
     return _overlap(once, steps, ports)
 
 
-def _hoist(steps: tuple[Step, ...], ports: dict[str, Port]) -> tuple[tuple[Stmt, ...], tuple[Step, ...]]:
+def _hoist(kernel: Kernel, ports: dict[str, Port]) -> tuple[tuple[Stmt, ...], tuple[Step, ...]]:
     """The statements that settings alone decide, and the steps without them."""
-    changing = assigned(steps)
+    changing = assigned(whole_row(kernel)) | {v.name for s in kernel.memory for v in s.results}
     known, once = {"row_length"}, list[Stmt]()
 
     def constant(s: Stmt) -> bool:
@@ -76,7 +76,7 @@ def _hoist(steps: tuple[Step, ...], ports: dict[str, Port]) -> tuple[tuple[Stmt,
                 return Until(comment, done, tuple(outside(s) for s in inner))
         return step
 
-    moved = tuple(outside(step) for step in steps)
+    moved = tuple(outside(step) for step in kernel.steps)
     return tuple(once), tuple(s for s in moved if not isinstance(s, Scalars) or s.body)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..records import replace
 from .ir import SMALL_FOLDS
-from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Port, Stmt, Var, assigned
+from .loops import ONE_OF, VECTORS, Arg, Kernel, Kind, Port, Stmt, Var, assigned, whole_row
 from .text_c import CTYPES, ELEMENT, EXTENT, FOLDS, INFIX, RESULTS, WHOLE, WITH_COUNT, literal, suffix
 
 
@@ -15,7 +15,7 @@ class Statements:
         self.kernel = kernel
         self.ctype = "float" if kernel.dtype == "f32" else "double"
         self.ports = {p.name: p for p in kernel.ports}
-        self.mutable = assigned(kernel.steps)
+        self.mutable = assigned(whole_row(kernel))
         self.block_size = VECTORS * kernel.lanes
 
     def element(self, port: Port) -> str:
@@ -140,6 +140,8 @@ class Statements:
                 return f"-{a[0]}"
             case "not":
                 return f"!{a[0]}"
+            case "apart":
+                return f"{a[0]} != {a[1]}"
             case "any":
                 return f"rf_any({a[0]})"
             case "field":

@@ -83,7 +83,8 @@ class Sweeps(Statements):
     def extent(self, sweep: Sweep) -> str:
         """How much of the row a sweep walks."""
         if sweep.peek is not None:
-            shared = " || ".join(f"{a} == {b}" for a, b in sweep.peek)
+            all_of_it = [f"{a} == {b}" for a, b in sweep.peek] + ([sweep.wary.name] if sweep.wary else [])
+            shared = " || ".join(all_of_it)
             head = f"rf_least(n, {self.kernel.lanes})"
             return f"({shared} ? n : {head})" if shared else head
         return f"({sweep.only.name} ? n : 0)" if sweep.only else "n"

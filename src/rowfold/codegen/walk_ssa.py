@@ -324,7 +324,9 @@ class Row(RowWords):
 
 def write_row(builder: Builder, length: Value, *, rounds: bool) -> None:
     """All steps of the builder's kernel. `rounds`: see `words_ssa.Vectors`."""
-    Row(builder, length, rounds=rounds).steps(builder.kernel.steps)
+    row = Row(builder, length, rounds=rounds)
+    row.run(builder.kernel.memory)
+    row.steps(builder.kernel.steps)
 
 
 def _assigned(stmts: Sequence[Stmt]) -> frozenset[str]:

@@ -7,7 +7,7 @@ import math
 from ...records import dataclass, field
 from ..ir import SMALL_FOLDS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
 from ..isas import isa_of
-from ..loops import Code, Kind, Names, Port, Var
+from ..loops import Code, Kind, Names, Port, Stmt, Var
 from ..mathlib.exponential import UNIT
 from ..plan import Group, Plan
 from .forms import (
@@ -69,9 +69,11 @@ class Context:
     names: Names
     code: Code
     ports: dict[Ref, Port]
+    memory: Code  # what one row tells the next
     known: dict[Ref, NumForm] = field(default_factory=dict)
     shifts: dict[int, Shift] = field(default_factory=dict)
     count: Var | None = None
+    learned: tuple[Stmt, ...] = ()  # how it does so, when it is done
     reciprocals: dict[Number, Number] = field(default_factory=dict)
     counts: dict[Ref, Plain] = field(default_factory=dict)  # selected elements, by predicate
     apart: frozenset[Ref] = frozenset()  # exponentials that are pairs of mantissa and exponent to the last

@@ -48,8 +48,6 @@ class Guess(Maximum):
     def after(self, code: Code) -> None:
         s = self.ctx.scale_of(self.index)
         m = code.num("first_max", "fold_max", self.m)
-        reach = code.num("reach", "abs", code.num("reach", "mul", m, s.scale[0]))
-        s.near = code.flag("near_zero", "lt", reach, self.ctx.limit)
         set_shift(
             code,
             self.ctx,

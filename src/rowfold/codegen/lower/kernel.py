@@ -15,6 +15,7 @@ from .endless import Endless, open_sums
 from .excess import Excess, NewtonStep
 from .expsums import ExpSums, Guess, Maximum
 from .forms import Number, Plain
+from .hints import learn, look, prepare, remember
 from .moments import Moments, families
 from .rows import Rows
 from .solve import Total, bracket, result
@@ -33,13 +34,21 @@ def lower(plan: Plan) -> Kernel:
         return lower_part(plan, plan.state)
     names = Names()
     ports, outputs = ports_of(plan, names)
-    ctx = Context(plan, names, Code(names), ports, count=Var("row_length", Kind.NUM), apart=apart(plan.program))
+    ctx = Context(
+        plan, names, Code(names), ports, Code(names), count=Var("row_length", Kind.NUM), apart=apart(plan.program)
+    )
     steps: list[Step] = _gathers(ctx)
     for sweep in plan.sweeps:
         steps += sweep_of(ctx, sweep, outputs) if sweep.solves is None else _solve(ctx, sweep.solves, sweep.note)
     steps += results_of(ctx, outputs)
     every = (*ports.values(), *sorted(outputs, key=lambda p: p.element != "total"))  # the loop adds to what it is given
-    return Kernel(plan.name, plan.dtype, tuple(dict.fromkeys(every)), prune(tuple(steps)))
+    return kernel_of(ctx, every, steps)
+
+
+def kernel_of(ctx: Context, ports: Sequence[Port], steps: Sequence[Step]) -> Kernel:
+    """What was lowered, without what nobody reads."""
+    every, memory = tuple(dict.fromkeys(ports)), ctx.memory.take()
+    return prune(Kernel(ctx.plan.name, ctx.plan.dtype, every, tuple(steps), memory=memory, learn=ctx.learned))
 
 
 def _gathers(ctx: Context) -> list[Step]:
@@ -138,12 +147,18 @@ def sweep_of(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port], more: Sequ
             carry.keep_in = next((outputs[o].name for g, o in sweep.keeps if g == carry.index), None)
     guesses = [carry for carry in carries if isinstance(carry, ExpSums) and carry.lowering is Lowering.GUESS]
     steps: list[Step] = [step for carry in carries if isinstance(carry, Moments) for step in carry.seek()]
-    steps += [_peek(ctx, guesses)] if guesses else []
+    doubts = None
+    if guesses:
+        steps += prepare(ctx, guesses)
+        doubts = remember(ctx, guesses)
+        steps += look(ctx, guesses, doubts, peek := _peek(ctx, guesses))
     near = _near(ctx, steps, guesses)
     main = walk(ctx, carries, sweep, outputs)
     guessed = len(guesses) == len(carries) and not sweep.writes  # else a far row is walked for what else it gives
     steps.append(replace(main, only=near) if guessed else main)
     steps += [_fallback(ctx, c, sweep, outputs) for c in carries if isinstance(c, ExpSums) and c.safe is not None]
+    if doubts is not None and ctx.first is None:  # the state of a part does not hang on other rows
+        ctx.learned = learn(ctx, guesses, doubts, peek.peek or ())
     for carry in carries:
         if isinstance(carry, ExpSums) and carry.lowering is Lowering.MAX:
             steps += _endless(ctx, carry.index)

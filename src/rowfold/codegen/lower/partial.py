@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from ..apart import apart
 from ..ir import WHERE, Map, Reduce, Ref
-from ..loops import Code, Kernel, Kind, Names, Port, Scalars, Step, Stmt, prune
+from ..loops import Code, Kernel, Kind, Names, Port, Scalars, Step, Stmt
 from ..plan import Plan, StatePart, SweepPlan, Unit
 from .carries import Carry, Count, Settling, Taken
 from .context import Context
 from .expsums import set_shift
 from .forms import DisplacedSum, Number, Plain, Scaled
-from .kernel import carries_of, ports_of, results_of, sweep_of
+from .kernel import carries_of, kernel_of, ports_of, results_of, sweep_of
 
 
 def lower_part(plan: Plan, part: StatePart) -> Kernel:
@@ -24,7 +24,7 @@ def lower_part(plan: Plan, part: StatePart) -> Kernel:
     ports, outputs = ports_of(plan, names)
     read = Port(names.fresh("state"), "double", False, entries=part.size)
     first = Port(names.fresh("first"), "index", False)
-    ctx = Context(plan, names, Code(names), ports, apart=apart(plan.program), first=first.name)
+    ctx = Context(plan, names, Code(names), ports, Code(names), apart=apart(plan.program), first=first.name)
     given = [read] if part.done else []
     steps: list[Step] = [Scalars(("What other parts of the row were found to be.",), _restored(ctx, part, read))]
     if part.last:
@@ -33,7 +33,7 @@ def lower_part(plan: Plan, part: StatePart) -> Kernel:
     else:
         outputs = [Port(names.fresh("kept"), "double", False, output=True, entries=part.size)]
         steps += _round(ctx, part, plan.sweeps[0], outputs[0], read)
-    return Kernel(plan.name, plan.dtype, (*ports.values(), *given, first, *outputs), prune(tuple(steps)))
+    return kernel_of(ctx, (*ports.values(), *given, first, *outputs), steps)
 
 
 # states in
