@@ -20,7 +20,7 @@
 #if defined(__clang__)
 #define RF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__) && __GNUC__ >= 8
-#define RF_UNROLL _Pragma("GCC unroll 4")
+#define RF_UNROLL _Pragma("GCC unroll 8")
 #else
 #define RF_UNROLL
 #endif
@@ -572,15 +572,16 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         const double where = num_choose(equal, 0.0, loss_2);
         num_result(out, where);
     
-        const double faded = doubts * 0x1.f5c28f5c28f5cp-1;
+        const double faded = doubts - 0x1.47ae147ae147bp-6;
+        const double faded_2 = num_max(faded, 0.0);
         const int unshifted = shift_ == 0.0;
         const double size = num_abs(shift_n_);
         const int near_2 = size < 94548.0;
         const int usable = unshifted && near_2;
-        const double doubted = faded + 1.0;
-        const double faded_2 = num_choose(safe_2, faded, doubted);
-        const double at_least = num_max(faded_2, 4.0);
-        doubts = num_choose(usable, faded_2, at_least);
+        const double doubted = faded_2 + 1.0;
+        const double faded_3 = num_choose(safe_2, faded_2, doubted);
+        const double at_least = num_max(faded_3, 4.0);
+        doubts = num_choose(usable, faded_3, at_least);
     }
 }
 

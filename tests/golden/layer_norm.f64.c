@@ -21,7 +21,7 @@
 #if defined(__clang__)
 #define RF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__) && __GNUC__ >= 8
-#define RF_UNROLL _Pragma("GCC unroll 4")
+#define RF_UNROLL _Pragma("GCC unroll 8")
 #else
 #define RF_UNROLL
 #endif

@@ -68,7 +68,7 @@ static inline __m256d _mm256_cvtps_pd(__m128 a) { return (__m256d)__builtin_ia32
 #if defined(__clang__)
 #define RF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__) && __GNUC__ >= 8
-#define RF_UNROLL _Pragma("GCC unroll 4")
+#define RF_UNROLL _Pragma("GCC unroll 8")
 #else
 #define RF_UNROLL
 #endif
@@ -135,7 +135,6 @@ static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, 
     for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(float));
 }
 static inline rf_vec rf_set_lo(double a) { const double rest = a - (double)(float)a; return rf_set(rest - rest == 0 ? rest : 0); }
-static inline rf_vec rf_four(const rf_vec *v) { return rf_add(rf_add(v[0], v[2]), rf_add(v[1], v[3])); }
 static inline void rf_tree(float *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
     const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
@@ -159,7 +158,12 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, float *parts, intptr_t vectors)
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
-static inline rf_acc rf_acc_add_quarters(rf_acc s, const rf_vec *t) { return rf_acc_add(rf_acc_add(s, rf_add(t[0], t[2])), rf_add(t[1], t[3])); }
+static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
+{
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
+    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
+}
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -304,21 +308,26 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             const float *x_b = rf_read(x, x_step, i, count, x_buffer);
             float *out_b = rf_open(out, out_step, i, out_buffer);
             if (count == 256) {
-                rf_vec quarters_of_sum_parts[4];
-                for (intptr_t q = 0; q < 64; q += 16) {
-                    rf_vec four_of_sum_parts[4];
-                    RF_UNROLL
-                    for (int k = 0; k < 4; ++k) {
-                        const intptr_t j = q + 64 * k;
-                        const rf_vec x_i_3 = rf_load(x_b + j);
-                        const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-                        const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                        rf_store(out_b + j, e);
-                        four_of_sum_parts[k] = e;
-                    }
-                    quarters_of_sum_parts[q / 16] = rf_four(four_of_sum_parts);
+                rf_vec half_of_sum_parts[8];
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 16 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store(out_b + j, e);
+                    half_of_sum_parts[k] = e;
                 }
-                sum_lanes = rf_acc_add_quarters(sum_lanes, quarters_of_sum_parts);
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 128 + 16 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store(out_b + j, e);
+                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
+                }
+                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
             } else {
                 const intptr_t whole = count & ~(intptr_t)15;
                 const intptr_t vectors = (count + 15) / 16;
@@ -454,17 +463,18 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const rf_vec r_v = rf_set(r);
         const rf_vec r_lo = rf_set_lo(r);
     
-        const double faded = doubts * 0x1.f5c28f5c28f5cp-1;
+        const double faded = doubts - 0x1.47ae147ae147bp-6;
+        const double faded_2 = num_max(faded, 0.0);
         const int apart = x != out;
         const int unshifted = shift_ == 0.0;
         const double size = num_abs(shift_n_);
         const int near_2 = size < 94548.0;
         const int usable = apart && unshifted;
         const int usable_2 = usable && near_2;
-        const double doubted = faded + 1.0;
-        const double faded_2 = num_choose(safe_2, faded, doubted);
-        const double at_least = num_max(faded_2, 4.0);
-        doubts = num_choose(usable_2, faded_2, at_least);
+        const double doubted = faded_2 + 1.0;
+        const double faded_3 = num_choose(safe_2, faded_2, doubted);
+        const double at_least = num_max(faded_3, 4.0);
+        doubts = num_choose(usable_2, faded_3, at_least);
     
         held.out = out;
         held.r_lo = r_lo;

@@ -1,4 +1,4 @@
-"""Sweeps as loops of C: block by block, whole vectors and a masked tail; whole blocks with sums by fours."""
+"""Sweeps as loops of C: block by block, whole vectors and a masked tail; whole blocks with sums in registers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..records import dataclass
-from .loops import Kernel, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
+from .loops import Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
 from .overlap import Batch
 from .stmts_c import Statements
-from .text_c import POINTERS, TURNS, four_name, indented, quarters_name, suffix, turn_name
+from .text_c import POINTERS, TURNS, half_name, indented, suffix, turn_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Sweeps(Statements):
         yield from map(self.stmt, sweep.block_end)
 
     def whole_block(self, sweep: Sweep, sums: Mapping[Var, Stmt]) -> Iterator[str]:
-        """A block of all its vectors: they are summed four by four, in registers, in the order of the tree."""
+        """A block of all its vectors: they are summed in registers, in the order of the tree."""
         last = len(sweep.phases) - 1
         for k, (head, phase) in enumerate(sweep.phases):
             yield from map(self.stmt, head)
@@ -133,31 +133,30 @@ class Sweeps(Statements):
                 yield from indented(self.whole_vectors(phase, "count"))
                 yield "}"
             else:
-                yield from self.by_fours(phase, sums)
+                yield from self.by_halves(phase, sums)
         for parts, s in sums.items():
             acc = s.results[0].name
-            yield f"{acc} = rf_acc_add_quarters({acc}, {quarters_name(parts.name)});"
+            yield f"{acc} = rf_acc_add_half({acc}, {half_name(parts.name)});"
 
-    def by_fours(self, phase: Phase, sums: Mapping[Var, Stmt]) -> Iterator[str]:
+    def by_halves(self, phase: Phase, sums: Mapping[Var, Stmt]) -> Iterator[str]:
+        """Its first eight vectors, then the others added to them."""
         lanes = self.kernel.lanes
-        yield from (f"rf_vec {quarters_name(p.name)}[4];" for p in sums)
-        yield f"for (intptr_t q = 0; q < {4 * lanes}; q += {lanes}) {{"
-        yield from (f"    rf_vec {four_name(p.name)}[4];" for p in sums)
-        yield "    RF_UNROLL"
-        yield "    for (int k = 0; k < 4; ++k) {"
-        yield f"        const intptr_t j = q + {4 * lanes} * k;"
-        yield from indented(indented(map(self.summed, phase.body)))
-        yield "    }"
-        yield from (f"    {quarters_name(p.name)}[q / {lanes}] = rf_four({four_name(p.name)});" for p in sums)
-        yield "}"
+        yield from (f"rf_vec {half_name(p.name)}[8];" for p in sums)
+        for second in (False, True):
+            yield "RF_UNROLL"
+            yield "for (int k = 0; k < 8; ++k) {"
+            yield f"    const intptr_t j = {f'{8 * lanes} + ' if second else ''}{lanes} * k;"
+            yield from indented(self.summed(s, second) for s in phase.body)
+            yield "}"
 
-    def summed(self, s: Stmt) -> str:
+    def summed(self, s: Stmt, second: bool) -> str:
         """A statement of a whole block: what would be put among the parts stays in a register."""
         if s.word != "put":
             return self.stmt(s)
         parts = s.args[0]
         assert isinstance(parts, Var)
-        return f"{four_name(parts.name)}[k] = {self.arg(s.args[1], parts.kind.VEC)};"
+        half, value = f"{half_name(parts.name)}[k]", self.arg(s.args[1], Kind.VEC)
+        return f"{half} = rf_add({half}, {value});" if second else f"{half} = {value};"
 
     def open_write(self, port: Port) -> str:
         n = port.name

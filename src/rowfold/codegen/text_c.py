@@ -33,14 +33,9 @@ def turn_name(name: str, turn: int) -> str:
     return f"turn_{turn}_of_{name}"
 
 
-def four_name(parts: str) -> str:
-    """Four of a block's vectors, on their way into a sum; no variable of a program is called so."""
-    return f"four_of_{parts}"
-
-
-def quarters_name(parts: str) -> str:
-    """The sums of a block's fours."""
-    return f"quarters_of_{parts}"
+def half_name(parts: str) -> str:
+    """Half a block's vectors, on their way into a sum; no variable of a program is called so."""
+    return f"half_of_{parts}"
 
 
 def literal(value: float) -> str:

@@ -16,7 +16,7 @@ from .rows import Rows
 
 PEEK = 4.0  # doubts from which a row's first elements are looked at instead of trusting the row before
 WHOLE = 8.0  # doubts from which all of its elements are: a guess that fails costs more than a maximum
-FADING = 0.98  # of the doubts with every row
+FADING = 0.02  # what every row takes off the doubts
 
 
 def remember(ctx: Context, guesses: Sequence[ExpSums]) -> Var:
@@ -62,7 +62,7 @@ def prepare(ctx: Context, guesses: Sequence[ExpSums]) -> list[Step]:
 def learn(ctx: Context, guesses: Sequence[ExpSums], doubts: Var, shared: Sequence[tuple[str, str]]) -> tuple[Stmt, ...]:
     """What the row leaves: its shift is no guess for the next one if it lies beyond 2^16, or nothing can be redone."""
     code = Code(ctx.names)
-    faded = code.num("faded", "mul", doubts, FADING)
+    faded = code.num("faded", "max", code.num("faded", "sub", doubts, FADING), 0.0)
     usable: list[Var] = [code.flag("apart", "apart", a, b) for a, b in shared]
     hits = []
     for guess in guesses:
