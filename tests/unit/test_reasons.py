@@ -2,6 +2,7 @@
 
 import pytest
 
+from rowfold import gallery
 from rowfold.codegen.reasons import reasons
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import trace
@@ -27,6 +28,22 @@ def why(body):
 def test_a_further_walk_is_explained(body):
     """The map, the exponent or the predicate that waits is named."""
     assert BODIES[body] in why(body)[0]
+
+
+FURTHER = {
+    "jensen_shannon": "keeps log(expsum(1, x)), log(expsum(1, z)) in the sum",
+    "adaptive_softmax": "the exponent multiply(x, beta) waits for beta",
+    "entropy_adaptive_softmax": "waits for",
+    "logit_normalized_cross_entropy": "the exponent multiply(x, scale) waits for scale",
+    "nfl_real": "sqrt keeps log(expsum(1, x)) in the sum",
+}
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_explain_says_why_a_kernel_of_the_catalogue_walks_again(name):
+    """The exceptions of the catalogue: a log of a sum, temperatures of the row's own making, a real power."""
+    text = str(getattr(gallery, name).explain(shape=(8, 4096)))
+    assert FURTHER[name] in " ".join(text.split())
 
 
 def test_a_fused_program_needs_no_reason():

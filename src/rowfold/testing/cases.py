@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rowfold.codegen.ir import WHERE, Program, Role
+from rowfold.codegen.ir import WHERE, Const, Program, Reduce, Role
 from rowfold.codegen.oracle import Expected, Verdict, judge, oracle
 from rowfold.codegen.predicate import under_where
 from rowfold.codegen.simplify import simplify
@@ -57,7 +57,7 @@ class Case:
 
 def random_case(draws: Draws, fn: Callable[..., Any], isas: Sequence[str], widths: Sequence[int] = WIDTHS) -> Case:
     """A case for a kernel of the row function `fn`."""
-    needs_elements = any(p.role is Role.INDEX for p in parameters(fn))
+    least = _least_width(fn)
     rank = draws.pick((0, 1, 1, 1, 2, 3))
     long = (LONG,) if rank == 0 and widths is WIDTHS else ()
     batch = tuple(draws.pick(ROWS if rank < 3 else ROWS[1:4]) for _ in range(rank))
@@ -65,7 +65,7 @@ def random_case(draws: Draws, fn: Callable[..., Any], isas: Sequence[str], width
     return Case(
         seed=draws.pick(range(2**20)),
         batch=batch,
-        width=draws.pick([w for w in (*widths, *long) if w or not needs_elements]),
+        width=draws.pick([w for w in (*widths, *long) if w >= least]),
         axis=draws.pick((-1, -1, -1, *range(rank + 1))),
         dtype=draws.pick(("float32", "float32", "float64")),
         values=tuple(draws.pick(kinds) for _ in range(3)),
@@ -73,11 +73,21 @@ def random_case(draws: Draws, fn: Callable[..., Any], isas: Sequence[str], width
         output=draws.pick(OUTPUTS),
         strategy=draws.pick(STRATEGIES),
         isa=draws.pick(isas),
-        selected=not needs_elements and draws.pick((False, False, False, True)),
+        selected=not least and draws.pick((False, False, False, True)),
         shared=draws.pick((False, False, True)),
         optional=draws.pick((False, True)),
         settings={s.name: draws.pick((0.75, 1.0, 0.1, 3.0)) for s in settings_of(fn) if not s.static},
     )
+
+
+def _least_width(fn: Callable[..., Any]) -> int:
+    """The shortest row that the function has a value for: an index needs an element, and the k largest need k."""
+    index = any(p.role is Role.INDEX for p in parameters(fn))
+    if any(s.required for s in settings_of(fn)):
+        return int(index)
+    nodes = trace(fn).nodes
+    sizes = (nodes[n.args[1]] for n in nodes if isinstance(n, Reduce) and n.op == "topk")
+    return max([int(index), *(int(size.value) for size in sizes if isinstance(size, Const))])
 
 
 def arrays(case: Case, found: Sequence[Parameter]) -> dict[str, Array]:

@@ -32,6 +32,15 @@ FIRST = (
     "np.max(np.abs({r}))",
     "np.sum({r}, where=x > x[y])",
     "np.sum((p - np.where(keep, 1.0, 0.0)) ** 2)",
+    "rf.kth({r}, 3)",
+    "np.sum(rf.topk(p, 3)[0])",
+    "np.cumsum(rf.topk({r}, 3)[0])[2]",
+    "np.max({r}, initial=0.5)",
+    "np.sum({r}, where=keep, initial=1.0)",
+    "np.sum(np.exp(u), initial=1.0) / np.sum(np.exp(u))",
+    "np.argmin({r})",
+    "np.average({r}, weights=np.exp(z))",
+    "rf.threshold(lambda v, tau: np.maximum(v - tau, 0.0), 1.0, u, lo=-np.inf, hi=np.inf)",
 )
 CARRIED = (  # what can be carried while c is still changing
     "np.sum(p * ({r} - {c}) ** 2)",

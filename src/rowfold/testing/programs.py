@@ -62,6 +62,26 @@ REDUCTIONS = (
     "np.max({a}, where={b} < {b}[y], initial=0.0)",
     "np.sum({a} * {b}, where=rf.positions(x) != y)",
 )
+FURTHER_REDUCTIONS = (  # initial states, k-vectors and thresholds; not all of them have a derivative, or a row of one
+    "np.argmin({a})",
+    "np.count_nonzero({a} > {c})",
+    "np.max({a}, initial=0.5)",
+    "np.min({a}, initial=2.0, where=keep)",
+    "np.sum({a}, initial=3.0)",
+    "np.log(np.sum(np.exp({a} - np.max({a})), initial=1.0))",
+    "rf.kth({a}, 3)",
+    "np.sum(rf.topk({a}, 3)[0])",
+    "np.sum(np.exp(rf.topk({a}, 3)[0] - rf.logsumexp({a})))",
+    "np.cumsum(rf.topk({a}, 3)[0])[1]",
+    "np.max(rf.topk({a}, 2)[1])",
+    "rf.topk({a}, 2)[0][0] - rf.topk({a}, 2)[0][1]",
+    "rf.threshold(lambda v, tau: np.maximum(v - tau, 0.0), 1.0, {a}, lo=-np.inf, hi=np.inf)",
+    "rf.threshold(lambda v, tau: np.square(np.maximum(v - tau, 0.0)), 4.0, {a}, lo=-np.inf, hi=np.inf)",
+    "np.average({a}, weights=np.exp({b} - np.max({b})))",
+    "np.max({a} - {c}, where=keep, initial=-np.inf)",
+    "np.linalg.norm({a})",
+    "np.ptp({a})",
+)
 ROW_RESULTS = (
     "{a} - {c}",
     "{a} * {c}",
@@ -74,6 +94,16 @@ ROW_RESULTS = (
     "({a} - np.mean({a})) / np.sqrt(np.var({a}) + 1e-5)",
     "np.where(keep, {a} - {c}, 0.0)",
     "{a} + rf.positions(x) * 0.125",
+)
+FURTHER_RESULTS = (  # exponentials that meet factors of any size
+    "{b} * np.exp({a} - rf.logsumexp({a}))",
+    "np.exp({a} - rf.logsumexp({a})) * ({b} - {c})",
+    "np.exp({a}) * {b}",
+    "{b} / np.exp({a})",
+    "{c} * np.exp({a} - np.max({a})) / np.sum(np.exp({a} - np.max({a})))",
+    "np.maximum({a} - {c}, 0.0)",
+    "np.where(rf.positions(x) == y, {a}, {b})",
+    "np.where({a} >= rf.kth({a}, 2), np.exp({a} - rf.logsumexp({a})), 0.0)",
 )
 NUMBERS = ("{c}", "{c} - {d}", "{c} + 2.0 * {d}", "{c} * {d}", "{c} - {a}[y]", "{a}[y]", "{c} / x.size")
 PARAMETERS = {"z": "z", "keep": "keep: rf.Mask", "s": "s: rf.Scalar", "y": "y: rf.Index"}
@@ -123,15 +153,20 @@ class _Writer:
         return template.format(x=pick(self.rows), z="z", a=pick(rows), b=pick([*rows, "z"]), c=c, d=d)
 
 
-def random_source(draws: Draws) -> str:
-    """The text of a row function `fuzzed`: maps, one to three reductions, and one or two results."""
+def random_source(draws: Draws, *, every: bool = False) -> str:
+    """The text of a row function `fuzzed`: maps, one to three reductions, and one or two results.
+
+    `every`: of the further kinds too, of which some have no derivative and some need rows of three.
+    """
     writer = _Writer(draws)
+    reductions = REDUCTIONS + (FURTHER_REDUCTIONS if every else ())
+    rows = ROW_RESULTS + (FURTHER_RESULTS if every else ())
     for _ in range(draws.pick((0, 0, 1, 2))):
         writer.rows.append(writer.line("v", draws.pick(BEFORE)))
     for _ in range(draws.pick((1, 1, 2, 3))):
-        writer.numbers.append(writer.line("r", draws.pick(REDUCTIONS)))
+        writer.numbers.append(writer.line("r", draws.pick(reductions)))
     kinds = draws.pick((("row",), ("row",), ("number",), ("row", "number"), ("number", "number")))
-    results = [writer.fill(draws.pick(ROW_RESULTS if kind == "row" else NUMBERS)) for kind in kinds]
+    results = [writer.fill(draws.pick(rows if kind == "row" else NUMBERS)) for kind in kinds]
     body = "\n".join([*writer.lines, f"    return {', '.join(results)}"])
     return f"def fuzzed({_parameters(body)}):\n{body}\n"
 

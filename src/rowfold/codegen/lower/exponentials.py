@@ -61,7 +61,7 @@ def _centered(a: Number, b: NumForm | None) -> bool:
 def exponential(rows: Rows, group: int) -> Var:
     """e of exp(a) = e * 2^n, from memory where an earlier sweep kept it, else computed under the group's shift."""
     if group in rows.kept:
-        return rows.reload(rows.kept[group])
+        return rows.load(rows.kept[group], "load", Kind.VEC)
     return shifted(rows, group, rows.vec(rows.ctx.plan.groups[group].base))
 
 

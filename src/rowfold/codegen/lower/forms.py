@@ -221,6 +221,13 @@ def scaled(a: NumForm) -> Scaled:
             raise TypeError("an offset, a flag or a displaced sum has to be collapsed before it is multiplied")
 
 
+def leading(value: float) -> float:
+    """The number cut to a float32: the rest has its sign."""
+    (bits,) = struct.unpack("<Q", struct.pack("<d", value))
+    cut: float = struct.unpack("<d", struct.pack("<Q", bits & ~0x1FFFFFFF))[0]
+    return cut
+
+
 def fits(value: float, dtype: str) -> bool:
     """Whether a number is one of the computing dtype."""
     if dtype == "f64" or math.isnan(value):

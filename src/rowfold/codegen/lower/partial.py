@@ -13,6 +13,7 @@ from ..loops import Code, Kernel, Kind, Names, Port, Scalars, Step, Stmt
 from ..plan import Plan, StatePart, SweepPlan, Unit
 from .carries import Carry, Count, Settling, Taken
 from .context import Context
+from .endless import open_sums
 from .expsums import set_shift
 from .forms import DisplacedSum, Number, Plain, Scaled
 from .kernel import carries_of, kernel_of, ports_of, results_of, sweep_of
@@ -95,10 +96,10 @@ def _restore_group(ctx: Context, unit: Unit, numbers: list[Number]) -> None:
         ctx.known[unit.refs[0]] = DisplacedSum(held, maximum, unit.group)
         return
     set_shift(ctx.code, ctx, unit.group, shift, n, None)
-    width = 2 if ctx.dtype == "f64" else 1
+    width, endless = 2 if ctx.dtype == "f64" else 1, open_sums(ctx, unit.group)
     for k, ref in enumerate(unit.refs):
         parts = [ctx.code.declare(Kind.NUM, "sum", "copy", v) for v in rest[k * width : (k + 1) * width]]
-        ctx.known[ref] = Scaled(parts[0], {unit.group: 1}, parts[1] if width == 2 else None)
+        ctx.known[ref] = Scaled(parts[0], {unit.group: 1}, parts[1] if width == 2 else None, open=ref in endless)
 
 
 # states out

@@ -31,9 +31,12 @@ def power_row(rows: Rows, exponent: Ref) -> PowerRow:
 
 
 def times_row(rows: Rows, form: PowerRow, other: RowForm, name: str) -> PowerRow:
-    """Times another row; v + c stays apart, for y v + y c has one rounding less on the part that is large."""
+    """Times another row; v + c stays apart, for y v + y c has one rounding less on the part that is large.
+
+    Not where c is a number of the row's type: v + c is then rounded once, and may be exactly 0.
+    """
     match other:
-        case Affine(v, 1.0, Plain(c, _, None), minus, None):
+        case Affine(v, 1.0, Plain(c, False, None), minus, None):
             factor = Factor(v, c, minus)
         case _:
             factor = Factor(rows.materialize(other, name))

@@ -24,7 +24,9 @@ from .forms import (
     Scaled,
     ScaledRow,
     both,
+    fits,
     is_one,
+    leading,
     offset,
     op,
     plus,
@@ -134,7 +136,9 @@ class Rows:
 
     def _two_factors(self, v: Var, a: Number) -> tuple[Var, Var, Var]:
         """v * a as v * (hi + lo). A factor near the ends of float32 gives a power of two to v first."""
-        if v in self._whole or not isinstance(a, Var):
+        if isinstance(a, float):
+            return v, self.set(leading(a), "factor"), self.set(a - leading(a), "factor_lo")  # of one sign, as below
+        if v in self._whole:
             return v, self.set(a, _named(a)), self.low(a)
         stretch = self.pre.num("stretch", "stretch", a)
         v = self.code.vec("stretched", "mul", v, self.set(stretch, "stretch"))
@@ -175,7 +179,7 @@ class Rows:
     def _affine(self, v: Var, a: Number, b: NumForm, minus: bool, name: str) -> Var:
         """v * a + b with both parts of b: an infinite b is two infinities, and they make the NaN that is due."""
         hi, lo = self.parts(plus(self.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)
-        if self.ctx.dtype == "f64":
+        if self.ctx.dtype == "f64" or (isinstance(a, float) and fits(a, "f32")):
             large = self.code.vec("large", "fma", v, self.set(a, _named(a)), hi)
             return large if lo is None else self.code.vec(name, "add", large, lo)
         v, factor, rest = self._two_factors(v, a)
@@ -220,10 +224,6 @@ class Rows:
         if self.live is None:
             return self.code.let(kind, name + "_i", word, port)
         return self.code.let(kind, name + "_i", word + "_tail", port, self.live)
-
-    def reload(self, port: str) -> Var:
-        """A row that an earlier sweep of this kernel left in an output's memory."""
-        return self.load(port, "load", Kind.VEC)
 
     def _map(self, ref: Ref, operation: str, args: tuple[Ref, ...]) -> RowForm:
         name = self.ctx.name(ref, "t")

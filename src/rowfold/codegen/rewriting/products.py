@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from ..algebra import ONE, Product, is_map, leaves, product, total, write_product, write_sum
 from ..algebra import Sum as Terms
-from ..ir import Const, Input, Map, Param, Reduce, Ref
+from ..ir import Const, Input, Map, Param, Reduce, Ref, Type
 from .common import factored
 from .rewriter import Rewriter
 
 
 def scaled(r: Rewriter, op: str, x: Ref, y: Ref) -> Ref:
+    one, other = (x, y) if op == "multiply" and r.b.nodes[x] == Const(1.0) else (y, x)
+    if r.b.nodes[one] == Const(1.0) and r.b.types[other] is Type.FLOAT:
+        return other
     plain = r.b.map(op, x, y)
     whole = product(r.b, plain)
     if mean := as_mean(r, whole):
