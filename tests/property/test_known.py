@@ -56,7 +56,7 @@ def test_plans_of_chains_compute_their_programs(block):
     """Every strategy stays within the oracle's bound."""
     wrong = []
     for seed in range(10 * block, 10 * block + 10):
-        program, n = simplify(trace(load(known_source(Random(seed)).source))), (1, 17, 100, 300)[seed % 4]
+        program, n = simplify(trace(load(known_source(Random(seed)).source))), (3, 17, 100, 300)[seed % 4]
         inputs, settings = arguments(program, n), {"t": 0.75}
         wanted = oracle(program, inputs, settings, np.float32)
         for plan in plans(program, n):

@@ -109,8 +109,10 @@ def _sum(rules: ElementErrors, values: Array, errors: Array, picked: _Picked) ->
     own = np.sum(errors, axis=-1, keepdims=True)
     error = own + extra + SUM_ERROR * rules.unit * size
     special = np.any(~np.isfinite(sure), axis=-1, keepdims=True) & np.isfinite(own + extra)
+    finite = np.sum(np.where(np.isfinite(sure), np.abs(sure), 0.0), axis=-1, keepdims=True)
+    decided = special & (SHIFT_SLACK * finite <= rules.top)  # else a kernel may meet inf - inf on the way
     spilled = ~(SHIFT_SLACK * size + error <= rules.top)
-    return value, np.where(special, 0.0, np.where(spilled, np.inf, error))
+    return value, np.where(decided, 0.0, np.where(spilled, np.inf, error))
 
 
 def _spread(rules: ElementErrors, picked: _Picked, mean: Bounded) -> Bounded:

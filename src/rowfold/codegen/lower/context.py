@@ -294,7 +294,10 @@ class Context:
         return self.code.num("largest_term", "choose", self.code.flag("none", "eq", form.maximum, -INF), 0.0, term)
 
     def whole(self, form: DisplacedSum) -> Scaled:
-        return Scaled(self.code.num("sum", "add", self.largest(form), form.rest), {form.group: 1})
+        c, total = self.code, self.code.num("sum", "add", self.largest(form), form.rest)
+        ordered = c.flag("ordered", "eq", form.rest, form.rest)
+        endless = c.flag("endless", "and", c.flag("endless", "eq", form.maximum, INF), ordered)
+        return Scaled(c.num("sum", "choose", endless, INF, total), {form.group: 1}, open=True)
 
     def plain_map(self, name: str, operation: str, args: tuple[Ref, ...]) -> NumForm:
         """An operation on collapsed doubles."""

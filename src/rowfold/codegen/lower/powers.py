@@ -45,9 +45,15 @@ def times_row(rows: Rows, form: PowerRow, other: RowForm, name: str) -> PowerRow
 
 def masked(form: PowerRow, mask: Var) -> PowerRow:
     """0 outside of the mask, whatever the numbers so far are; those to come still count."""
-    number = () if isinstance(form.by.m, float) else (Scaled(form.by.m, lo=form.by.lo),)
-    by = form.by if isinstance(form.by.m, float) else replace(form.by, m=1.0, lo=None)
-    return replace(form, by=by, met=(*form.met, *number, mask))
+    form = settled(form)
+    return replace(form, met=(*form.met, mask))
+
+
+def settled(form: PowerRow) -> PowerRow:
+    """The number so far as one of its own: in float64 the product with another might leave the range of doubles."""
+    if isinstance(form.by.m, float):
+        return form
+    return replace(form, by=replace(form.by, m=1.0, lo=None), met=(*form.met, Scaled(form.by.m, lo=form.by.lo)))
 
 
 def reciprocal(rows: Rows, form: PowerRow, name: str) -> PowerRow:

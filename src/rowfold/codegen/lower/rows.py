@@ -279,6 +279,8 @@ class Rows:
     def _scale_form(self, form: RowForm, number: NumForm, word: str, name: str) -> RowForm:
         c = self.ctx.code
         number = self.ctx.multiplicative(number)
+        if isinstance(form, PowerRow) and self.ctx.dtype == "f64":
+            form = powers.settled(form)
         match form:
             case ScaledRow(by=by) | PowerRow(by=by):
                 if word == "div":
