@@ -11,5 +11,5 @@ def fuzzed(x):
 
 
 for strategy in ("auto", "online", "two_pass", "three_pass_recompute"):
-    case = Case(batch=(3,), width=17, dtype="float64", strategy=strategy, values=("plus_inf", "nan_and_inf", "both_inf"))
+    case = Case(batch=(2,), width=17, dtype="float64", strategy=strategy, values=("plus_inf", "nan_and_inf"))
     check(rf.kernel(fuzzed), case)
