@@ -164,7 +164,7 @@ class ElementErrors:
             return a
         exact = np.abs(a.value - a.value.astype(self.dtype))
         slip = np.where(a.error == 0, exact, self.unit * np.abs(a.value) + self.tiny)
-        slip = np.where(np.isfinite(a.value), slip, 0.0)
+        slip = np.where(np.isfinite(a.value), np.where(np.abs(a.value) > self.top, np.inf, slip), 0.0)
         return Bounded(a.value, a.error + slip, a.argument, a.const)
 
     def _exact(self, value: Array, const: bool) -> Bounded:
