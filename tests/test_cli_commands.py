@@ -137,6 +137,24 @@ def test_bench_times_a_kernel_of_the_user(own, capsys):
     assert [row["name"] for row in rows] == ["rowfold", "numpy, row by row", "a copy of the array"]
 
 
+def test_a_calibrated_machine_is_remembered(capsys, monkeypatch, tmp_path):
+    """What was measured is what a later plan is priced with, and a change of it is forgotten with the directory."""
+    from rowfold import host
+
+    monkeypatch.setenv("ROWFOLD_CACHE_DIR", str(tmp_path))
+    host.machine.cache_clear()
+    after = printed(capsys, "bench", "--calibrate")["after"]
+    host.machine.cache_clear()
+    found = host.machine()
+    host.machine.cache_clear()
+    assert (list(found.read), list(found.write), found.tick) == (after["read"], after["write"], after["tick"])
+
+
+def test_bench_without_a_name_is_wrong_usage():
+    """Exit code 2, as for any other misuse."""
+    assert main(["bench"]) == 2
+
+
 def test_bench_knows_its_bound(capsys):
     """The exponentials alone, or a copy of as many bytes, timed in the same run."""
     facts = printed(capsys, "bench", "softmax", "--shape", "64x512", "--repeats", "1")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from . import config as configuration
 from .config import Config
 from .errors import IsaError
-from .runtime import cpu
+from .records import replace
+from .runtime import cache, cpu
+from .runtime.store import digest
 
 if TYPE_CHECKING:  # a call from a warm cache must not pay for what it does not use
     from .codegen.ir import Program
@@ -35,8 +38,25 @@ def host_isa(config: Config) -> str:
 
 @functools.cache
 def machine() -> Machine:
-    """This machine as the planner sees it: cache sizes from the system, the rest by default."""
+    """This machine as the planner sees it: cache sizes from the system, the rest as calibrated, or by default."""
     from .codegen.machine import Machine
 
     found = cpu.caches()
-    return Machine(found.l1 or 32 << 10, found.l2 or 1 << 20, found.l3 or 32 << 20)
+    plain = Machine(found.l1 or 32 << 10, found.l2 or 1 << 20, found.l3 or 32 << 20)
+    kept = cache.recall(_place(), configuration.resolve())
+    if not kept:
+        return plain
+    return replace(plain, read=tuple(kept["read"]), write=tuple(kept["write"]), tick=kept["tick"])
+
+
+def remember(calibrated: Machine, config: Config) -> None:
+    """Keep what was measured for later processes; what was planned with other values is planned again."""
+    cache.forget_plans(config)
+    body = {"read": calibrated.read, "write": calibrated.write, "tick": calibrated.tick}
+    cache.note(_place(), body, config)
+    machine.cache_clear()
+
+
+def _place() -> str:
+    """Where the values of this kind of machine are kept."""
+    return digest(repr(("machine", sorted(cpu.features()), cpu.caches())).encode())

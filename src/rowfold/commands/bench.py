@@ -15,7 +15,7 @@ from .. import bench, library
 from ..api import Kernel
 from ..codegen.cost import SIZES, read_bytes, written_bytes
 from ..codegen.ir import Role
-from . import UsageError, kernels, report
+from . import UsageError, calibrate, kernels, report
 
 HELP = "time a kernel against NumPy, a copy, and torch, jax, onnxruntime and scipy where they are installed"
 _ALONE = "exponentials alone"
@@ -23,15 +23,20 @@ _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    kernels.add_arguments(parser)
+    kernels.add_arguments(parser, optional=True)
     kernels.add_dtype(parser)
     parser.add_argument("--repeats", type=int, default=15, help="interleaved repeats (default: 15)")
+    parser.add_argument("--calibrate", action="store_true", help="measure this machine for the planner; no NAME")
     parser.add_argument("--chart", metavar="FILE", help="draw the result as SVG into this file")
     parser.add_argument("--report", metavar="DIRECTORY", help="write a page of table, chart and plan: index.html")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints nanoseconds an element of each contestant, all on one core and one thread."""
+    if arguments.calibrate:
+        return calibrate.run(arguments.json)
+    if arguments.kernel is None:
+        raise UsageError("name a kernel to time, or give --calibrate")
     made, settings = kernels.one(arguments.kernel, arguments.set)
     if arguments.repeats < 1 or not np.prod(arguments.shape):
         raise UsageError("there is nothing to time: --repeats and every size of --shape are at least 1")

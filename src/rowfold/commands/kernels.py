@@ -32,9 +32,10 @@ class Named:
     settings: Mapping[str, Any] = field(default_factory=dict)  # for those without a default
 
 
-def add_arguments(parser: argparse.ArgumentParser, shape: str = "64x4096") -> None:
+def add_arguments(parser: argparse.ArgumentParser, shape: str = "64x4096", optional: bool = False) -> None:
     """NAME and how it is called, with `shape` as the default."""
-    parser.add_argument("kernel", metavar="NAME", help="a kernel that `rowfold list --all` shows, or file.py:function")
+    said = "a kernel that `rowfold list --all` shows, or file.py:function"
+    parser.add_argument("kernel", nargs="?" if optional else None, metavar="NAME", help=said)
     parser.add_argument("--shape", type=_shape, default=_shape(shape), help=f"rows x length (default: {shape})")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the kernel")
     parser.add_argument("--given", default="", metavar="NAME,NAME", help="optional arrays that are present")

@@ -114,6 +114,13 @@ def note(key: str, body: dict[str, Any], config: Config) -> None:
         _guarded(lambda: store.write_plan(key, body))
 
 
+def forget_plans(config: Config) -> None:
+    """Let every plan be made anew; what was compiled stays."""
+    store = _guarded(lambda: open_store(config.cache_dir, create=False)) if config.cache else None
+    if store:
+        _guarded(lambda: store.clear("plan"))
+
+
 def library_key(source: Source, identity: str) -> str:
     """The hash of everything that decides the bytes of the library."""
     flags = [*compilers.FLAGS, *source.flags] if source.language == "c" else []

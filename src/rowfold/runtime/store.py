@@ -88,10 +88,10 @@ class Store(NamedTuple):
                 sizes.append(os.lstat(path).st_size)
         return len(os.listdir(os.path.join(self.root, "library"))), sum(sizes)
 
-    def clear(self) -> None:
+    def clear(self, *folders: str) -> None:
         """Remove every entry, each at once: another process finds a whole one or none. Plans go first."""
         with self._aside() as aside:
-            for folder in ("plan", "library"):
+            for folder in folders or ("plan", "library"):
                 for name in os.listdir(os.path.join(self.root, folder)):
                     with contextlib.suppress(FileNotFoundError):
                         os.rename(os.path.join(self.root, folder, name), os.path.join(aside, f"{folder}-{name}"))

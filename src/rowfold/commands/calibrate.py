@@ -1,0 +1,116 @@
+"""`rowfold bench --calibrate`: bandwidths and clock of this machine, measured, kept beside the kernels for plans."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from .. import bench, config, host, library
+from ..api import Kernel, kernel
+from ..codegen.machine import THROUGHPUT, Machine
+from ..codegen.planner import make_plan
+from ..errors import PlanError
+from ..records import replace
+
+SHAPES = ((4096, 64), (1024, 512), (64, 4096), (64, 32000), (1, 2**20), (1, 2**22), (1, 2**24))
+LEVELS = ("L1", "L2", "L3", "memory")
+_SECONDS = 0.02  # of one measurement, at least one walk
+
+
+def run(as_json: bool) -> int:
+    """Measures, keeps the result, and prints the values and the decisions that changed."""
+    before = host.machine()
+    after = measured(before)
+    host.remember(after, config.resolve())
+    changed = decisions(before, after)
+    facts = {"before": asdict(before), "after": asdict(after), "changed": changed}
+    print(json.dumps(facts, indent=1) if as_json else _table(facts))
+    return 0
+
+
+def measured(machine: Machine) -> Machine:
+    """The same cache sizes with the bandwidths and the clock of now."""
+    elements = [machine.l1 // 10, machine.l2 // 16, machine.l3 // 32, machine.l3]  # two such rows fit; an eighth; four times
+    with bench.one_core():
+        read = [_ns_a_byte(library.max, n) for n in elements]
+        both = [_ns_a_byte(kernel(_negated), n) for n in elements]
+        alone, size = bench.exponentials("float32")
+        exponential = min(_seconds(alone) for _ in range(9)) / size * 1e9
+    read = [min(r, b / 2) for r, b in zip(read, both, strict=True)]  # in L1 a maximum is bound by its arithmetic
+    write = [b - r for b, r in zip(both, read, strict=True)]
+    cost = THROUGHPUT[host.host_isa(config.resolve())]
+    tick = exponential * 16 / (cost.exp + 4 * cost.simple)  # as cost.py prices an exponential that is written
+    return replace(machine, read=_four(read), write=_four(write), tick=round(tick, 4))
+
+
+def _four(values: list[float]) -> tuple[float, float, float, float]:
+    l1, l2, l3, memory = (round(value, 5) for value in values)
+    return l1, l2, l3, memory
+
+
+def decisions(before: Machine, after: Machine) -> list[dict[str, Any]]:
+    """Where the ready-made kernels are planned otherwise on the one machine than on the other."""
+    found = []
+    for name in library.__all__:
+        made: Kernel[..., Any] = getattr(library, name)
+        settings = {"k": 5} if "k" in made.static else {}
+        for shape in SHAPES:
+            old, new = (_strategy(made, shape, machine, settings) for machine in (before, after))
+            if old != new:
+                found.append({"kernel": name, "shape": list(shape), "before": old, "after": new})
+    return found
+
+
+def _strategy(made: Kernel[..., Any], shape: tuple[int, int], machine: Machine, settings: dict[str, Any]) -> str:
+    isa = host.host_isa(config.resolve())
+    program = made.program(settings, frozenset(), frozenset())
+    rows, n = shape
+    try:
+        plan = make_plan(program, dtype="f32", isa=isa, n=n, rows=rows, strategy="auto", machine=machine)
+    except PlanError:
+        return "none"
+    return plan.strategy
+
+
+def _negated(x: Any) -> Any:
+    return np.negative(x)
+
+
+def _ns_a_byte(made: Kernel[..., Any], n: int) -> float:
+    """The fastest walks over one row again and again, by the compiled loop itself: a call would be all there is."""
+    ffi, lib = made.cffi((1, n))
+    x, y = np.ones(n, np.float32), np.empty(n, np.float32)
+    args = ffi.new("char *[]", [ffi.cast("char *", a.ctypes.data) for a in (x, y)])
+    walks = max(1, int(_SECONDS / (n * 4 * 5e-11)))
+    dims = ffi.new("intptr_t[]", [walks, n])
+    steps = ffi.new("intptr_t[]", [0, 0, 4, 4])
+    (symbol,) = dir(lib)
+    loop = getattr(lib, symbol)
+    best = min(_seconds(lambda: loop(args, dims, steps, ffi.NULL)) for _ in range(5))
+    return best / walks / x.nbytes * 1e9
+
+
+def _seconds(run: Any) -> float:
+    run()
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def _table(facts: dict[str, Any]) -> str:
+    after, before = facts["after"], facts["before"]
+    lines = [f"{'ns a byte':12}{'read':>10}{'(was)':>10}{'write':>10}{'(was)':>10}"]
+    for i, level in enumerate(LEVELS):
+        cells = (after["read"][i], before["read"][i], after["write"][i], before["write"][i])
+        lines.append(f"{level:12}" + "".join(f"{cell:10.4f}" for cell in cells))
+    lines.append(f"ns a cycle  {after['tick']:10.3f}{before['tick']:10.3f}")
+    for change in facts["changed"]:
+        shape = "x".join(map(str, change["shape"]))
+        lines.append(f"{change['kernel']} at {shape}: {change['after']} instead of {change['before']}")
+    return "\n".join([*lines, "" if facts["changed"] else "no decision changed"]).rstrip()
+
+
