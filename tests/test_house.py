@@ -59,6 +59,12 @@ def test_no_template_asks_for_an_isa_or_a_strategy(path):
     assert not re.search(r"\b(isa|strategy)\s*(==|!=|in\b)", path.read_text(encoding="utf-8"))
 
 
+def test_no_two_test_files_share_a_name():
+    """Test directories are no packages: of two files of one name pytest would collect one only."""
+    names = [path.name for path in SCRIPTS if path.name.startswith("test_")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_there_are_at_most_ten_variables():
     """Every knob is a field of one frozen dataclass, and ten of them are enough."""
     from rowfold import config

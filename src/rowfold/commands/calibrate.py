@@ -34,7 +34,7 @@ def run(as_json: bool) -> int:
 
 def measured(machine: Machine) -> Machine:
     """The same cache sizes with the bandwidths and the clock of now."""
-    elements = [machine.l1 // 10, machine.l2 // 16, machine.l3 // 32, machine.l3]  # two such rows fit; an eighth; four times
+    elements = [machine.l1 // 10, machine.l2 // 16, machine.l3 // 32, machine.l3]  # two such fit; an eighth; four times
     with bench.one_core():
         read = [_ns_a_byte(library.max, n) for n in elements]
         both = [_ns_a_byte(kernel(_negated), n) for n in elements]
