@@ -5,12 +5,34 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 RUNNER = Path(__file__).parents[1] / "benchmarks" / "run.py"
+
+
+def results(tmp_path, *options):
+    """What one short run reports of rowfold, by operator, dtype and shape."""
+    path = tmp_path / "result.json"
+    command = [sys.executable, RUNNER, "--rounds=1", "--seconds=0.001", "--no-latency", *options]
+    subprocess.run([*command, "--json", path], check=True, capture_output=True, timeout=300)
+    return json.loads(path.read_text())["results"]
 
 
 def test_the_runner_reports_an_accurate_row(tmp_path):
     """One small shape, one round: the row of rowfold is there and its output is within its bound."""
-    result = tmp_path / "result.json"
-    command = [sys.executable, RUNNER, "--shapes=8x1000", "--peers=rowfold,numpy", "--rounds=1", "--no-latency"]
-    subprocess.run([*command, "--json", result], check=True, capture_output=True, timeout=300)
-    assert json.loads(result.read_text())["softmax"]["8x1000"]["rowfold"]["max_ulp"] <= 4
+    found = results(tmp_path, "--shapes=8x1000", "--peers=rowfold,numpy")
+    assert found["softmax"]["float32"]["8x1000"]["rowfold"]["max_ulp"] <= 4
+
+
+def test_narrow_rows_are_rounded_once(tmp_path):
+    """The same in 16 bits, where the error is that of the last rounding."""
+    found = results(tmp_path, "--shapes=8x1000", "--peers=rowfold", "--dtypes=float16,bfloat16")
+    assert all(shapes["8x1000"]["rowfold"]["max_ulp"] <= 0.51 for shapes in found["softmax"].values())
+
+
+@pytest.mark.slow
+def test_every_operator_runs_and_is_accurate(tmp_path):
+    """All operators in both dtypes: none fails, and all are near what float64 says."""
+    found = results(tmp_path, "--shapes=8x1000", "--peers=rowfold", "--dtypes=float32,float64", "--operators=all")
+    rows = {(o, d): shapes["8x1000"]["rowfold"] for o, dtypes in found.items() for d, shapes in dtypes.items()}
+    assert {place: row for place, row in rows.items() if not row.get("max_ulp", 1e9) < 40} == {}
