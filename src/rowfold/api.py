@@ -159,11 +159,11 @@ class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
         self, values: Mapping[str, object], given: frozenset[str], booleans: frozenset[str], *, has_where: bool
     ) -> tuple[Program, str | None]:
         """The canonical program for these settings and present parameters, and the definition that it was made of."""
-        definition = self._definition()
+        definition = self.known_as()
         key = (recall.exactly(values), given, booleans, has_where, definition)
         if key not in self._programs:
             program = self._trace(values, given, booleans, has_where)
-            if self._definition() != definition:  # something that it reads was changing: it stands for this call only
+            if self.known_as() != definition:  # something that it reads was changing: it stands for this call only
                 return program, None
             self._programs[key] = program, definition
         return self._programs[key]
@@ -180,7 +180,7 @@ class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
         traced = trace(self._fn, name=self.name, settings=values, given=frozenset(optional), kinds=kinds)
         return simplify(with_ignored(under_where(traced, self.masked) if has_where else traced))
 
-    def _definition(self) -> str | None:
+    def known_as(self) -> str | None:
         from .runtime.definition import definition
 
         return definition(self) if quick.kind_of(self) is Kernel else None  # what a subclass may trace, nobody knows
@@ -215,7 +215,7 @@ class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
 
     def _memory(self, call: Call, config: Config) -> recall.Memory | None:
         """What earlier processes found out about this definition; None where the kernel cannot be told for certain."""
-        definition = self._definition() if recall.usable(config) else None
+        definition = self.known_as() if recall.usable(config) else None
         if definition is None:
             return None
         key = recall.key_of(definition, call), config

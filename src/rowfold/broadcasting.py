@@ -31,6 +31,17 @@ def shared(rows: Mapping[str, Shape], wide: Sequence[Shape], axis: Any) -> froze
     return frozenset(name for name, shape in rows.items() if math.prod(alone[shape]) == 1)
 
 
+def check_gradients(name: str, own: Sequence[Shape], gradients: Mapping[str, Shape], axis: Any) -> None:
+    """ValueError for a gradient of a row with rows that the result does not have."""
+    rank = max(map(len, own))
+    batch = np.broadcast_shapes(*(_batch(shape, rank, axis) for shape in own))
+    for gradient, shape in gradients.items():
+        given = _batch(shape, rank, axis) if len(shape) <= rank else shape[:-1]
+        if len(given) > len(batch) or any(g not in (1, b) for g, b in zip(given[::-1], batch[::-1], strict=False)):
+            what = f"{gradient!r} of shape {shape} has the batch {given}"
+            raise ValueError(f"{name}: {what}; the result whose gradient it is has {batch}")
+
+
 def _batch(shape: Shape, rank: int, axis: Any) -> Shape:
     """The sizes beside the row; a lower-rank row lies on its last axis."""
     if len(shape) < rank or rank == 0:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .broadcasting import in_shapes, shared
+from .broadcasting import check_gradients, in_shapes, shared
 from .codegen.role import Role
 from .errors import NotDifferentiableError
 from .runtime.quick import kind_of
-from .saved import WIDE_ROLES, ForwardCall, Halves, Saved, differentiated, split_call
+from .saved import WIDE_ROLES, ForwardCall, Halves, Saved, differentiated, known_by, split_call
 
 if TYPE_CHECKING:
     from .api import Vjp
@@ -151,6 +151,7 @@ class Gradients:
         traced = any(hasattr(type(v), "__row_function__") for v in values.values())
         if traced or self._same_shapes(values):
             return super().careful(arrays, out, options)  # type: ignore[misc,no-any-return]
+        self._check_gradients(values, options.get("axis", -1))
         shapes = {p.name: np.shape(values[p.name]) for p in differentiated(self.forward.parameters, values)}
         wide = [np.shape(values[p.name]) for p in self.parameters if p.role in WIDE_ROLES and _there(values, p.name)]
         rows = {p.name: shapes[p.name] for p in self.forward.parameters if p.role is Role.ROW and p.name in shapes}
@@ -160,6 +161,19 @@ class Gradients:
         whole = found if isinstance(found, tuple) else (found,)
         return in_shapes(self.name, whole, list(shapes.values()), options.get("axis", -1), out), None
 
+    def _check_gradients(self, values: Mapping[str, Any], axis: Any) -> None:
+        wide = [p for p in self.parameters if p.role in WIDE_ROLES and _there(values, p.name)]
+        own = {p.name for p in self.forward.parameters}
+        incoming = {p.name: np.shape(values[p.name]) for p in wide if p.name not in own}
+        rows = [np.shape(values[p.name]) for p in wide if p.name in own]
+        if rows and isinstance(axis, int | tuple | None) and not isinstance(axis, bool):
+            check_gradients(self.name, rows, incoming, axis)
+
+    def known_as(self) -> str | None:
+        """What other processes know these gradients by: the kernel's own definition, from which they follow."""
+        own = None if self.own else self.forward.known_as()
+        return own and f"{'results and ' * bool(self.leading)}gradients of {own}"
+
     def _summing(self, names: frozenset[str]) -> Any:
         """What calls the kernel that sums these gradients over the batch."""
         if not names or self.own:
@@ -168,14 +182,17 @@ class Gradients:
             from .codegen.gradient_function import gradient_function
 
             fn = gradient_function(self.forward, valued=self.leading > 0, summed=names)
-            self._summers[names] = self.forward.beside(fn, self.name, 0.0, self._chosen)
+            made = self.forward.beside(fn, self.name, 0.0, self._chosen)
+            known_by(made, self.known_as, f"summed {sorted(names)}")
+            self._summers[names] = made
         return self._summers[names].careful
 
     def _own_arrays(self, arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
         """The arrays that stand in their places; gradients after a place that is left empty go to the options."""
         count = len(self.parameters) - len(self.forward.parameters)
         names = [p.name for p in self.parameters[-count:]]
-        if len(arrays) in (len(self.parameters), 0) or any(name in options for name in names):
+        required = count + sum(not p.optional for p in self.forward.parameters)
+        if not required <= len(arrays) < len(self.parameters) or any(name in options for name in names):
             return arrays
         options.update(zip(names, arrays[-count:], strict=False))
         return arrays[:-count]

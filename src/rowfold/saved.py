@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -29,8 +29,8 @@ class ForwardCall(NamedTuple):
 
     @property
     def key(self) -> object:
-        settings = tuple((name, type(value), repr(value)) for name, value in self.static.items())
-        return settings, self.given, self.booleans, self.ones
+        settings = tuple((name, type(value).__name__, repr(value)) for name, value in self.static.items())
+        return settings, *(tuple(sorted(names)) for names in (self.given, self.booleans, self.ones))
 
 
 class Saved:
@@ -85,7 +85,10 @@ class Halves(NamedTuple):
         found = saving(program, call.ones)
         chosen = vjp.chosen
         forward = kernel.beside(program_function(kernel, found.forward), kernel.name, kernel.masked, chosen)
-        return cls(found, forward, kernel.beside(program_function(kernel, found.backward), vjp.name, 0.0, chosen), {})
+        backward = kernel.beside(program_function(kernel, found.backward), vjp.name, 0.0, chosen)
+        known_by(forward, vjp.known_as, f"kept {call.key}")
+        known_by(backward, vjp.known_as, f"from what was kept {call.key}")
+        return cls(found, forward, backward, {})
 
     def run(self, kernel: Any, call: ForwardCall, options: Mapping[str, Any]) -> tuple[Any, Saved]:
         """The results of a call, and what was kept."""
@@ -153,7 +156,9 @@ class Halves(NamedTuple):
             from .codegen.vjp import with_totals
 
             fn = program_function(saved.kernel, with_totals(self.saving.backward, self.saving.forward, names))
-            self.summers[names] = saved.kernel.beside(fn, saved.name, 0.0, saved.kernel.vjp.chosen)
+            made = saved.kernel.beside(fn, saved.name, 0.0, saved.kernel.vjp.chosen)
+            known_by(made, self.backward.known_as, f"summed {sorted(names)}")
+            self.summers[names] = made
         return self.summers[names]
 
     def _plain(self, saved: Saved, gradients: Sequence[Any]) -> bool:
@@ -166,6 +171,16 @@ def _kept(halves: Halves) -> list[tuple[str, Role]]:
     """The rows and indexes that are kept."""
     own = {p.name for p in halves.forward.parameters} | set(halves.saving.results)
     return [(p.name, p.role) for p in halves.backward.parameters if p.name in own]
+
+
+def known_by(kernel: Any, definition: Callable[[], str | None], what: str) -> None:
+    """Lets other processes recall a kernel that follows from another one's definition."""
+
+    def own() -> str | None:
+        found = definition()
+        return found and f"{what} of {found}"
+
+    vars(kernel)["known_as"] = own
 
 
 def differentiated(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> list[Parameter]:
