@@ -38,7 +38,7 @@ GUARDS = {
 FMA_GUARD = "defined(__GNUC__) && (defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF))"
 # Where CPUID tells a feature (leaf, register, bit), and the registers that the system must save for it (XCR0).
 CPUID = {"avx512f": (7, "b", 16), "avx512dq": (7, "b", 17), "avx512bw": (7, "b", 30), "avx512vl": (7, "b", 31),
-         "avx2": (7, "b", 5), "fma": (1, "c", 12)}  # fmt: skip
+         "avx2": (7, "b", 5), "fma": (1, "c", 12), "f16c": (1, "c", 29)}  # fmt: skip
 DTYPES = {"f32": "float", "f64": "double"}
 
 

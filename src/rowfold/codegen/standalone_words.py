@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from .isas import Isa
+from .isas import Isa, has_template
 from .lower.context import LIMIT, NEAR
 from .text_c import literal
 from .words_c import definitions, identifiers
 
-_SHARED = ("tables.c.j2", "common.c.j2", "selection.c.j2")
+_SHARED = ("tables.c.j2", "common.c.j2", "narrow.c.j2", "selection.c.j2")
 _CALLS = "fma sqrt rint floor copysign fabs nextafter logb ilogb scalbn".split()
 _LIBM = re.compile(rf"\b({'|'.join(_CALLS)})(f?)\(")
 _PLAIN = {"memcpy": "RF_COPY", "memmove": "RF_MOVE", "INFINITY": "RF_INFINITY", "NAN": "RF_NAN"}
@@ -21,7 +21,7 @@ _OURS = re.compile(r"\b(rf|num)_(?=\w)")
 
 def files_of(isa: Isa) -> tuple[str, ...]:
     """The templates that define the words of an instruction set; the first definition of a name holds."""
-    own = (f"isa/{isa.name}.c.j2",)
+    own = tuple(name for name in (f"isa/{isa.name}.c.j2", f"narrow/{isa.name}.c.j2") if has_template(name))
     if isa.arch == "x86_64" and isa.fma:
         return (*own, "standalone/fma_x86.c.j2", "x86.c.j2", "standalone/libm.c.j2", *_SHARED)
     if isa.header == "fenv.h":
