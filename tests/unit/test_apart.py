@@ -27,7 +27,7 @@ APART = (
     "np.max(z) * np.exp(x - rf.logsumexp(x))",
     "0.5 * np.exp(x)",
     "1e30 * np.exp(x - rf.logsumexp(x))",
-    "np.exp(x - rf.logsumexp(z))",
+    "np.exp(x - rf.logsumexp(x)) * np.where(keep, z, 1.0)",
     "np.where(keep, np.exp(x - rf.logsumexp(x)), 0.0) * z",
     "-np.exp(x - rf.logsumexp(x)) * (z - np.mean(z))",
     "z / (np.exp(x) + 0.0 * x) + z / np.exp(x)",

@@ -108,6 +108,8 @@ def _small(program: Program, ref: Ref, power: int) -> bool:
             return power < 0
         case Map(op) if op in BOUNDED:
             return power > 0
+        case Map("where", (_, a, b)):
+            return power == 1 and _small(program, a, 1) and _small(program, b, 1)
         case Input(_, Role.POSITIONS):
             return power == 1
         case _:
