@@ -5,20 +5,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import sys
 import warnings
 from typing import Any
 
 import numpy as np
 
 from . import __version__
-from .codegen.ir import Program, Role, Type
+from .codegen.ir import Program
 from .codegen.plan import Plan
 from .codegen.targets import host
 from .config import Config
 from .errors import CompileError, LoadError
-from .records import replace
-from .runtime import cache, cpu, room, stamp
+from .runtime import cache, cpu, stamp
 from .runtime.call import HasLoop
 from .runtime.spec import Result, Results
 
@@ -103,6 +101,8 @@ def _warn_once(what: str, failures: list[str]) -> None:
 
 def interpreted(plan: Plan) -> HasLoop:
     """The loop that needs no compiler."""
+    from .numpyloop import NumpyLoop
+
     return NumpyLoop(plan) if plan.state is None else PartLoop(plan)
 
 
@@ -130,61 +130,3 @@ class PartLoop:
         for place, result in zip(args[count:], results, strict=False):
             place[...] = result
         return results[0] if len(results) == 1 else results
-
-
-class NumpyLoop:
-    """The program interpreted by NumPy in double precision: the last resort, called like the ufunc of a kernel."""
-
-    def __init__(self, plan: Plan) -> None:
-        from .codegen.generate import gufunc
-
-        self.program = plan.program.narrowed({})  # narrow rows are converted around it
-        self.real = np.float32 if plan.dtype == "f32" else np.float64
-        stored: dict[Type, Any] = {Type.FLOAT: self.real, Type.INT: np.int64, Type.BOOL: np.bool_}
-        stored[Type.DOUBLE] = np.float64
-        self.dtypes = [stored[plan.program.stored(o)] for o in plan.program.outputs]
-        self.inputs = [i for _, i in self.program.inputs]
-        self.params = [p for _, p in self.program.params]
-        self.signature, types = gufunc(replace(plan, program=self.program))
-        self.types = [types]
-
-    @property
-    def ufunc(self) -> Any:
-        return self
-
-    def __call__(self, *args: Any) -> Any:
-        count, ends = len(self.inputs), len(self.inputs) + len(self.params)
-        given, settings, out = args[:count], args[count:ends], self._places(args[ends:])
-        batch = np.broadcast_shapes(*(_batch(i.role, a) for i, a in zip(self.inputs, given, strict=True)))
-        named = {i.name: self._whole(i.role, a, batch) for i, a in zip(self.inputs, given, strict=True)}
-        values = {p.name: float(s) for p, s in zip(self.params, settings, strict=True)}
-        from .codegen.interpret import interpret
-
-        wide = np.longdouble if self.real is np.float64 and sys.platform != "win32" else np.float64
-        results = interpret(self.program, named, values, dtype=wide)
-        if not out:
-            made = tuple(np.asarray(r).astype(dtype) for r, dtype in zip(results, self.dtypes, strict=True))
-            return made[0] if len(made) == 1 else made
-        for place, result, output in zip(out, results, self.program.outputs, strict=True):
-            with np.errstate(all="ignore"):
-                if output.total:
-                    room.put(place, result, np.dtype(self.real))
-                else:
-                    place[...] = result
-        return out[0] if len(out) == 1 else out
-
-    def _places(self, out: tuple[Any, ...]) -> list[Any]:
-        """Where the results go, in their order; the loop's arguments begin with those summed over the batch."""
-        totals = sum(o.total for o in self.program.outputs)
-        first, rest = list(out[:totals]), list(out[totals:])
-        return [(first if o.total else rest).pop(0) for o in self.program.outputs] if out else []
-
-    def _whole(self, role: Role, array: Any, batch: tuple[int, ...]) -> Any:
-        a = np.asarray(array)
-        row = a.shape[-1:] if role in (Role.ROW, Role.MASK, Role.INT_ROW) else ()
-        return np.broadcast_to(a, batch + row)
-
-
-def _batch(role: Role, array: Any) -> tuple[int, ...]:
-    shape: tuple[int, ...] = np.shape(array)
-    return shape[:-1] if role in (Role.ROW, Role.MASK, Role.INT_ROW) else shape

@@ -53,11 +53,16 @@ def _total(xp: ModuleType, rows: Array) -> Array:
 def evaluate(program: Program, batch: Batch, settings: Mapping[str, float], plain: Arithmetic[V]) -> list[V]:
     """The plain value of every node, in the numbers of `plain`."""
     rules = ScaledRules(plain)
+    return [rules.collapse(v) for v in walk(program, batch, settings, rules)]
+
+
+def walk(program: Program, batch: Batch, settings: Mapping[str, float], rules: ScaledRules[V]) -> list[Value[V]]:
+    """The value of every node as the rules have it."""
     values: list[Value[V]] = []
     elements = _elements(program)
     for i, node in enumerate(program.nodes):
         values.append(_value(program, Ref(i), node, values, batch, settings, rules, elements))
-    return [rules.collapse(v) for v in values]
+    return values
 
 
 def _value(

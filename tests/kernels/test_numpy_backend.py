@@ -1,0 +1,114 @@
+"""The backend that needs no compiler: within the bounds, for special values too, however rows lie."""
+
+import numpy as np
+import pytest
+
+import rowfold as rf
+from rowfold import library, numpyloop
+from rowfold.testing import LAYOUTS, laid_out, ulp_error
+from rowfold.testing.values import FINITE, row
+
+KERNELS = ("softmax", "log_softmax", "logsumexp", "entropy", "layer_norm", "rms_norm", "sparsemax")
+WIDTHS = (1, 2, 17, 300, 4097)
+every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def rows(dtype, n):
+    """A row of every finite kind, then rows with a special value at some lane."""
+    rng = np.random.default_rng(n)
+    special = np.tile(np.linspace(-1, 1, n, dtype=dtype), (3, 1))
+    for x, value in zip(special, (np.nan, np.inf, -np.inf), strict=True):
+        x[n // 3] = value
+    return np.concatenate([[row(kind, dtype, n, rng) for kind in FINITE], special])
+
+
+def on_numpy(name):
+    return getattr(library, name).using(backend="numpy")
+
+
+@every_dtype
+@pytest.mark.parametrize("name", KERNELS)
+def test_results_are_within_their_bounds(name, dtype):
+    """Rows of every kind, special values among them, several blocks of them."""
+    assert [n for n in WIDTHS if not on_numpy(name).check(np.tile(rows(dtype, n), (3, 1))).ok] == []
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ["softmax", "logsumexp", "log_softmax"])
+def test_a_mask_selects(name, dtype):
+    """What is masked out is no operand: the compiled kernel says the same within both bounds."""
+    x = rows(dtype, 300)
+    got, want = (getattr(library, name).using(backend=b)(x, where=x[:, ::-1] > 0) for b in ("numpy", "auto"))
+    np.testing.assert_allclose(got, want, rtol=16 * np.finfo(dtype).eps, atol=16 * np.finfo(dtype).eps)
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_the_block_does_not_show(name, dtype):
+    """A row alone has the bits that it has among others."""
+    x = rows(dtype, 300)
+    together = on_numpy(name)(x)
+    assert np.array_equal(together, np.array([on_numpy(name)(one) for one in x]), equal_nan=True)
+
+
+@every_dtype
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_every_layout_is_read_and_written(layout, dtype):
+    """Strides of any sign, gaps and misalignment."""
+    x = np.tile(rows(dtype, 300), (9, 1))
+    out = np.empty((len(x), 600), dtype)[:, ::-2]
+    on_numpy("softmax")(laid_out(x, layout), out=out)
+    assert np.array_equal(out, on_numpy("softmax")(x), equal_nan=True)
+
+
+def test_in_place_special_rows_are_read_before_they_are_written():
+    """NaN in one row, and its neighbours are right."""
+    x = np.tile(rows("float32", 300), (9, 1))
+    want = on_numpy("softmax")(x)
+    assert np.array_equal(on_numpy("softmax")(x, out=x), want, equal_nan=True)
+
+
+def test_a_second_call_does_not_see_the_first():
+    """What was recorded for one call is filled again for the next: rows, weights that all share, and settings."""
+    kernel, rng = on_numpy("layer_norm"), np.random.default_rng(5)
+    for eps in (1e-5, 1e-5, 0.5):
+        x, weight, bias = rng.normal(size=(40, 100)), rng.normal(size=100), rng.normal(size=100)
+        want = library.layer_norm.reference(x, weight, bias, eps=eps)
+        np.testing.assert_allclose(kernel(x, weight, bias, eps=eps), want, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("gap", [10, 40, 80])
+def test_the_confident_class_keeps_its_digits(gap):
+    """The log-probability of a class that is nearly certain is not 1 - 1."""
+    x = np.array([[gap, 0, 0.5, -1]], np.float32)
+    got = on_numpy("log_softmax")(x)[0, 0]
+    assert ulp_error(got, -np.log1p(np.sum(np.exp(x[0, 1:].astype(float) - gap))), np.float32) <= 3
+
+
+@rf.kernel
+def everything(x, w, at: rf.Index, *, eps: float = 1e-3):
+    v, places = rf.topk(x, 3)
+    p = library.softmax(x)
+    return p * np.where(w > 0, x, 0), np.var(x) + eps, v, places, np.argmax(x), x[at], x > np.mean(x), np.std(p)
+
+
+@every_dtype
+def test_every_kind_of_result(dtype):
+    """Rows, numbers, k-vectors, indices and masks."""
+    rng = np.random.default_rng(1)
+    x, w = rng.normal(size=(200, 300)).astype(dtype), rng.normal(size=300).astype(dtype)
+    assert everything.using(backend="numpy").check(x, w, np.arange(200)).ok
+
+
+def test_no_rows_and_no_elements():
+    """Empty arrays give empty arrays."""
+    shapes = [on_numpy("softmax")(np.empty(shape, np.float32)).shape for shape in ((0, 5), (3, 0), (2, 0, 4))]
+    assert shapes == [(0, 5), (3, 0), (2, 0, 4)]
+
+
+def test_few_recordings_are_kept():
+    """A kernel that sees ever new shapes does not keep them all."""
+    kernel = on_numpy("softmax")
+    for n in range(20, 40):
+        kernel(np.ones((3, n), np.float32))
+    assert all(len(loop.tapes) <= numpyloop._MOST_TAPES for loop in kernel._loops.values())
