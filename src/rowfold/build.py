@@ -113,7 +113,7 @@ class PartLoop:
         from .codegen.generate import gufunc
         from .codegen.lower.kernel import lower
 
-        self.kernel = lower(plan)
+        self.kernel, self.__name__ = lower(plan), plan.name
         signature, types = gufunc(plan)
         count = len(signature.split("->", maxsplit=1)[0].split("),("))
         self.types = [f"{types[:count]}->{types[count:]}"]

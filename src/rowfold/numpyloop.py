@@ -38,7 +38,7 @@ class NumpyLoop:
         self.inputs = [i for _, i in self.program.inputs]
         self.params = [p for _, p in self.program.params]
         self.signature, types = gufunc(replace(plan, program=self.program))
-        self.types = [types]
+        self.types, self.__name__ = [types], plan.name
         self.totals = sum(o.total for o in self.program.outputs)
         self.taped = _can_be_taped(self.program)
         self.tapes: dict[tuple[object, ...], _Recorded] = {}
@@ -174,7 +174,7 @@ class _Recorded(Batch):
         self.inputs = {}  # a recording outlives the call
 
     def array(self, node: Input) -> Array:
-        array = np.ascontiguousarray(super().array(node))  # a sum's order is that of memory
+        array = np.array(super().array(node), order="C")  # ours to fill, and summed in the order of memory
         if node.role is not Role.POSITIONS:
             self.held.append((array if node.role in _ROWS else array[..., 0], node.name))
         return array

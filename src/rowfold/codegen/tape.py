@@ -39,7 +39,9 @@ class Tape(Plain):
         self._shifted: dict[int, Array] = {}  # rows less a row-constant, with what the difference lost
         self._powers: set[int] = set()
         self._sums: dict[int, Array] = {}  # of these exponentials
-        self._logs: dict[int, tuple[Array, ...]] = {}  # of such sums: (log,), or (log, peak) once they are added
+        self._logs: dict[int, tuple[Array, Array]] = {}  # of such a sum and its exponentials
+        self._totals: dict[int, tuple[Array, Array, Array]] = {}  # the same, to which its peak was added
+        self._taken: set[int] = set()
 
     def replay(self) -> None:
         for step in self.steps:
@@ -94,23 +96,33 @@ class Tape(Plain):
             case "divide", [a, b] if not self.lossless and a.shape[-1] > b.shape[-1]:
                 return self._ufunc(np.multiply, a, self.map("divide", [ONE, b]))
             case "log", [a] if id(a) in self._sums:
-                log = self._opaque(_log_of_sum, a, self._sums[id(a)])
-                self._logs[id(log)] = (log,)
+                log = self._ufunc(np.log, a)
+                self._logs[id(log)] = (a, self._sums[id(a)])
                 return log
-            case "add", [a, b] if len(self._logs.get(id(a), ())) == 1:
+            case "add", [a, b] if id(a) in self._logs:
                 total = self._ufunc(np.add, a, b)
-                self._logs[id(total)] = (a, b)
+                self._totals[id(total)] = (*self._logs[id(a)], b)
                 return total
-            case "subtract", [a, b] if len(parts := self._logs.get(id(b), ())) == 2:
-                return self.map("subtract", [self.shift(a, parts[1], -1), parts[0]])
-            case "subtract", [a, b] if len(parts := self._logs.get(id(a), ())) == 2:
-                return self.map("subtract", [parts[0], self.map("subtract", [b, parts[1]])])
+            case "subtract", [a, b] if id(b) in self._totals and self._is_element(a):
+                return self.map("subtract", [self.shift(a, self._totals[id(b)][2], -1), self._log(id(b))])
+            case "subtract", [a, b] if id(a) in self._totals and self._is_element(b):
+                return self.map("subtract", [self._log(id(a)), self.shift(b, self._totals[id(a)][2], -1)])
         if op != "where" and isinstance(f := getattr(np, op, None), np.ufunc):
             return self._ufunc(f, *args)
         return self._opaque(lambda *a: apply(np, op, a), *args)
 
     def take(self, row: Array, index: Array) -> Array:
-        return self._opaque(super().take, row, index)
+        taken = self._opaque(super().take, row, index)
+        self._taken.add(id(taken))
+        return taken
+
+    def _is_element(self, a: Array) -> bool:
+        return self._is_row(a) or id(a) in self._taken
+
+    def _log(self, total: int) -> Array:
+        """The log of a sum of exponentials beside which an element may stand that is nearly all of it."""
+        parts = self._totals[total][:2]
+        return self._once("log_of_sum", parts, lambda: self._opaque(_log_of_sum, *parts))
 
     # reductions
 
