@@ -17,6 +17,11 @@
 #else
 #define RF_ALIGNED
 #endif
+#if defined(__GNUC__)
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
+#else
+#define RF_PREFETCH(p, far, write)
+#endif
 #if defined(__clang__)
 #define RF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__) && __GNUC__ >= 8

@@ -18,6 +18,11 @@
 #else
 #define RF_ALIGNED
 #endif
+#if defined(__GNUC__)
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
+#else
+#define RF_PREFETCH(p, far, write)
+#endif
 #if defined(__clang__)
 #define RF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__) && __GNUC__ >= 8
@@ -97,6 +102,7 @@ static inline void rf_fold2(rf_acc s, double *hi, double *lo)
     *hi = total - total == 0 ? total : lane[0];
     *lo = left - left == 0 ? left : 0;
 }
+static inline void rf_ahead(const double *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline double num_element(const char *p, intptr_t step, intptr_t n, double at) { double a = 0; if (at >= 0 && at < (double)n) memcpy(&a, p + (intptr_t)at * step, sizeof a); return (double)a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
@@ -163,6 +169,7 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
     
     /* The same for all rows. */
     const double eps_2 = num_scalar(eps);
+    const int far = n >= 512 && n <= 32768 && rows > 2097152 / n; /* rows come from memory, not from a cache */
     layer_norm_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
     
@@ -179,6 +186,9 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
         for (intptr_t i = 0; i < n; i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+            if (far) {
+                rf_ahead(x_b);
+            }
             const intptr_t whole = count & ~(intptr_t)7;
             intptr_t j = 0;
             for (; j < whole; j += 8) {

@@ -18,6 +18,11 @@
 #else
 #define RF_ALIGNED
 #endif
+#if defined(__GNUC__)
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
+#else
+#define RF_PREFETCH(p, far, write)
+#endif
 #if defined(__clang__)
 #define RF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__) && __GNUC__ >= 8
@@ -131,6 +136,7 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, double *parts, intptr_t vectors)
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
+static inline void rf_ahead(const double *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -329,6 +335,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
     double high_ = 0.0;
     double maximum_ = 0.0;
     double doubts = 4.0;
+    const int far = n >= 512 && n <= 32768 && rows > 2097152 / n; /* rows come from memory, not from a cache */
     log_softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
     
@@ -383,6 +390,9 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+            if (far) {
+                rf_ahead(x_b);
+            }
             const intptr_t whole = count & ~(intptr_t)7;
             const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;

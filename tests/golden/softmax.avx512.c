@@ -71,6 +71,11 @@ static inline __m512d _mm512_cvtps_pd(__m256 a) { return (__m512d)__builtin_ia32
 #else
 #define RF_ALIGNED
 #endif
+#if defined(__GNUC__)
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
+#else
+#define RF_PREFETCH(p, far, write)
+#endif
 #if defined(__clang__)
 #define RF_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__) && __GNUC__ >= 8
@@ -149,6 +154,8 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, float *parts, intptr_t vectors)
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
+static inline void rf_ahead(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
+static inline void rf_ahead_write(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 1); }
 static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
 {
     rf_vec sum[4];
@@ -247,6 +254,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
     double shift_n_ = 0.0;
     double low_ = 0.0;
     double doubts = 4.0;
+    const int far = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* rows come from memory, not from a cache */
     softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
     
@@ -298,6 +306,10 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             const intptr_t count = rf_least(n - i, 256);
             const float *x_b = rf_read(x, x_step, i, count, x_buffer);
             float *out_b = rf_open(out, out_step, i, out_buffer);
+            if (far) {
+                rf_ahead(x_b);
+                rf_ahead_write(out_b);
+            }
             if (count == 256) {
                 rf_vec half_of_sum_parts[8];
                 RF_UNROLL

@@ -20,6 +20,11 @@ from .sweeps_c import Names, Sweeps
 from .text_c import CTYPES, indented
 from .words_c import builtins_of, environment, words_of
 
+# Measured (docs/performance.md): a batch beyond IN_CACHE bytes is fetched ahead, but for rows so short that the
+# hardware goes on into the next one, and for rows so long that what is fetched drives out the row that waits.
+IN_CACHE, NEAR_ROW, LONG_ROW = 16 << 20, 4 << 10, 256 << 10
+SIZES = {"f32": 4, "f64": 8}
+
 
 @dataclass(frozen=True, slots=True)
 class LastText:
@@ -156,12 +161,21 @@ class _Page:
         lines += ["", "/* The same for all rows. */", *once] if once else []
         memory = [self.sweeps.stmt(s) for s in self.kernel.memory]
         lines += ["", "/* What one row tells the next. */", *memory] if memory else []
+        lines += self.far() if _mentions("far", body) else []
         if last:
             lines += [f"{self.name}_held held;", "intptr_t held_at = n; /* so far no row waits for its last sweep */"]
         lines += ["", "for (intptr_t row = 0; row < rows; ++row) {", *indented([*rows, *body]), "}"]
         if last:
             lines.append(f"for (; held_at < n; held_at += {self.sweeps.block_size}) {self.sweeps.names.last()}")
         return RowsText(self.parameters(), tuple(lines), self.call(), self.same_settings())
+
+    def far(self) -> list[str]:
+        """Whether the rows come from memory, and are long enough for the next one to be no neighbour."""
+        assert self.batch.last is not None
+        bytes_each = len(self.sweeps.streams(self.batch.last.host)) * SIZES[self.kernel.dtype]
+        shortest, longest = (size // SIZES[self.kernel.dtype] for size in (NEAR_ROW, LONG_ROW))
+        test = f"n >= {shortest} && n <= {longest} && rows > {IN_CACHE // bytes_each} / n"
+        return [f"const int far = {test}; /* rows come from memory, not from a cache */"]
 
     def parameters(self) -> str:
         parts = ["intptr_t rows", "intptr_t n"]

@@ -59,7 +59,7 @@ class Sweeps(Statements):
         yield "}"
 
     def sweep(self, sweep: Sweep, rare: bool) -> Iterator[str]:
-        host = self.batch.last is not None and self.batch.last.host is sweep
+        host = self.hosts(sweep)
         yield from ("", *(f"/* Sweep: {c}. */" for c in sweep.comment))
         yield from map(self.stmt, sweep.before)
         yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in sweep.rotate for u in range(1, TURNS))
@@ -72,6 +72,21 @@ class Sweeps(Statements):
             yield f"for (; held_at < n; held_at += {self.block_size}) {self.names.last()}"
         yield from (f"{name} = rf_max({turn_name(name, u)}, {name});" for name in sweep.rotate for u in range(1, TURNS))
         yield from map(self.stmt, sweep.after)
+
+    def hosts(self, sweep: Sweep) -> bool:
+        return self.batch.last is not None and self.batch.last.host is sweep
+
+    def streams(self, sweep: Sweep) -> list[Port]:
+        """What a sweep walks in the kernel's own format."""
+        ports = (self.ports[name] for name in dict.fromkeys((*sweep.reads, *sweep.writes)))
+        return [p for p in ports if p.element == "T"]
+
+    def ahead(self, sweep: Sweep) -> Iterator[str]:
+        """Several streams at once, and stores among them, are more than the hardware's own prefetching follows."""
+        if streams := self.streams(sweep):
+            yield "if (far) {"
+            yield from (f"    rf_ahead{'_write' if p.output else ''}({p.name}_b);" for p in streams)
+            yield "}"
 
     def take_along(self) -> Iterator[str]:
         """A block of the row before, whose stores and scales hide beneath the arithmetic of this one."""
@@ -97,6 +112,8 @@ class Sweeps(Statements):
         for name in sweep.writes:
             if name not in sweep.reads:
                 yield self.open_write(self.ports[name])
+        if self.hosts(sweep):
+            yield from self.ahead(sweep)
         if not rare and (sums := _sums(sweep)):
             yield f"if (count == {self.block_size}) {{"
             yield from indented(self.whole_block(sweep, sums))
