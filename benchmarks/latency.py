@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import timeit
+from collections.abc import Callable
 
 import numpy as np
 
@@ -53,14 +54,28 @@ def warm_call(repeats: int = 9) -> dict[str, float]:
         return summary([in_new_process(FIRST_CALL, cache) for _ in range(repeats)])
 
 
-def call_overhead(number: int = 20000, repeats: int = 9) -> dict[str, float]:
-    """Milliseconds of one call at (1, 16), where nearly everything is overhead."""
+def call_overhead(n: int, number: int = 20000, repeats: int = 9) -> dict[str, float]:
+    """Milliseconds of one softmax of one row, where nearly everything is overhead."""
     from rowfold.library import softmax
 
-    x = np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 16)
+    x = np.linspace(-1, 1, n, dtype=np.float32).reshape(1, n)
     y = np.empty_like(x)
-    softmax(x, out=y)
-    return summary([t / number for t in timeit.repeat(lambda: softmax(x, out=y), number=number, repeat=repeats)])
+    return repeated(lambda: softmax(x, out=y), number, repeats)
+
+
+def index_overhead(number: int = 20000, repeats: int = 9) -> dict[str, float]:
+    """Milliseconds of one cross-entropy of one row of 16, whose index is checked in every call."""
+    from rowfold.library import cross_entropy
+
+    x, target, y = np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 16), np.array([3]), np.empty(1, np.float32)
+    return repeated(lambda: cross_entropy(x, target, out=y), number, repeats)
+
+
+def repeated(run: Callable[[], object], number: int, repeats: int) -> dict[str, float]:
+    """Many calls of the same, after those that compile the kernel and the quick path."""
+    for _ in range(20):
+        run()
+    return summary([t / number for t in timeit.repeat(run, number=number, repeat=repeats)])
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
@@ -72,5 +87,7 @@ MEASURES = {
     "import rowfold, above numpy": import_time,
     "first call, empty cache": first_call,
     "first call, warm cache": warm_call,
-    "one call at (1, 16)": call_overhead,
+    "one call at (1, 16)": lambda: call_overhead(16),
+    "one call at (1, 64)": lambda: call_overhead(64),
+    "one cross-entropy at (1, 16)": index_overhead,
 }

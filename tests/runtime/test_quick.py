@@ -234,6 +234,14 @@ def test_results_are_freed() -> None:
     assert gone() is None
 
 
+def test_an_unpickled_array_needs_no_python() -> None:
+    """Its dtype is an object of its own, and one with a foreign byte order is not taken for it."""
+    fresh = taught(rf.library.softmax, X)
+    again = pickle.loads(pickle.dumps(X))
+    foreign = X.astype(">f4")
+    assert not behind(fresh, again) and told(fresh(again)) == told(fresh(X)) == told(fresh(foreign))
+
+
 def test_a_kernel_is_still_a_kernel() -> None:
     """Its class, name, signature and pickle are what they were."""
     kernel = rf.library.softmax

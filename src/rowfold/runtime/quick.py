@@ -141,7 +141,12 @@ def _as_expected() -> bool:
     shape, strides = ((ctypes.c_int64 * 2).from_address(words[k]) for k in (4, 5))
     found = (words[1], words[2], words[3] & 0xFFFFFFFF, tuple(shape), tuple(strides), words[7], words[8] & 0xFFFFFFFF)
     expected = (id(np.ndarray), array.ctypes.data, 2, (3, 3), (20, 8), id(array.dtype), array.flags.num)
-    return found == expected and _makes()
+    return found == expected and all(map(_dtype_as_expected, (np.dtype("<f4"), np.dtype(">f4")))) and _makes()
+
+
+def _dtype_as_expected(dtype: np.dtype[Any]) -> bool:
+    word, order = ctypes.c_int64.from_address(id(dtype) + 16).value, ctypes.c_char.from_address(id(dtype) + 26).value
+    return word == id(dtype.type) and order == dtype.byteorder.encode()
 
 
 def _makes() -> bool:

@@ -10,7 +10,8 @@
 
 typedef struct { intptr_t references; void *type; } Object;
 
-/* The head of every NumPy array. */
+/* The head of every dtype, and of every array of NumPy's. */
+typedef struct { Object head; void *scalar; char kind, code, order, flags; int number; } Dtype;
 typedef struct { Object head; char *data; int rank; intptr_t *shape; intptr_t *strides; Object *base; Object *dtype; int flags; } Array;
 enum { CONTIGUOUS = 0x1, ALIGNED = 0x100, WRITEABLE = 0x400 };
 
@@ -61,11 +62,18 @@ typedef struct {
 /* What was given, without `out`. Positional values have no name. */
 typedef struct { Object *value[MOST_VALUES], *name[MOST_VALUES], *out; int values; } Call;
 
+/* One dtype may be several objects: that of an array that was unpickled is its own. */
+static int is_dtype(const Object *a, int64_t b)
+{
+    const Dtype *x = (const Dtype *)(const void *)a, *y = (const Dtype *)(intptr_t)b;
+    return x == y || (x->scalar == y->scalar && x->order == y->order);
+}
+
 static int is_array(const Table *table, const Kind *kind, const Object *object, int flags)
 {
     const Array *a = (const Array *)(const void *)object;
     if ((int64_t)(intptr_t)object->type != table->array_type) return 0;
-    if ((int64_t)(intptr_t)a->dtype != kind->dtype || a->rank != kind->rank || (a->flags & flags) != flags) return 0;
+    if (!is_dtype(a->dtype, kind->dtype) || a->rank != kind->rank || (a->flags & flags) != flags) return 0;
     for (int k = 0; k < a->rank; ++k)
         if (a->shape[k] != kind->shape[k]) return 0;
     return 1;
