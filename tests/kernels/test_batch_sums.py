@@ -82,3 +82,10 @@ def test_sums_go_where_the_caller_wants_them():
     places = np.empty_like(X), np.empty_like(W)
     library.rms_norm.vjp(X, W, G, out=places)
     assert bits(places) == bits(library.rms_norm.vjp(X, W, G))
+
+
+def test_threads_change_no_bit():
+    """A large batch is summed in order, however many threads there are."""
+    x, g = RNG.normal(size=(2, 512, 1024)).astype(np.float32)
+    one, two = (library.layer_norm.vjp(x, g, weight=x[0], threads=k) for k in (1, 2))
+    assert bits(one) == bits(two)

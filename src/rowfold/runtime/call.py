@@ -99,8 +99,9 @@ class Caller(Remembering):
                 call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans, call.narrow
             )
             call = call.matched(self.spec, values, found.ufunc.types[0])
-            if isinstance(found, Bound) and call.rows * call.layout.n >= AWAKE:
-                from . import threads  # a small call needs none
+            many = call.rows * call.layout.n >= AWAKE  # a small call needs no threads, sums need the rows in order
+            if isinstance(found, Bound) and many and not any(r.total for r in found.results):
+                from . import threads
 
                 found = threads.spread(found, how.threads, call.rows * call.layout.n, call.rows)
             results = getattr(found, "results", None) or self.spec.results or ()
