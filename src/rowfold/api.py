@@ -33,6 +33,7 @@ from .runtime.layout import rows_and_length
 from .runtime.operands import asked
 from .runtime.recall import Call, Known
 from .runtime.spec import Formats, Results
+from .unequal import Unequal
 
 if TYPE_CHECKING:  # a call from a warm cache must not pay for what it does not use
     from .codegen.ir import Program
@@ -56,7 +57,7 @@ class _Signature:
         return found
 
 
-class Kernel(Differentiable, Emitting, Parts, Remembering, Generic[P, R]):
+class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R]):
     """A row function as a callable over arrays, compiled on first use for each dtype and plan.
 
     Calling it: `k(*arrays, axis=-1, out=None, where=None, dtype=None, keepdims=False, threads=None, **settings)`.

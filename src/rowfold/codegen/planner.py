@@ -40,7 +40,7 @@ def make_plan(program: Program, *, dtype: str, isa: str, n: int, rows: int, stra
     if strategy not in STRATEGIES:
         raise PlanError(f"strategy={strategy!r} is not known; choose one of {', '.join(STRATEGIES)}")
     check(program, dtype, n)
-    _check_sizes(program, n)
+    check_sizes(program, n)
     shape = (dtype, isa, n, rows, machine)
     candidates = [_candidate(program, name, strategy, *shape) for name in FORMS]
     possible = [c.plan for c in candidates if c.plan is not None]
@@ -72,7 +72,7 @@ def check(program: Program, dtype: str, n: int) -> None:
             raise PlanError(f"{program.name}: {node.op} (value {program.names[i] or i}) has no carry yet")
 
 
-def _check_sizes(program: Program, n: int) -> None:
+def check_sizes(program: Program, n: int) -> None:
     for node in program.nodes:
         match node:
             case Reduce("topk", (_, k)) if isinstance(size := program.nodes[k], Const) and size.value > n:

@@ -138,7 +138,7 @@ def prepare(spec: CallSpec, values: Mapping[str, Any], settings: Mapping[str, An
     floats = [a for a in rows if a.name not in booleans]
     for argument in present:
         if argument.name not in booleans:
-            _check_dtype(kernel, argument, arrays[argument.name], how.dtype)
+            check_dtype(kernel, argument, arrays[argument.name], how.dtype)
     result = _result_dtype(kernel, [(values[a.name], arrays[a.name]) for a in floats], how.dtype)
     computing = computing_dtype(result)
     layout = Layout.of(arrays[first.name], how.axis, first.name)
@@ -236,7 +236,7 @@ def _check_threads(kernel: str, threads: Any) -> None:
         )
 
 
-def _check_dtype(kernel: str, argument: Argument, array: Array, dtype: Any) -> None:
+def check_dtype(kernel: str, argument: Argument, array: Array, dtype: Any) -> None:
     """Refuse an element type that this role does not take, and say how to make one that it does."""
     found, name, kind = array.dtype, argument.name, array.dtype.kind
     match argument.role:

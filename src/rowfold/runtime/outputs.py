@@ -95,7 +95,7 @@ def _target(given: Any, result: Result, shape: Shape, operands: Operands) -> Tar
         array = np.empty(layout.n, _dtype(result, operands)) if given is None else np.asarray(given)
         return Target(result, given, array, room.made(layout.n, operands.computing), False)
     array = _fresh(operands, shape, _dtype(result, operands)) if given is None else np.asarray(given)
-    dtype = _stored(result, operands)
+    dtype = stored(result, operands)
     view = layout.entries_last(array) if result.entries else layout.loop_view(array, batch, result.row)
     shared = array.dtype == dtype and (np.may_share_memory(view, array) or array.size == 0)
     return Target(result, given, array, view if shared else np.empty(view.shape, dtype), shared)
@@ -107,7 +107,7 @@ def _fresh(operands: Operands, shape: Shape, dtype: DType) -> Array:
     return np.empty_like(first, dtype) if first.shape == shape else np.empty(shape, dtype)
 
 
-def _stored(result: Result, operands: Operands) -> DType:
+def stored(result: Result, operands: Operands) -> DType:
     """What the loop writes, as `Program.stored` has it: every other dtype is cast from the computing one."""
     dtype = _dtype(result, operands)
     if operands.coded and result.dtype is None and format_of(dtype):
