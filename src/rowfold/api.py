@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -118,6 +119,9 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
             from .codegen.trace import inline
 
             return inline(self._fn, arrays, options), None
+        if any(map(_is_dask, arrays)) or any(map(_is_dask, options.values())):
+            dask = importlib.import_module(f"{__package__}.interop.dask")  # it stands above this module
+            return dask.apply(self, *arrays, out=out, **options), None
         static = {name: s.check(options.pop(name)) for name, s in self.static.items() if name in options}
         threads = self._chosen.get("threads")
         if threads is not None:
@@ -339,14 +343,17 @@ def _is_traced(value: object) -> bool:
     return hasattr(type(value), "__row_function__")
 
 
+def _is_dask(value: object) -> bool:
+    """Whether a value is an array of Dask; asked without importing it."""
+    return type(value).__module__ == "dask.array.core"
+
+
 def _default(setting: Setting) -> float | None:
     return None if setting.required else float(setting.default)  # type: ignore[arg-type]
 
 
 def _restore(module: str, qualname: str, name: str, masked: float, chosen: Mapping[str, Any]) -> Kernel[Any, Any]:
     """A pickled kernel, found again by the name of its row function."""
-    import importlib
-
     found: Any = importlib.import_module(module)
     for part in qualname.split("."):
         found = getattr(found, part)
