@@ -193,7 +193,7 @@ class Parts:
         values, numbers, _ = caller._bind(arrays, floats)  # noqa: SLF001 - the same house
         spec: CallSpec = self._spec()
         loose = [a._replace(role="scalar") if a.role == "index" else a for a in spec.arguments]
-        call = operands.prepare(spec._replace(arguments=tuple(loose)), values, numbers, how)
+        call = operands.prepare(spec._replace(arguments=tuple(loose)), values, numbers, how).wide()
         key = Key(static, call.computing.char, call.given, call.booleans, call.has_where)
         loop = self._part_loop(self._layout_of(key), 0)
         call = call.keyed(spec, values, loop.types[0])
@@ -222,7 +222,7 @@ class Parts:
                 needed = [a for a in rows if not a.optional or a.name in known.key.given]
                 used = {a.name: np.zeros((*np.shape(state), 1), _blank(a, computing)) for a in needed}
             own = tuple(a._replace(optional=a.name in known.key.given) for a in rows)
-            call = operands.prepare(CallSpec(self.name, own, ()), used, {}, how)
+            call = operands.prepare(CallSpec(self.name, own, ()), used, {}, how).wide()
             if call.computing != computing:
                 raise StateError(
                     f"{self.name}: the state is of {computing} rows, and the arrays of {call.computing}; cast one"

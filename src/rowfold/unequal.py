@@ -122,7 +122,7 @@ class _Ragged:
         rows = [a for a in self.present if a.role in ROW_LIKE]
         chosen = {a.name: values[a.name] for a in rows}
         spec = self.spec._replace(arguments=tuple(rows))
-        self.call: Operands = operands.prepare(spec, chosen, numbers, How(where=where))
+        self.call: Operands = operands.prepare(spec, chosen, numbers, How(where=where)).wide()
         self.found = self._loop(static)
         kinds = zip(self.present, self.found.ufunc.types[0], strict=False)
         self.consts = {a.name: self._const(a, values[a.name], c) for a, c in kinds if a.role not in ROW_LIKE}

@@ -157,6 +157,15 @@ def test_a_predicate_selects_in_each_part():
     assert np.allclose(last, lib.layer_norm(x, where=chosen)[:, 900:], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_narrow_rows_in_parts_are_rounded_once(name):
+    """A row of 16 bits has states of float32 rows, and results of its own dtype."""
+    narrow = np.dtype(name) if name == "float16" else pytest.importorskip("ml_dtypes").bfloat16
+    x = draw("float32").astype(narrow)
+    got = finished(lib.softmax, tree(lib.softmax, states(lib.softmax, x)), x)
+    assert got.dtype == x.dtype and np.allclose(got.astype("f4"), lib.softmax(x).astype("f4"), rtol=0.01)
+
+
 @pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_every_backend_has_the_same_states(backend):
     """A state is the same bits whoever computed it."""

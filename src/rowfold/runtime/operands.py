@@ -106,6 +106,11 @@ class Operands(NamedTuple):
         coded = any(c in CHARS for c in chars[len(self.arrays) :])
         return self._replace(dtypes=dtypes, coded=coded).keyed(spec, values, chars)
 
+    def wide(self) -> Operands:
+        """The same for a loop that takes no narrow rows."""
+        dtypes = tuple(self.computing if format_of(t) else t for t in self.dtypes)
+        return self._replace(dtypes=dtypes, narrow=())
+
     def keyed(self, spec: CallSpec, values: Mapping[str, Any], types: str) -> Operands:
         """The same with 64-bit keys for the scalars that the loop takes as seeds. Nothing else is integral there."""
         if _KEY not in types:
