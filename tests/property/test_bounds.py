@@ -71,6 +71,10 @@ class Rounded:
     def term(self, mantissa, log, peak):
         return self.make(self.plain.term(mantissa.value, log.exponent, peak.value), mantissa.row or log.row)
 
+    def settle(self, mantissa, log):
+        value, exponent = self.plain.settle(mantissa.value, log.exponent)
+        return self.make(value, mantissa.row), self.make(exponent, log.row)
+
     def void(self, value, infinite):
         return self.make(self.plain.void(value.value, infinite.value), value.row)
 
