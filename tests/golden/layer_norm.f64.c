@@ -169,7 +169,7 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
     
     /* The same for all rows. */
     const double eps_2 = num_scalar(eps);
-    const int far = n >= 512 && n <= 32768 && rows > 2097152 / n; /* rows come from memory, not from a cache */
+    const int from_memory = n >= 512 && n <= 32768 && rows > 2097152 / n; /* not from a cache */
     layer_norm_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
     
@@ -186,7 +186,7 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
         for (intptr_t i = 0; i < n; i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            if (far) {
+            if (from_memory) {
                 rf_ahead(x_b);
             }
             const intptr_t whole = count & ~(intptr_t)7;

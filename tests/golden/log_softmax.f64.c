@@ -335,7 +335,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
     double high_ = 0.0;
     double maximum_ = 0.0;
     double doubts = 4.0;
-    const int far = n >= 512 && n <= 32768 && rows > 2097152 / n; /* rows come from memory, not from a cache */
+    const int from_memory = n >= 512 && n <= 32768 && rows > 2097152 / n; /* not from a cache */
     log_softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
     
@@ -390,7 +390,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            if (far) {
+            if (from_memory) {
                 rf_ahead(x_b);
             }
             const intptr_t whole = count & ~(intptr_t)7;

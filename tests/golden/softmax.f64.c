@@ -232,7 +232,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
     double shift_n_ = 0.0;
     double low_ = 0.0;
     double doubts = 4.0;
-    const int far = n >= 512 && n <= 32768 && rows > 1048576 / n; /* rows come from memory, not from a cache */
+    const int from_memory = n >= 512 && n <= 32768 && rows > 1048576 / n; /* not from a cache */
     softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
     
@@ -284,7 +284,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             double *out_b = rf_open(out, out_step, i, out_buffer);
-            if (far) {
+            if (from_memory) {
                 rf_ahead(x_b);
                 rf_ahead_write(out_b);
             }

@@ -227,7 +227,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
     double shift_n_ = 0.0;
     double low_ = 0.0;
     double doubts = 4.0;
-    const int far = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* rows come from memory, not from a cache */
+    const int from_memory = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* not from a cache */
     softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
     
@@ -279,7 +279,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             const intptr_t count = rf_least(n - i, 256);
             const float *x_b = rf_read(x, x_step, i, count, x_buffer);
             float *out_b = rf_open(out, out_step, i, out_buffer);
-            if (far) {
+            if (from_memory) {
                 rf_ahead(x_b);
                 rf_ahead_write(out_b);
             }

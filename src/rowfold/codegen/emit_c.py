@@ -161,7 +161,7 @@ class _Page:
         lines += ["", "/* The same for all rows. */", *once] if once else []
         memory = [self.sweeps.stmt(s) for s in self.kernel.memory]
         lines += ["", "/* What one row tells the next. */", *memory] if memory else []
-        lines += self.far() if _mentions("far", body) else []
+        lines += self.from_memory() if _mentions("from_memory", body) else []
         if last:
             lines += [f"{self.name}_held held;", "intptr_t held_at = n; /* so far no row waits for its last sweep */"]
         lines += ["", "for (intptr_t row = 0; row < rows; ++row) {", *indented([*rows, *body]), "}"]
@@ -169,13 +169,13 @@ class _Page:
             lines.append(f"for (; held_at < n; held_at += {self.sweeps.block_size}) {self.sweeps.names.last()}")
         return RowsText(self.parameters(), tuple(lines), self.call(), self.same_settings())
 
-    def far(self) -> list[str]:
+    def from_memory(self) -> list[str]:
         """Whether the rows come from memory, and are long enough for the next one to be no neighbour."""
         assert self.batch.last is not None
         bytes_each = len(self.sweeps.streams(self.batch.last.host)) * SIZES[self.kernel.dtype]
         shortest, longest = (size // SIZES[self.kernel.dtype] for size in (NEAR_ROW, LONG_ROW))
         test = f"n >= {shortest} && n <= {longest} && rows > {IN_CACHE // bytes_each} / n"
-        return [f"const int far = {test}; /* rows come from memory, not from a cache */"]
+        return [f"const int from_memory = {test}; /* not from a cache */"]
 
     def parameters(self) -> str:
         parts = ["intptr_t rows", "intptr_t n"]

@@ -84,7 +84,7 @@ class Sweeps(Statements):
     def ahead(self, sweep: Sweep) -> Iterator[str]:
         """Several streams at once, and stores among them, are more than the hardware's own prefetching follows."""
         if streams := self.streams(sweep):
-            yield "if (far) {"
+            yield "if (from_memory) {"
             yield from (f"    rf_ahead{'_write' if p.output else ''}({p.name}_b);" for p in streams)
             yield "}"
 
