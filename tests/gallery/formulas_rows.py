@@ -232,6 +232,36 @@ def nucleus_filter(x, mass=0.9):
     return np.where(p >= last, x, -np.inf)
 
 
+nucleus = nucleus_filter
+
+
+def soft_topk(x, k):
+    low, high = x.min() - 100, x.max() + 100
+    for _ in range(200):
+        t = (low + high) / 2
+        low, high = (t, high) if np.sum(1 / (1 + np.exp(t - x))) >= k else (low, t)
+    return 1 / (1 + np.exp(low - x))
+
+
+def nearest(s):
+    return np.argmax(s)
+
+
+def best_places(s, k):
+    return np.argsort(-s, kind="stable")[:k]
+
+
+def gram_sums(k, kernel):
+    return np.sum(k * kernel), np.sum(k), np.sum(kernel)
+
+
+def certain_set(p, k):
+    at = np.argsort(-p, kind="stable")[:k]
+    losses = [(1 - p[at[:c]].sum()) / (k - c) for c in range(k)]
+    count = max(c for c in range(k) if losses[c] <= min(losses))
+    return at, count, 1 - p[at[:count]].sum()
+
+
 def entropy_adaptive_softmax(x, low=0.8, high=1.2):
     return softmax(x / (low + (high - low) * entropy(x) / np.log(len(x))))
 

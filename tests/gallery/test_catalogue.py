@@ -1,5 +1,8 @@
 """Every row of the catalogue has its kernels, and every kernel takes at most the walks that its row states."""
 
+import re
+from pathlib import Path
+
 import pytest
 from catalogue import CATALOGUE
 
@@ -47,3 +50,12 @@ def test_an_unknown_name_is_an_attribute_error():
     """A misspelt kernel is told as a misspelt attribute."""
     with pytest.raises(AttributeError, match="has no attribute 'softmaxx'"):
         _ = gallery.softmaxx
+
+
+def test_the_list_has_every_row_of_the_catalogue():
+    """The ids of the catalogue's tables, where the project's shared copy is at hand."""
+    shared = Path(__file__).parents[3] / "shared" / "catalogue.md"
+    if not shared.exists():
+        pytest.skip("the shared catalogue is not beside this checkout")
+    rows = re.findall(r"^\| ((?:[CNLSOGPB]\d+)|(?:\d\.\d+)) \|", shared.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(rows) == set(CATALOGUE)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import rowfold as rf
+from rowfold import library
 from rowfold.codegen.interpret_plan import interpret_plan
 from rowfold.errors import PlanError, TraceError
 from rowfold.runtime.cpu import host_isas
@@ -172,3 +173,24 @@ def test_a_reduction_inside_is_no_threshold():
         rf.kernel(
             lambda x: rf.threshold(lambda v, t: np.maximum(v - t, 0) / np.sum(v - t), 1.0, x, lo=0.0, hi=1.0)
         ).program({}, frozenset(), frozenset())
+
+
+@every_dtype
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 1.8, 2.0, 3.5])
+def test_entmax_is_within_its_bound(alpha, dtype):
+    """Against the oracle over every kind of row, for powers of an excess that have a closed form and others."""
+    assert library.entmax.check(rows(dtype, 100), alpha=alpha)
+
+
+@pytest.mark.parametrize(("alpha", "name"), [(1.5, "entmax15"), (2.0, "sparsemax")])
+def test_entmax_between_softmax_and_argmax_is_the_one_that_has_a_name(alpha, name):
+    """alpha of 1.5 and of 2."""
+    x = np.random.default_rng(4).normal(size=(5, 200))
+    np.testing.assert_allclose(library.entmax(x, alpha=alpha), getattr(library, name)(x), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.5, np.inf, np.nan])
+def test_an_alpha_without_a_threshold_is_refused(alpha):
+    """By name and value."""
+    with pytest.raises(ValueError, match="alpha is"):
+        library.entmax(np.zeros(5), alpha=alpha)

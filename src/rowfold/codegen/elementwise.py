@@ -129,6 +129,8 @@ def clip(t: Tracer, a: object, a_min: object = None, a_max: object = None, out: 
 def like(t: Tracer, prototype: Traced, value: object) -> Traced:
     """`value` at every element of `prototype`."""
     fill = t.lift(value)
+    if t.entries(prototype) and not t.entries(fill):
+        return t.map("add", t.map("multiply", selection.places(t, prototype), 0.0), t.number(fill))
     return t.map("broadcast", prototype, fill) if t.is_row(prototype) and not t.is_row(fill) else fill
 
 

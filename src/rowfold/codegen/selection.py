@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from rowfold.codegen.ir import Reduce, operands
 from rowfold.codegen.traced import Traced, Tracer
 
 MOST: Final = 256
@@ -48,6 +49,14 @@ def fold(t: Tracer, op: str, v: Traced, where: object = None) -> Traced:
         t.fail(f"{op} of a k-vector", "a k-vector is in order: v[0] is its largest, v[-1] its smallest element")
     chosen = v if where is None else t.map("where", where, v, _IDENTITIES[op])
     return t.map(f"small_{op}", chosen)
+
+
+def places(t: Tracer, v: Traced) -> Traced:
+    """The positions of the elements that a k-vector was made from: as many, and never NaN."""
+    ref = v.ref
+    while not isinstance(node := t.builder.nodes[ref], Reduce):
+        ref = next(a for a in operands(node) if t.builder.entries(a))
+    return Traced(t, t.builder.reduce("topk_at", *node.args, where=node.where))
 
 
 def cumsum(t: Tracer, a: object) -> Traced:

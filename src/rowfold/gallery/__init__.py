@@ -17,7 +17,7 @@ __all__ = ["GROUPS", "Entry", "entries"]
 
 GROUPS = (
     "core normalizers losses divergences margins sampling scores gating selection normalization attention weighting "
-    "matrices statistics"
+    "matrices statistics thresholds"
 ).split()
 
 

@@ -32,7 +32,11 @@ class Entry:
 
     def walks(self) -> int:
         """The fewest walks that fusion allows: of a function, those of the kernel that takes most."""
-        return max(kernel.plan(SHAPE, **self.settings).walks for kernel in self.kernels)
+        return max(self._plan(kernel).walks for kernel in self.kernels)
+
+    def _plan(self, kernel: Kernel[..., Any]) -> Any:
+        taken = {s.name for s in kernel.settings}
+        return kernel.plan(SHAPE, **{name: value for name, value in self.settings.items() if name in taken})
 
 
 @dataclass(frozen=True, slots=True)

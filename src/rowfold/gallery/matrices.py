@@ -91,22 +91,50 @@ def dual_inverted_softmax(s: Any, queries: Any, gallery: Any, *, beta1: float = 
     return inverted_softmax(s, queries, beta=beta1) * inverted_softmax(s, gallery, beta=beta2)
 
 
+@N12(walks=1)
+@rf.kernel
+def nearest(s: rf.Row) -> Any:
+    """argmax s, an integer: the gallery item that a query retrieves."""
+    return np.argmax(s)
+
+
+@N12(walks=1, k=3)
+@rf.kernel
+def best_places(s: rf.Row, *, k: int) -> Any:
+    """The positions of the k largest similarities of a bank's row. A k-vector of integers."""
+    return rf.topk(s, k)[1]
+
+
+@N12(walks=1, parts=(best_places,), k=3)
+def activation_set(bank: Any, *, k: int = 1) -> Any:
+    """Which gallery items are among the k nearest of any row of the bank (k, n): a mask (n,), the hubs."""
+    found = np.zeros(bank.shape[-1], bool)
+    found[best_places(bank, k=k)] = True
+    return found
+
+
+@N12(walks=1, parts=(logsumexp, inverted_weights, nearest, best_places), k=3)
+def dynamic_inverted_softmax(s: Any, bank: Any, *, k: int = 1, beta: float = 20.0) -> Any:
+    """inverted_softmax for the rows of s (m, n) that retrieve a hub of the bank, s itself for the others (confirm)."""
+    hubs = activation_set(bank, k=k)[nearest(s)]
+    return np.where(hubs[:, None], inverted_softmax(s, bank, beta=beta), s)
+
+
+@N12(walks=1, parts=(logsumexp, inverted_weights, nearest, best_places), k=3)
+def dual_dynamic_inverted_softmax(
+    s: Any, queries: Any, gallery: Any, *, k: int = 1, beta1: float = 20.0, beta2: float = 20.0
+) -> Any:
+    """dual_inverted_softmax for the rows that retrieve a hub of both banks, s itself for the others (confirm)."""
+    place = nearest(s)
+    hubs = activation_set(queries, k=k)[place] & activation_set(gallery, k=k)[place]
+    return np.where(hubs[:, None], dual_inverted_softmax(s, queries, gallery, beta1=beta1, beta2=beta2), s)
+
+
 @L9(walks=1)
 @rf.kernel
 def sigmoid_sum(x: rf.Row, t: rf.Scalar) -> Any:
     """sum sigmoid(x + t), a number."""
     return np.sum(rf.sigmoid(x + t))
-
-
-@L9(walks=1, parts=(sigmoid_sum,))
-def soft_topk(x: Any, *, k: float, rounds: int = 60) -> Any:
-    """sigmoid(x + t) with t such that each row sums to k, 0 < k < n: bisection, one walk a round."""
-    low, high = -np.max(x, axis=-1) - 40.0, -np.min(x, axis=-1) + 40.0
-    for _ in range(rounds):
-        t = (low + high) / 2
-        short = sigmoid_sum(x, t) < k
-        low, high = np.where(short, t, low), np.where(short, high, t)
-    return rf.sigmoid(x + ((low + high) / 2)[..., None])
 
 
 @L21(walks=1, parts=(selective_log_softmax, sum))
@@ -264,10 +292,55 @@ def cauchy_schwarz_divergence(k: Any, l1: Any, l2: Any, l21: Any) -> Any:
     return a + b - 2.0 * c
 
 
+@X4_18(walks=1)
+@rf.kernel
+def gram_sums(k: rf.Row, kernel: rf.Row) -> Any:
+    """(sum K L, sum K, sum L) of one row of two Gram matrices. Three numbers."""
+    return np.dot(k, kernel), np.sum(k), np.sum(kernel)
+
+
+@X4_18(walks=1, parts=(gram_sums,))
+def quadratic_mutual_information(k: Any, kernel: Any) -> Any:
+    """tr(K L) / n^2 + sum K sum L / n^4 - 2 1'K L 1 / n^3 of two symmetric Gram matrices (n, n), Euclidean."""
+    n = len(k)
+    both, left, right = gram_sums(k, kernel)
+    return sum(both) / n**2 + sum(left) * sum(right) / n**4 - 2.0 * np.dot(left, right) / n**3
+
+
+@X4_18(walks=1, parts=(gram_sums,))
+def cauchy_schwarz_mutual_information(k: Any, kernel: Any) -> Any:
+    """log(tr(K L) sum K sum L / (1'K L 1)^2) of two symmetric Gram matrices (n, n)."""
+    both, left, right = gram_sums(k, kernel)
+    return np.log(sum(both) * sum(left) * sum(right) / np.dot(left, right) ** 2)
+
+
 @X4_19(walks=2, parts=(l2_norm, proportional))
 def column_row_probabilities(x: Any, y: Any) -> Any:
-    """|x_:i| |y_i:| / sum of the same; x (m, k), y (k, n), result (k,). Which are kept for sure is outside."""
+    """|x_:i| |y_i:| / sum of the same; x (m, k), y (k, n), result (k,)."""
     return proportional(l2_norm(x, axis=0) * l2_norm(y))
+
+
+@X4_19(walks=1, k=16)
+@rf.kernel
+def certain_set(p: rf.Row, *, k: int) -> Any:
+    """(positions of the k largest of p, how many of them to keep for sure, the tail's mass): of k draws, c are certain.
+
+    c in 0 .. k - 1 has the least (1 - sum of the c largest) / (k - c), the most of those that have. A k-vector, two
+    numbers; the other k - c draws, from the rest, are outside.
+    """
+    v, at = rf.topk(p, k)
+    before = np.cumsum(v) - v
+    c = np.cumsum(np.ones_like(v)) - 1.0
+    loss = (1.0 - before) / (k - c)
+    count = np.max(np.where(loss <= np.min(loss), c, 0.0))
+    return at, count, 1.0 - np.sum(np.where(c < count, v, 0.0))
+
+
+@X4_19(walks=2, parts=(l2_norm, proportional, certain_set), k=16)
+def winner_take_all(x: Any, y: Any, *, k: int) -> Any:
+    """(probabilities, positions, how many are certain, the tail's mass) of k column-row pairs; x (m, n), y (n, l)."""
+    p = column_row_probabilities(x, y)
+    return p, *certain_set(p, k=k)
 
 
 @X2_8(walks=1, parts=(entropy,))

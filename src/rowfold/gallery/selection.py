@@ -176,7 +176,8 @@ def bregman_topk(x: rf.Row, *, k: int, alpha: rf.Static[float] = 2.0) -> Any:
 def nucleus_filter(x: rf.Row, *, mass: rf.Positive = 0.9, k: int = 64) -> Any:
     """x in the smallest set of largest probabilities with mass >= P, ties of its last stay; else -inf. A row.
 
-    The set is looked for among the k largest (k at most n); where they have less mass, they are kept.
+    The set is looked for among the k largest (k at most n); where they have less mass, they are kept. `nucleus` looks
+    at the whole row.
     """
     p, _ = softmax_topk(x, k=k)
     v, _ = rf.topk(x, k)
