@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from slices import sliced
 
+import rowfold as rf
 from rowfold import library
 from rowfold.errors import PlanError
 from rowfold.runtime.cpu import host_isas
@@ -197,3 +198,12 @@ def test_an_empty_row_has_no_target():
     """cross_entropy of rows of no elements is refused."""
     with pytest.raises(ValueError, match=r"."):
         call("cross_entropy", np.zeros((3, 0)), target=np.zeros(3, dtype=np.int64))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("factor", [0.5, 0.1, -0.3])
+def test_a_factor_known_now_keeps_infinities(factor, dtype):
+    """What its rounding to the row's type lost is no second infinity of the other sign."""
+    x = np.array([1.0, -np.inf, 2.0, np.inf], dtype)
+    moved = rf.kernel(lambda x: factor * x - np.min(x, where=np.isfinite(x), initial=np.inf))
+    assert moved(x)[[1, 3]].tolist() == [-np.inf * factor, np.inf * factor]

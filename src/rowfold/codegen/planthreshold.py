@@ -13,6 +13,12 @@ MOST = 2048
 INF = math.inf
 
 
+def _sum(lanes: Array) -> Any:
+    while half := len(lanes) // 2:
+        lanes = lanes[:half] + lanes[half:]
+    return lanes[0]
+
+
 class Pool:
     """tau = base + rest is never above the solution; what is not above tau cannot be part of it."""
 
@@ -52,12 +58,14 @@ class Pool:
 
     def step(self) -> None:
         """The solution if what is above tau stays above it, else a step of Newton's."""
-        first, second = (np.cumsum(lanes)[-1] for lanes in (self.first, self.second))
+        first, second = (_sum(lanes) for lanes in (self.first, self.second))
         over = (second if self.power == 2 else first) - self.target
         root = first * first - self.above * over
         closed = over / (first + np.sqrt(max(root, 0.0))) if self.power == 2 else over / np.float64(self.above)
         fits = bool(closed <= self.least)
-        following = self.rest + (closed if fits or self.power == 1 else over / (2 * first))
+        norm = np.sqrt(second)
+        nearer = over * norm / (first * (norm + self.width))
+        following = self.rest + (closed if fits or self.power == 1 else nearer)
         self.solved = fits or not following > self.rest
         self.rest = float(following) if self.above > 0 else self.rest
         self.clear()

@@ -110,7 +110,9 @@ class Pool:
             root = first * first - above * over
             exact = over / (first + self.b.apply("sqrt", self.b.apply("select", root > 0.0, root, 0.0)))
             fits = exact <= self.get("least")
-            following = rest + self.b.apply("select", fits, exact, over / (first * 2.0))
+            norm = self.b.apply("sqrt", second)
+            nearer = over * norm / (first * (norm + self.get("width")))
+            following = rest + self.b.apply("select", fits, exact, nearer)
         else:
             exact = over / above
             fits = exact <= self.get("least")
@@ -120,10 +122,10 @@ class Pool:
         self.clear()
 
     def total(self, kind: str) -> Value:
-        found = self.b.const(0.0, DOUBLE)
-        for lane in range(8):
-            found = found + self.get(f"{kind}{lane}")
-        return found
+        lanes = [self.get(f"{kind}{lane}") for lane in range(8)]
+        while half := len(lanes) // 2:
+            lanes = [a + b for a, b in zip(lanes[:half], lanes[half:], strict=True)]
+        return lanes[0]
 
     def select(self, source: Value, count: Value, kept: Value) -> Value:
         """What of the source is above the bar, from place `kept` of the pool on; where that ends."""

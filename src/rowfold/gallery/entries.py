@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from ..api import Kernel
+    from ..codegen.plan import Plan
 
 T = TypeVar("T")
 SHAPE = (64, 4096)  # the walks that fusion allows depend on no shape; a plan needs one
@@ -34,7 +35,7 @@ class Entry:
         """The fewest walks that fusion allows: of a function, those of the kernel that takes most."""
         return max(self._plan(kernel).walks for kernel in self.kernels)
 
-    def _plan(self, kernel: Kernel[..., Any]) -> Any:
+    def _plan(self, kernel: Kernel[..., Any]) -> Plan:
         taken = {s.name for s in kernel.settings}
         return kernel.plan(SHAPE, **{name: value for name, value in self.settings.items() if name in taken})
 

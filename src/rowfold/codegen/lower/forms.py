@@ -236,3 +236,9 @@ def fits(value: float, dtype: str) -> bool:
         return bool(struct.unpack("<f", struct.pack("<f", value))[0] == value)
     except OverflowError:
         return False
+
+
+def two_parts(a: float) -> tuple[float, float]:
+    """A factor known now as the words `leading` and `trailing` have it: infinity times either is the infinity due."""
+    most = leading(a)
+    return most, math.copysign(max(abs(a - most), abs(a) * 2.0**-48), a)
