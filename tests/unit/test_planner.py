@@ -27,6 +27,7 @@ WALKS = {
     "kl_div": 1,
     "softmax_topk": 1,
     "sparsemax": 2,
+    "entmax": 2,
     "entmax15": 2,
     "layer_norm": 2,
     "rms_norm": 2,
