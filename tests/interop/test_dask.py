@@ -89,7 +89,7 @@ def test_several_cut_axes_have_to_be_rechunked():
 def _logits(block_info=None, columns=0):
     """A chunk of logits made on the worker: no process holds the array."""
     (start, stop), (left, right) = block_info[None]["array-location"]
-    rows, cols = np.arange(start, stop, dtype=np.float32)[:, None], np.arange(left, right, dtype=np.float32)
+    rows, cols = np.arange(start, stop, dtype=np.float32)[:, None], np.arange(left, right).astype(np.float32)
     return np.sin(cols * np.float32(0.001) + rows, dtype=np.float32) * 8
 
 
@@ -115,7 +115,7 @@ def test_a_logical_array_of_4_gib_that_no_worker_holds(cluster):
     """16 rows of 2^26 logits in 64 chunks a row, made and reduced on two worker processes."""
     lazy = _array(16, 1 << 26, (16, 1 << 20))
     got = lib.logsumexp(lazy).compute()
-    cols = np.arange(1 << 26, dtype=np.float32)
+    cols = np.arange(1 << 26).astype(np.float32)
     row = np.sin(cols * np.float32(0.001) + np.float32(3), dtype=np.float32) * 8
     assert lazy.nbytes == 4 << 30 and np.isclose(got[3], lib.logsumexp(row), rtol=1e-6)
 
