@@ -181,3 +181,18 @@ def test_a_place_that_cannot_be_written_is_a_named_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DirectoryError, match="cannot be written"):
         library.softmax.emit(tmp_path / "file", isas=["portable"])
+
+
+@pytest.mark.parametrize("end", ["c", "h"])
+def test_the_emitted_softmax_is_the_one_we_read(end, golden, tmp_path):
+    """One plan for one instruction set, with everything that stands around it; budgets of its size beside it."""
+    library.softmax.emit(tmp_path, isas=["avx2"], shape=(64, 32000))
+    golden(f"rowfold_softmax.avx2.{end}", (tmp_path / f"rowfold_softmax.{end}").read_text())
+
+
+def test_softmax_with_all_its_plans_stays_readable_and_small(tmp_path):
+    """Every plan of one instruction set and the table that chooses: under 1,200 lines and 24 KiB of code."""
+    source, *_ = library.softmax.emit(tmp_path, isas=["avx2"])
+    run("gcc", "-O2", "-c", source, "-o", tmp_path / "softmax.o")
+    text = int(run("size", tmp_path / "softmax.o").splitlines()[1].split()[0])
+    assert len(Path(source).read_text().splitlines()) < 1200 and text < 24 << 10
