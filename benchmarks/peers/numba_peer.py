@@ -29,7 +29,18 @@ def _functions() -> tuple[Any, Any]:
     import numba
 
     c0, c1, c2, c3, c4, c5, c6 = POLYNOMIAL
-    fast = {"fastmath": True, "error_model": "numpy", "cache": False}
+    fast = {"fastmath": True, "error_model": "numpy"}
+    rest, lowest, shift = np.int32(0x7FFFFFFF), np.int32(-(2**31)), np.int32(23)
+
+    @numba.njit(inline="always", **fast)
+    def largest(row: Any, kept: Any) -> Any:
+        """The maximum by the order of the bits: LLVM vectorizes the maximum of integers, not that of floats."""
+        bits, m = row.view(np.int32), lowest
+        for j in range(row.size):
+            b = bits[j]
+            m = max(m, b ^ ((b >> np.int32(31)) & rest))
+        kept.view(np.int32)[0] = m ^ ((m >> np.int32(31)) & rest)
+        return kept[0]
 
     @numba.njit(inline="always", **fast)
     def exp(x: Any) -> Any:
@@ -37,15 +48,13 @@ def _functions() -> tuple[Any, Any]:
         n = np.floor(x * LOG2E + np.float32(0.5))
         r = (x - n * LN2_HI) - n * LN2_LO
         q = (((((c0 * r + c1) * r + c2) * r + c3) * r + c4) * r + c5) * r + c6
-        return q * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+        return q * np.int32((np.int32(n) + np.int32(127)) << shift).view(np.float32)
 
     @numba.njit(**fast)
     def softmax(x: Any, y: Any) -> None:
+        kept = np.empty(1, np.float32)
         for i in range(x.shape[0]):
-            m = x[i, 0]
-            for j in range(x.shape[1]):
-                m = max(m, x[i, j])
-            s = np.float32(0)
+            m, s = largest(x[i], kept), np.float32(0)
             for j in range(x.shape[1]):
                 e = exp(x[i, j] - m)
                 y[i, j] = e
@@ -56,11 +65,9 @@ def _functions() -> tuple[Any, Any]:
 
     @numba.njit(**fast)
     def logsumexp(x: Any, y: Any) -> None:
+        kept = np.empty(1, np.float32)
         for i in range(x.shape[0]):
-            m = x[i, 0]
-            for j in range(x.shape[1]):
-                m = max(m, x[i, j])
-            s = np.float32(0)
+            m, s = largest(x[i], kept), np.float32(0)
             for j in range(x.shape[1]):
                 s += exp(x[i, j] - m)
             y[i] = m + np.log(s)
