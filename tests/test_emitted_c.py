@@ -8,6 +8,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 from slices import sliced
 
@@ -87,3 +88,20 @@ def test_the_same_kernel_gives_the_same_bytes():
         for seed in ("1", "2")
     }
     assert len(digests) == 1
+
+
+def test_a_value_called_far_is_the_users():
+    """What the page of a kernel calls its own is no name of the user's."""
+
+    @rf.kernel
+    def spread(x):
+        far = np.exp(x) + 1.0
+        return far / np.sum(far)
+
+    x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32)
+    assert np.allclose(spread(x), spread.reference(x)) and np.allclose(total_of(x), np.exp(x).sum(-1))
+
+
+@rf.kernel
+def total_of(x):
+    return np.sum(np.exp(x))
