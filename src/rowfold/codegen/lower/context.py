@@ -372,16 +372,16 @@ class Context:
             return Shift((LOG2E, LOG2E_LO), 1.0, LN2)
         factor = self.value(group.factor)
         lo = self._factor_lo(group.factor, factor)
-        if self._depends(group.factor):
+        if self.depends(group.factor):
             flat = self.code.flag("flat", "lt", self.code.num("size", "abs", factor), FLAT)
             factor = self.code.num("factor", "choose", flat, FLAT, factor)
         hi, rest = self.code.call(Kind.NUM, ("scale", "scale_lo"), "scale_log2e", factor, lo)
         return Shift((hi, rest), factor, self.code.num("per_octave", "div", 1.0, hi))
 
-    def _depends(self, ref: Ref) -> bool:
+    def depends(self, ref: Ref) -> bool:
         """Whether a value depends on the arrays of the call; settings are never 0 where they divide an exponent."""
         node = self.program.nodes[ref]
-        return isinstance(node, Input | Reduce) or any(self._depends(a) for a in operands(node))
+        return isinstance(node, Input | Reduce) or any(self.depends(a) for a in operands(node))
 
     def _factor_lo(self, ref: Ref, factor: Number) -> Number:
         """What the rounding of a quotient or product lost: an exponent of 1000 would magnify it."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ...records import replace
 from ..loops import Code, Kind, Scalars, Step, Stmt, Sweep, Unless, Var
 from .context import Context
-from .expsums import ExpSums
+from .expsums import ExpSums, set_shift
 from .rows import Rows
 
 PEEK = 4.0  # doubts from which a row's first elements are looked at instead of trusting the row before
@@ -42,6 +42,8 @@ def look(ctx: Context, guesses: Sequence[ExpSums], doubts: Var, peek: Sweep) -> 
     for guess in guesses:
         s = ctx.shifts[guess.index]
         assert s.n is not None
+        if guess.group.factor is not None and ctx.depends(guess.group.factor):  # the ends of the row before are its own
+            set_shift(code, ctx, guess.index, s.shift or 0.0, s.n, s.maximum)
         s.near = code.flag("near_zero", "lt", code.num("reach", "abs", s.n), ctx.limit)
     return [*steps, Scalars((), code.take())]
 

@@ -93,8 +93,9 @@ class _Number:
 
 def _in_order(form: PowerRow, by: Scaled) -> list[Factor | Scaled | Var]:
     """The number meets the exponential before any row does, but no sooner than a mask that does not hide it."""
-    masks = [i + 1 for i, item in enumerate(form.met) if isinstance(item, Var)]
-    before, after = form.met[: max(masks, default=0)], form.met[max(masks, default=0) :]
+    numbers = next((i for i, item in enumerate(form.met) if not isinstance(item, Scaled)), len(form.met))
+    cut = max([numbers, *(i + 1 for i, item in enumerate(form.met) if isinstance(item, Var))])
+    before, after = form.met[:cut], form.met[cut:]
     room = [Scaled(1.0)] if any(isinstance(item, Factor) for item in before) else []
     return [*room, *before, by, *after]
 
