@@ -11,4 +11,5 @@ def fuzzed(x):
 
 
 for strategy in ("auto", "speculative"):
-    check(rf.kernel(fuzzed), Case(batch=(9,), width=100, strategy=strategy, values=("normal", "normal_x5", "normal_x50")))
+    case = Case(batch=(9,), width=100, strategy=strategy, values=("normal", "normal_x5", "normal_x50"))
+    check(rf.kernel(fuzzed), case)
