@@ -66,7 +66,7 @@ def materialize(rows: Rows, form: PowerRow, name: str) -> Var:
     """Everything multiplied out, the power of two last."""
     c, sign = rows.code, -1.0 if form.below else 1.0
     t, k, offset, by = _parts(rows, form, sign)
-    steps = [_step(rows, item, name) for item in _in_order(form, by)]
+    steps = _steps(rows, form, by, name)
     k = c.vec("k", "neg", k) if form.below else k
     total = op(rows.ctx.code, "binade", "mul", offset, sign)
     for step in steps:
@@ -79,7 +79,7 @@ def materialize(rows: Rows, form: PowerRow, name: str) -> Var:
         for _ in range(doublings if step is first else 0):
             t, k = _brought_near_one(rows, t, k)
         t = _times(rows, t, step, name)
-        k = c.vec("k", "select", step, k, 0.0) if isinstance(step, Var) else k
+        k = c.vec("k", "select", step.mask, k, 0.0) if isinstance(step, _Mask) else k
     return _joined(rows, t, k, name)
 
 
@@ -99,17 +99,36 @@ class _Number:
     n: Number
 
 
-def _in_order(form: PowerRow, by: Scaled) -> list[Factor | Scaled | Var]:
-    """The number meets the exponential before any row does, but no sooner than a mask that does not hide it."""
-    numbers = next((i for i, item in enumerate(form.met) if not isinstance(item, Scaled)), len(form.met))
-    cut = max([numbers, *(i + 1 for i, item in enumerate(form.met) if isinstance(item, Var))])
-    before, after = form.met[:cut], form.met[cut:]
-    room = [Scaled(1.0)] if any(isinstance(item, Factor) for item in before) else []
-    return [*room, *before, by, *after]
+@dataclass(frozen=True, slots=True)
+class _Mask:
+    """Where the result is not 0, and what 0 becomes by the numbers that follow it: NaN, if one is not finite."""
+
+    mask: Var
+    outside: Number
 
 
-def _step(rows: Rows, item: Factor | Scaled | Var, name: str) -> Factor | _Number | Var:
-    return _number(rows, item, name) if isinstance(item, Scaled) else item
+def _steps(rows: Rows, form: PowerRow, by: Scaled, name: str) -> list[Factor | _Number | _Mask]:
+    """The numbers meet the exponential before any row does: a row's subnormal numbers are then rounded once."""
+    numbers = [item for item in (*form.met, by) if isinstance(item, Scaled)]
+    steps: list[Factor | _Number | _Mask] = [_number(rows, number, name) for number in numbers]
+    for i, item in enumerate(form.met):
+        match item:
+            case Factor():
+                steps.append(item)
+            case Var():
+                later = [number for number in (*form.met[i:], by) if isinstance(number, Scaled)]
+                steps.append(_Mask(item, _hollow(rows, later)))
+            case Scaled():
+                pass
+    return steps
+
+
+def _hollow(rows: Rows, numbers: list[Scaled]) -> Number:
+    total: Number = 0.0
+    for number in numbers:
+        if isinstance(number.m, Var):
+            total = op(rows.ctx.code, "outside", "add", total, rows.ctx.code.num("outside", "mul", number.m, 0.0))
+    return total
 
 
 def _parts(rows: Rows, form: PowerRow, sign: float) -> tuple[Var, Var, Number, Scaled]:
@@ -175,7 +194,7 @@ def _brought_near_one(rows: Rows, t: Var, k: Var) -> tuple[Var, Var]:
     return c.vec("t", "select", low, c.vec("twice", "add", t, t), t), c.vec("k", "select", low, less, k)
 
 
-def _times(rows: Rows, t: Var, step: Factor | _Number | Var, name: str) -> Var:
+def _times(rows: Rows, t: Var, step: Factor | _Number | _Mask, name: str) -> Var:
     c = rows.code
     match step:
         case Factor(v, constant, minus):
@@ -185,8 +204,8 @@ def _times(rows: Rows, t: Var, step: Factor | _Number | Var, name: str) -> Var:
             return c.vec(name, "fma", t, v, rows.product(t, signed, "far"))
         case _Number(m, lo):
             return _product(rows, t, m, lo, name)
-        case Var():
-            return c.vec(name, "select", step, t, 0.0)
+        case _Mask(mask, outside):
+            return c.vec(name, "select", mask, t, outside if outside == 0.0 else rows.set(outside, "outside"))
 
 
 def _product(rows: Rows, t: Var, m: Number, lo: Number | None, name: str) -> Var:
