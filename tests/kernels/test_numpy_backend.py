@@ -5,6 +5,8 @@ import pytest
 
 import rowfold as rf
 from rowfold import library, numpyloop
+from rowfold.codegen.scaled import Arithmetic
+from rowfold.codegen.tape import Tape
 from rowfold.testing import LAYOUTS, laid_out, ulp_error
 from rowfold.testing.values import FINITE, row
 
@@ -98,6 +100,19 @@ def test_every_kind_of_result(dtype):
     rng = np.random.default_rng(1)
     x, w = rng.normal(size=(200, 300)).astype(dtype), rng.normal(size=300).astype(dtype)
     assert everything.using(backend="numpy").check(x, w, np.arange(200)).ok
+
+
+def test_every_operation_is_recorded():
+    """What the recording did not hear of would be missing when it is replayed."""
+    needed = {name for name in vars(Arithmetic) if not name.startswith("_")}
+    assert needed - {"number", "solve"} <= vars(Tape).keys()
+
+
+def test_a_recording_serves_a_second_call():
+    """The same shape again, with other rows: what was recorded is the kernel, not its first results."""
+    x, w = np.random.default_rng(2).normal(size=(2, 200, 300)).astype("float32"), np.ones(300, "float32")
+    kernel = everything.using(backend="numpy", threads=1)
+    assert [kernel.check(one, w, np.arange(200)).ok for one in x] == [True, True]
 
 
 def test_no_rows_and_no_elements():

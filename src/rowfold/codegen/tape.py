@@ -74,6 +74,9 @@ class Tape(Plain):
             self._known[key] = make(), args
         return self._known[key][0]
 
+    def _float(self, a: Array) -> Array:
+        return self._opaque(super()._float, a) if a.dtype == bool else a
+
     def _is_row(self, a: Array) -> bool:
         return bool(a.shape[-1] == self.width and a.dtype == np.float64)
 
@@ -209,6 +212,9 @@ class Tape(Plain):
         if not self._is_row(log):
             return self._opaque(super().term, mantissa, log, peak)
         return self.map("multiply", [mantissa, self._power(self.shift(log, peak, -1))])
+
+    def settle(self, mantissa: Array, log: Array) -> tuple[Array, Array]:
+        return mantissa, log
 
     def void(self, value: Array, infinite: Array) -> Array:
         return value
