@@ -18,6 +18,9 @@ from .ssa import FLAG, INDEX, Type, Value
 from .targets import Target
 from .walk_ssa import write_row
 
+# Linux passes doubles in registers there; without this an object says that it does not, and no linker takes it.
+DOUBLES = ("!llvm.module.flags = !{!1}", '!1 = !{i32 1, !"target-abi", !"lp64d"}')
+
 
 def emit(kernel: Kernel, target: Target, strategy: str, version: str, signature: str, types: str) -> Source:
     """The LLVM module of a kernel. Same input, same bytes."""
@@ -39,6 +42,7 @@ def emit(kernel: Kernel, target: Target, strategy: str, version: str, signature:
         *(f"declare i32 @fe{way}env(ptr)" for way in ("get", "set") if target.arch == "riscv64"),
         f'attributes #0 = {{ nounwind "target-features"="{features}"{wide} }}',
         '!0 = !{!"branch_weights", i32 1, i32 2000}',
+        *(DOUBLES if target.arch == "riscv64" else ()),
         "",
     ]
     header = f"void {symbol}(char **args, const intptr_t *dims, const intptr_t *steps, void *data);\n"

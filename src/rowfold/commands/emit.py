@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kernels.add_arguments(parser)
     parser.set_defaults(shape=None)
     parser.add_argument("directory", help="where to write; made if it is not there")
-    parser.add_argument("--lang", choices=("c", "object", "llvm"), default="c", help="(default: c)")
+    parser.add_argument("--lang", choices=("c", "object", "llvm", "mlir"), default="c", help="(default: c)")
     parser.add_argument("--isas", type=_words, help="instruction sets of the C, e.g. avx2,portable (default: all)")
     parser.add_argument("--dtypes", "--dtype", type=_words, help="float32, float64, or both (default: float32)")
     parser.add_argument("--target", choices=tuple(TARGETS), help="the machine of an object file")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codegen.generate import llvm_of
+from ..codegen.generate import llvm_of, mlir_of
 from ..codegen.machine import Machine
 from ..codegen.plan import Plan
 from ..codegen.planner import make_plan
+from ..codegen.source import symbol_of
 from ..codegen.targets import TARGETS
 from ..config import Config
 from ..errors import RowfoldError
@@ -19,7 +20,7 @@ from ..runtime import load_llvm
 if TYPE_CHECKING:
     from ..api import Kernel
 
-LANGUAGES = ("object", "llvm")
+LANGUAGES = ("object", "llvm", "mlir")
 _HEADER = """/* {symbol}: for {target}, {signature} of NumPy types {types}. */
 #ifndef {guard}
 #define {guard}
@@ -38,6 +39,7 @@ def emit(
     **settings: Any,
 ) -> tuple[str, ...]:  # fmt: skip
     """Writes `<symbol>.o` (or `.ll`) and `<symbol>.h` for a target; the plan is that of the first row's shape.
+    `lang="mlir"` writes `<symbol>.mlir`, for any target.
 
     The function has the interface of a NumPy generalized ufunc's inner loop. Targets: x86-64-v2, x86-64-v3,
     x86-64-v4, aarch64, riscv64 (these need libm) and wasm32 (which imports fma). Raises TargetError for another
@@ -45,6 +47,10 @@ def emit(
     """
     if lang not in LANGUAGES:
         raise TargetError(f"lang={lang!r} is not one of {', '.join(LANGUAGES)}")
+    if lang == "mlir":
+        plan = _plan(kernel.plan(shape, dtype, **settings), "portable", shape, config.strategy)
+        symbol = symbol_of(plan.name, plan.dtype, plan.strategy, "mlir")
+        return (_written(directory, f"{symbol}.mlir", mlir_of(plan).encode(), overwrite=overwrite),)
     if target is None or target not in TARGETS:
         raise TargetError(f"target={target!r} is not one of {', '.join(TARGETS)}")
     machine = TARGETS[target]
