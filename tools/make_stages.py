@@ -34,7 +34,7 @@ ABOUT = """`k.stages(shape, dtype)` holds each of these texts in full. `tools/ma
 test compares it, up to the assembly, with what the code says now."""
 UPSTREAM_SAYS = """`linalg.softmax`, decomposed by its own interface and fused by upstream's passes
 (`mlir-opt {passes}`),
-is {loops} loops over each row: the maximum, the exponentials, their sum, and the division. The plan above has {sweeps}."""
+is {loops} loops over each row: the maximum, the exponentials, their sum, the division. The plan above has {sweeps}."""
 SOURCE = """
 import numpy as np
 import rowfold as rf
