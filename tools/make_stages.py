@@ -93,7 +93,7 @@ def page(loops: int) -> str:
         "## Plan", fenced("text", excerpt(stages["plan"], "softmax:", 3)),
         "## C", "The last sweep, in the vocabulary of AVX2.", fenced("c", excerpt(stages["c"], "Sweep: write", 24)),
         "## LLVM IR", fenced("llvm", excerpt(stages["llvm"], "; Sweep: write", 22)),
-        "## MLIR", fenced("mlir", excerpt(stages["mlir"], "// Sweep: write", 18)),
+        "## MLIR", fenced("text", excerpt(stages["mlir"], "// Sweep: write", 18)),
         "## Assembly", "In the middle of a loop, by whichever compiler made it.", fenced("text", around),
         "## What upstream MLIR makes of its own softmax",
         UPSTREAM_SAYS.format(passes=" ".join(PASSES), loops=loops, sweeps=len(softmax_kernel().plan(SHAPE).sweeps)),

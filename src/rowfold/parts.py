@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ class Parts:
         name: str
         masked: float
 
-        @property
+        @cached_property
         def static(self) -> Any: ...
         _chosen: dict[str, Any]
         _parts: dict[Any, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Unequal:
         _static_values: Any
         _traced: Any
 
-        @property
+        @cached_property
         def static(self) -> Any: ...
 
     def ragged(self, values: Any, offsets: Any, /, *more: Any, where: Any = None, **settings: Any) -> Any:

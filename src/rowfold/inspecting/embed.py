@@ -95,11 +95,11 @@ def _kind(
     """The functions of a dtype, and the plans in words."""
     sections: list[Section] = []
     banner: list[str] = []
-    for isa in isas:
-        choices = _choices(program, dtype, VOCABULARIES.get(isa, isa), shape, strategy)
+    made = [_choices(program, dtype, VOCABULARIES.get(isa, isa), shape, strategy) for isa in isas]
+    for isa, choices in zip(isas, made, strict=True):
         banner += [line for plan in choices.plans for line in describe(plan, brief=True) if line not in banner]
         sections.append(standalone.section_of(kernel.name, isa, dtype, choices))
-    ports = lower(choices.plans[0]).ports
+    ports = lower(made[-1].plans[0]).ports
     full = next(long for long, short in NAMES.items() if short == dtype)
     contract = [*_error(kernel, full, strategy), *_special(program, values)]
     return standalone.kind_of(program, dtype, sections, ports, contract), banner

@@ -127,7 +127,7 @@ class _Job(NamedTuple):
 
     def whole(self) -> list[Any]:
         """The kernel on each chunk of the batch."""
-        axis = self.axes if len(self.axes) > 1 else self.axes[0]
+        axis = self.axes if len(self.axes) > 1 else next(iter(self.axes))
         task = functools.partial(_call, self.blob, tuple(self.arrays), axis, {"threads": 1} | self.settings)
         if len(self.results) == 1:
             return [self._placed(task, self.pairs(), self.results[0])]

@@ -47,7 +47,8 @@ def merge(a: Array, b: Array) -> Array:
     shape = np.broadcast_shapes(a.shape, b.shape)
     a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
     merged = np.empty(shape, a.dtype)
-    names = a.dtype.names or ()
+    names = a.dtype.names
+    assert names is not None, "a state has fields"
     head, single = names[0], f"_{'f64' if '_f64_' in names[0] else 'f32'}_"
     rounds = a[head][..., 1], b[head][..., 1]
     with np.errstate(all="ignore"):

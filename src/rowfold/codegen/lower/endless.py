@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ...records import dataclass
 from ..ir import Const, Map, Reduce, Ref, operands
-from ..loops import Code, Kind
+from ..loops import Code, Kind, Var
 from .context import Context
 from .forms import Scaled
 from .rows import Rows
@@ -66,7 +66,7 @@ class Endless:
             ordered = code.flag("ordered", "not", code.flag("unordered", "any", self.nan[ref]))
             found = code.flag("endless", "and", code.flag("infinite", "any", self.infinite[ref]), ordered)
             total = self.ctx.known[ref]
-            assert isinstance(total, Scaled) and not isinstance(total.m, float)
+            assert isinstance(total, Scaled) and isinstance(total.m, Var)
             code.assign(total.m, "choose", found, INF, total.m)
             if total.lo is not None:
                 code.assign(total.lo, "choose", found, 0.0, total.lo)

@@ -147,7 +147,7 @@ def sweep_of(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port], more: Sequ
             carry.keep_in = next((outputs[o].name for g, o in sweep.keeps if g == carry.index), None)
     guesses = [carry for carry in carries if isinstance(carry, ExpSums) and carry.lowering is Lowering.GUESS]
     steps: list[Step] = [step for carry in carries if isinstance(carry, Moments) for step in carry.seek()]
-    doubts = None
+    doubts = peek = None
     if guesses:
         steps += prepare(ctx, guesses)
         doubts = remember(ctx, guesses)
@@ -157,7 +157,7 @@ def sweep_of(ctx: Context, sweep: SweepPlan, outputs: Sequence[Port], more: Sequ
     guessed = len(guesses) == len(carries) and not sweep.writes  # else a far row is walked for what else it gives
     steps.append(replace(main, only=near) if guessed else main)
     steps += [_fallback(ctx, c, sweep, outputs) for c in carries if isinstance(c, ExpSums) and c.safe is not None]
-    if doubts is not None and ctx.first is None:  # the state of a part does not hang on other rows
+    if doubts is not None and peek is not None and ctx.first is None:  # the state of a part does not hang on other rows
         ctx.learned = learn(ctx, guesses, doubts, peek.peek or ())
     for carry in carries:
         if isinstance(carry, ExpSums) and carry.lowering is Lowering.MAX:

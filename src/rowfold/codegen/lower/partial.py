@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ..apart import apart
 from ..ir import WHERE, Map, Reduce, Ref
-from ..loops import Code, Kernel, Kind, Names, Port, Scalars, Step, Stmt
+from ..loops import Code, Kernel, Kind, Names, Port, Scalars, Step, Stmt, Var
 from ..plan import Plan, StatePart, SweepPlan, Unit
 from .carries import Carry, Count, Settling, Taken
 from .context import Context
@@ -134,7 +134,7 @@ def _keep(ctx: Context, part: StatePart, unit: Unit, kept: Port, read: Port) -> 
     numbers: Sequence[Number] = [0.0] * unit.size if unit.round > part.done + 1 else _numbers(ctx, unit)
     for number in numbers:
         code.do("keep", kept.name, number, float(at))
-        at += 1 if isinstance(number, float) else max(number.size, 1)
+        at += max(number.size, 1) if isinstance(number, Var) else 1
 
 
 def _numbers(ctx: Context, unit: Unit) -> Sequence[Number]:

@@ -211,7 +211,7 @@ def _times(rows: Rows, t: Var, step: Factor | _Number | _Mask, name: str) -> Var
 def _product(rows: Rows, t: Var, m: Number, lo: Number | None, name: str) -> Var:
     """t (m + lo), only the result rounded."""
     c = rows.code
-    if isinstance(m, float):
+    if not isinstance(m, Var):
         return c.vec(name, "mul", t, m)
     if rows.ctx.dtype == "f64" and lo is None:
         return c.vec(name, "mul", t, rows.set(m, m.name))

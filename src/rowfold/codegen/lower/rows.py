@@ -136,7 +136,7 @@ class Rows:
 
     def _two_factors(self, v: Var, a: Number) -> tuple[Var, Var, Var]:
         """v * a as v * (hi + lo). A factor near the ends of float32 gives a power of two to v first."""
-        if isinstance(a, float):
+        if not isinstance(a, Var):
             return v, self.set(two_parts(a)[0], "factor"), self.set(two_parts(a)[1], "factor_lo")
         if v in self._whole:
             return v, self.set(a, _named(a)), self.low(a)
