@@ -8,7 +8,7 @@ import pytest
 
 from rowfold.runtime import cpu
 
-AVX512 = "flags\t: fpu xsave fma avx avx2 avx512f avx512dq avx512bw avx512vl\n"
+AVX512 = "flags\t: fpu xsave fma avx f16c avx2 avx512f avx512dq avx512bw avx512vl\n"
 
 
 @pytest.mark.parametrize(

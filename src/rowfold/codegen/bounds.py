@@ -158,13 +158,17 @@ class ElementErrors:
         more = np.where(np.isfinite(value.value), self._unit(value.const) * np.abs(value.value), 0.0)
         return self.void(Bounded(value.value, value.error + more, value.argument, value.const), infinite)
 
-    def rounded(self, a: Bounded) -> Bounded:
-        """The same number as a row meets it: a row-constant is rounded to the kernel's type first."""
+    def rounded(self, a: Bounded, *, returned: bool = False) -> Bounded:
+        """The same number as a row meets it, or as it is `returned`: a row-constant is rounded to the kernel's type.
+
+        Beyond that type a row may meet anything, for the kernel may hold the number in parts; returned it is infinite.
+        """
         if not a.const or a.value.dtype.kind != "f":
             return a
         exact = np.abs(a.value - a.value.astype(self.dtype))
         slip = np.where(a.error == 0, exact, self.unit * np.abs(a.value) + self.tiny)
-        slip = np.where(np.isfinite(a.value), np.where(np.abs(a.value) > self.top, np.inf, slip), 0.0)
+        beyond = (np.abs(a.value) > self.top) & (not returned)
+        slip = np.where(np.isfinite(a.value), np.where(beyond, np.inf, slip), 0.0)
         return Bounded(a.value, a.error + slip, a.argument, a.const)
 
     def _exact(self, value: Array, const: bool) -> Bounded:

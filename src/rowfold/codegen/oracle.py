@@ -49,7 +49,7 @@ def oracle(
 def _expected(
     program: Program, output: Output, result: Bounded, batch: Batch, errors: Errors, masked: float
 ) -> Expected:
-    result = errors.rounded(result) if result.value.dtype.kind == "f" else result
+    result = errors.rounded(result, returned=True) if result.value.dtype.kind == "f" else result
     value, bound = np.broadcast_arrays(result.value, result.error * SAFETY)
     if value.dtype.kind == "f":
         spilled = np.isfinite(value) & (np.abs(value) - bound > errors.top * (1 + errors.unit))
