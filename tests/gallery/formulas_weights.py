@@ -84,6 +84,15 @@ def entmax15(x):
     return _sparse(x / 2, 2)[0]
 
 
+def entmax(x, alpha=1.25):
+    z = (alpha - 1) * x
+    low, high = z.max() - 1, z.max()  # at low the largest weight alone is 1
+    for _ in range(80):
+        tau = (low + high) / 2
+        low, high = (tau, high) if np.sum(np.maximum(z - tau, 0) ** (1 / (alpha - 1))) > 1 else (low, tau)
+    return np.maximum(z - tau, 0) ** (1 / (alpha - 1))
+
+
 def sparsemax_loss(x, y):
     p, tau = _sparse(x, 1)
     return -x[y] + np.sum(np.where(p > 0, x**2 - tau**2, 0)) / 2 + 1 / 2

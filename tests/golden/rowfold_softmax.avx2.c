@@ -261,7 +261,7 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
     double shift_n_ = 0.0;
     double low_ = 0.0;
     double doubts = 4.0;
-    const int far = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* rows come from memory, not from a cache */
+    const int from_memory = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* not from a cache */
     softmax_avx2_speculative_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
 
@@ -313,7 +313,7 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
             const intptr_t count = softmax_avx2_least(n - i, 256);
             const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
             float *out_b = softmax_avx2_open(out, out_step, i, out_buffer);
-            if (far) {
+            if (from_memory) {
                 softmax_avx2_ahead(x_b);
                 softmax_avx2_ahead_write(out_b);
             }

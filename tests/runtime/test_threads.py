@@ -109,7 +109,8 @@ def test_children_have_teams_of_their_own(method):
 
 
 LONG = """
-import numpy as np, sys
+import numpy as np, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell started in the background
 from rowfold import library as lib
 x = np.broadcast_to(np.zeros(4096, np.float32), (2_000_000, 4096))
 lib.logsumexp(x[:100000], threads={threads})

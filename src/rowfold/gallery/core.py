@@ -31,6 +31,7 @@ C8(walks=1)(library.cross_entropy)
 OURS = Paper("", "")  # in no row of the catalogue
 OURS(walks=2)(library.softmin)
 OURS(walks=2)(library.entmax15)
+OURS(walks=2, alpha=1.25)(library.entmax)
 OURS(walks=1)(library.kl_div)
 OURS(walks=1)(library.max)
 OURS(walks=1)(library.sum)
