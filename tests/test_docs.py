@@ -14,8 +14,9 @@ PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.name not in OTHERS 
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
-def test_a_page_prints_what_it_shows(page, tmp_path):
+def test_a_page_prints_what_it_shows(page, tmp_path, monkeypatch):
     """Each block is run as a file, because a row function's source is part of what rowfold shows."""
+    monkeypatch.chdir(tmp_path)  # a page may write files
     shown, printed, names = [], [], {"__name__": "__main__"}
     for other in re.findall(r"^(?:import|from) (dask|jax|torch)\b", page.read_text(encoding="utf-8"), re.MULTILINE):
         pytest.importorskip(other)
