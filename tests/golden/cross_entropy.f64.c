@@ -416,10 +416,11 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         maximum_ = maximum;
         const double n_v = num_exponent_of(maximum, 0x1.71547652b82fep+0);
         const double off = n_v - shift_n_;
-        const double off_2 = num_abs(off);
-        const int close = off_2 < 28.0;
+        const int close = off >= 0.0;
+        const int close_2 = off < 28.0;
+        const int close_3 = close && close_2;
         const int finite_v = num_isfinite(sum);
-        const int safe = close && finite_v;
+        const int safe = close_3 && finite_v;
         const int safe_2 = near_zero && safe;
     
         /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
@@ -587,6 +588,14 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         const double faded_3 = num_choose(safe_2, faded_2, doubted);
         const double at_least = num_max(faded_3, 4.0);
         doubts = num_choose(usable, faded_3, at_least);
+        const double n_v_2 = num_exponent_of(maximum_, 0x1.71547652b82fep+0);
+        const double guess_2 = n_v_2 - 10.0;
+        const double low_3 = num_low_end(guess_2, 0x1.62e42fefa39efp-1, 1092.0);
+        const double high_3 = num_high_end(guess_2, 0x1.62e42fefa39efp-1, 40.0);
+        shift_ = 0.0;
+        shift_n_ = guess_2;
+        low_ = low_3;
+        high_ = high_3;
     }
 }
 

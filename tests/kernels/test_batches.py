@@ -63,3 +63,19 @@ def test_settings_may_change_from_row_to_row():
          ffi.new("intptr_t[]", [1200, 8, 1200, 4, 4]), ffi.NULL)  # fmt: skip
     expected = [library.softmax(row, temperature=t) for row, t in zip(x, temperature, strict=True)]
     assert out.tobytes() == np.stack(expected).tobytes()
+
+
+@pytest.mark.parametrize("name", ["log_softmax", "logsumexp", "cross_entropy"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_below_the_last_one_has_nothing_beside_its_maximum(name, dtype):
+    """One element, or one far above the others: what is left of those is 0 whatever maximum the row before had."""
+    rng, kernel = np.random.default_rng(0), getattr(library, name)
+    for n in (1, 2, 40, 300):
+        x = np.full((2000, n), -1e4, dtype)
+        x[:, 0] = rng.normal(size=2000) * 20
+        more = (np.zeros(2000, np.int64),) if name == "cross_entropy" else ()
+        alone = np.stack([kernel(row, *(m[0] for m in more)) for row in x[:50]])
+        got = kernel(x, *more)
+        assert got[:50].tobytes() == alone.tobytes()
+        largest = got if name == "logsumexp" else x[:, 0] + got.reshape(2000, -1)[:, 0]
+        assert largest.tobytes() == x[:, 0].tobytes()

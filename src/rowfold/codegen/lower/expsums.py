@@ -90,7 +90,7 @@ def set_shift(code: Code, ctx: Context, index: int, shift: Number, n: Number, m:
                 attribute,
                 code.declare(Kind.NUM, f"{'' if attribute != 'n' else 'shift_'}{attribute}_", "copy", value),
             )
-        else:
+        elif value is not known:
             code.assign(known, "copy", value)
 
 
@@ -312,8 +312,9 @@ class ExpSums:
         else:
             assert s.n is not None and s.maximum is not None
             code.assign(s.maximum, "copy", m)
-            off = code.num("off", "abs", code.num("off", "sub", code.num("n", "exponent_of", m, s.scale[0]), s.n))
-            safe = code.flag("safe", "and", code.flag("close", "lt", off, 28.0), code.flag("finite", "isfinite", total))
+            off = code.num("off", "sub", code.num("n", "exponent_of", m, s.scale[0]), s.n)
+            close = code.flag("close", "and", code.flag("close", "ge", off, 0.0), code.flag("close", "lt", off, 28.0))
+            safe = code.flag("safe", "and", close, code.flag("finite", "isfinite", total))
         assert self.near is not None
         self.safe = code.flag("safe", "and", self.safe or self.near, safe)
 

@@ -16,6 +16,8 @@ from .rows import Rows
 
 PEEK = 4.0  # doubts from which a row's first elements are looked at instead of trusting the row before
 WHOLE = 8.0  # doubts from which all of its elements are: a guess that fails costs more than a maximum
+BELOW = 10.0  # octaves that a guess for a sum without its largest element lies below: it must not be above the maximum,
+# or what is far below the maximum is no longer 0 beside it
 FADING = 0.02  # what every row takes off the doubts
 
 
@@ -76,6 +78,11 @@ def learn(ctx: Context, guesses: Sequence[ExpSums], doubts: Var, shared: Sequenc
     hit, good = (_all(code, name, flags) for name, flags in (("hit", hits), ("usable", usable)))
     faded = code.num("faded", "choose", hit, faded, code.num("doubted", "add", faded, 1.0))
     code.assign(doubts, "choose", good, faded, code.num("at_least", "max", faded, PEEK))
+    for guess in guesses:
+        s = ctx.shifts[guess.index]
+        if guess.displaced and s.maximum is not None:
+            top = code.num("n", "exponent_of", s.maximum, s.scale[0])
+            set_shift(code, ctx, guess.index, 0.0, code.num("guess", "sub", top, BELOW), s.maximum)
     return code.take()
 
 
