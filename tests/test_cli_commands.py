@@ -139,7 +139,7 @@ def test_bench_times_a_kernel_of_the_user(own, capsys):
 
 def test_a_calibrated_machine_is_remembered(capsys, monkeypatch, tmp_path):
     """What was measured is what a later plan is priced with, and a change of it is forgotten with the directory."""
-    from rowfold import host
+    from rowfold.building import host
 
     monkeypatch.setenv("ROWFOLD_CACHE_DIR", str(tmp_path))
     host.machine.cache_clear()

@@ -22,24 +22,24 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import numpy as np
 
 from . import config as configuration
+from .building.host import host_isa, machine, plan_for
 from .config import Config
 from .errors import CompileError, LoadError, PlanError
-from .gradients import Differentiable, Gradients
-from .host import host_isa, machine, plan_for
 from .inspecting.emission import Emitting
-from .parts import Parts
+from .kernels.gradients import Differentiable, Gradients
+from .kernels.parts import Parts
+from .kernels.unequal import Unequal
 from .runtime import cache, quick, recall
 from .runtime.call import Argument, Bound, Caller, CallSpec, FloatSetting, HasLoop, Remembering
 from .runtime.layout import rows_and_length
 from .runtime.operands import asked
 from .runtime.recall import Call, Known
 from .runtime.spec import Formats, Results
-from .unequal import Unequal
 
 if TYPE_CHECKING:  # a call from a warm cache must not pay for what it does not use
     from .codegen.ir import Program
+    from .codegen.language.signature import Parameter, Setting
     from .codegen.plan import Plan
-    from .codegen.signature import Parameter, Setting
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,14 +89,14 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The array parameters of the row function."""
-        from .codegen.signature import parameters
+        from .codegen.language.signature import parameters
 
         return parameters(self._fn)
 
     @cached_property
     def settings(self) -> tuple[Setting, ...]:
         """The keyword-only settings of the row function."""
-        from .codegen.signature import settings_of
+        from .codegen.language.signature import settings_of
 
         return settings_of(self._fn)
 
@@ -176,7 +176,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
     def _trace(
         self, values: Mapping[str, object], given: frozenset[str], booleans: frozenset[str], has_where: bool
     ) -> Program:
-        from .codegen.predicate import under_where, with_ignored
+        from .codegen.rewriting.predicate import under_where, with_ignored
         from .codegen.simplify import simplify
         from .codegen.trace import trace
 
@@ -239,7 +239,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         return Bound(found, known.results, config.threads)
 
     def _loop(self, plan: Plan, config: Config) -> tuple[str, HasLoop]:
-        from .build import loop_of, plan_key
+        from .building.build import loop_of, plan_key
 
         key = (plan_key(plan), config)
         if key not in self._loops:
@@ -333,7 +333,7 @@ class Vjp(Gradients, Kernel[..., tuple[Any, ...]]):
 
 
 def _results_of(program: Program) -> Results:
-    from .build import results_of
+    from .building.build import results_of
 
     return results_of(program)
 

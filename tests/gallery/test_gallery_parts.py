@@ -7,8 +7,8 @@ import pytest
 from samples import Role, arguments
 
 import rowfold as rf
+from rowfold.codegen.bounding.oracle import judge, oracle
 from rowfold.codegen.ir import THRESHOLDS, Reduce
-from rowfold.codegen.oracle import judge, oracle
 from rowfold.gallery import entries
 from rowfold.testing.values import FINITE, SPECIAL
 

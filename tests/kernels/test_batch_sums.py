@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rowfold import library
-from rowfold.codegen.interpret_plan import interpret_plan
+from rowfold.codegen.running.interpret_plan import interpret_plan
 
 RNG = np.random.default_rng(0)
 X, G = RNG.normal(size=(2, 3, 4, 70)).astype(np.float32) * 3

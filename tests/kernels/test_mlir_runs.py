@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rowfold import gallery, library
-from rowfold.codegen.oracle import judge, oracle
+from rowfold.codegen.bounding.oracle import judge, oracle
 from rowfold.runtime import load_llvm
 
 LOWERING = (

@@ -7,7 +7,7 @@ import pytest
 
 import rowfold as rf
 from rowfold.codegen.dtypes import FORMATS, NAMED, narrow, rounded, widen
-from rowfold.codegen.interpret_plan import interpret_plan
+from rowfold.codegen.running.interpret_plan import interpret_plan
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 

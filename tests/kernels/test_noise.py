@@ -5,7 +5,7 @@ import pytest
 
 import rowfold as rf
 from rowfold import philox
-from rowfold.codegen.interpret_plan import interpret_plan
+from rowfold.codegen.running.interpret_plan import interpret_plan
 from rowfold.errors import TraceError
 from rowfold.runtime.cpu import host_isas
 from rowfold.testing import STRATEGIES

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import rowfold as rf
-from rowfold import library, numpyloop
-from rowfold.codegen.scaled import Arithmetic
-from rowfold.codegen.tape import Tape
+from rowfold import library
+from rowfold.building import numpyloop
+from rowfold.codegen.bounding.scaled import Arithmetic
+from rowfold.codegen.running.tape import Tape
 from rowfold.testing import LAYOUTS, laid_out, ulp_error
 from rowfold.testing.values import FINITE, row
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from rowfold.codegen.bounding.oracle import judge
 from rowfold.codegen.interpret import Batch, Plain, evaluate
 from rowfold.codegen.ir import Role
-from rowfold.codegen.oracle import judge
 from rowfold.testing import Random, cases, load, random_case, random_source
 
 

@@ -7,8 +7,8 @@ import pytest
 from slices import sliced
 
 import rowfold as rf
+from rowfold.codegen.bounding.oracle import judge
 from rowfold.codegen.interpret import interpret
-from rowfold.codegen.oracle import judge
 from rowfold.codegen.trace import parameters, trace
 from rowfold.errors import PlanError
 from rowfold.runtime.cpu import host_isas

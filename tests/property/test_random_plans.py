@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from rowfold.codegen.interpret_plan import interpret_plan
+from rowfold.codegen.bounding.oracle import judge, oracle
 from rowfold.codegen.ir import Role
 from rowfold.codegen.machine import Machine
-from rowfold.codegen.oracle import judge, oracle
 from rowfold.codegen.planner import STRATEGIES, make_plan
+from rowfold.codegen.running.interpret_plan import interpret_plan
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import trace
 from rowfold.errors import PlanError

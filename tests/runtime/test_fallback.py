@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rowfold as rf
-from rowfold import build
+from rowfold.building import build
 from rowfold.errors import CompileError
 from rowfold.runtime import compiler
 

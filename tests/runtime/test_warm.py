@@ -70,7 +70,7 @@ def test_a_second_process_imports_nothing_heavy(tmp_path: Path) -> None:
     fill = "import numpy; from rowfold.library import softmax; softmax(numpy.ones((2, 3), 'f4'))"
     subprocess.run([sys.executable, "-c", fill], env=environment, check=True)
     modules, rows = json.loads(subprocess.check_output([sys.executable, "-c", CALL], env=environment))
-    heavy = "jinja2 pycparser llvmlite cffi json shutil tempfile pathlib hashlib subprocess rowfold.build"
+    heavy = "jinja2 pycparser llvmlite cffi json shutil tempfile pathlib hashlib subprocess rowfold.building.build"
     ours = [f"rowfold.codegen.{name}" for name in "ir trace simplify planner plan emit_c".split()]
     expected = softmax.reference(np.arange(6.0).reshape(2, 3))
     assert ({*modules} & {*heavy.split(), *ours}, np.allclose(rows, expected)) == (set(), True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rowfold as rf
-from rowfold.codegen.apart import apart
+from rowfold.codegen.rewriting.apart import apart
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import trace
 from rowfold.testing import load

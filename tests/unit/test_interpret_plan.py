@@ -8,14 +8,14 @@ import pytest
 from slices import sliced
 
 from rowfold import library
-from rowfold.build import loop_of, plan_key
+from rowfold.building.build import loop_of, plan_key
 from rowfold.codegen import ir
+from rowfold.codegen.bounding.oracle import Expected, judge, oracle
 from rowfold.codegen.interpret import interpret
-from rowfold.codegen.interpret_plan import interpret_plan
 from rowfold.codegen.ir import Builder, Input, Output, Role
 from rowfold.codegen.machine import Machine
-from rowfold.codegen.oracle import Expected, judge, oracle
 from rowfold.codegen.planner import STRATEGIES, make_plan
+from rowfold.codegen.running.interpret_plan import interpret_plan
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import trace
 from rowfold.config import Config

@@ -8,7 +8,7 @@ import pytest
 
 from rowfold.codegen.mathlib import FUNCTIONS
 from rowfold.codegen.mathlib.coefficients import LOG2E
-from rowfold.codegen.numpywords import run
+from rowfold.codegen.running.numpywords import run
 
 INF, NAN = np.inf, np.nan
 FORMATS = {"f32": np.float32, "f64": np.float64}

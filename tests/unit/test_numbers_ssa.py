@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from rowfold import library
-from rowfold.codegen import planwords
 from rowfold.codegen.emit_llvm import LlvmBuilder
 from rowfold.codegen.loops import Kind
 from rowfold.codegen.lower.kernel import lower
-from rowfold.codegen.numbers_ssa import Numbers, flag_words, number_words
-from rowfold.codegen.ssa import DOUBLE
+from rowfold.codegen.running import planwords
+from rowfold.codegen.ssa.numbers import Numbers, flag_words, number_words
+from rowfold.codegen.ssa.values import DOUBLE
 from rowfold.codegen.targets import host
 from rowfold.runtime import load_llvm
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from rowfold.codegen.numpywords import NumpyWords, fma32, fma64
+from rowfold.codegen.running.numpywords import NumpyWords, fma32, fma64
 
 INF, NAN = np.inf, np.nan
 FORMATS = {"f32": np.float32, "f64": np.float64}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import rowfold as rf
+from rowfold.codegen.bounding.oracle import Expected, judge, oracle
 from rowfold.codegen.ir import Builder, Input, Output, Role
-from rowfold.codegen.oracle import Expected, judge, oracle
 
 U = 2.0**-24
 INF, NAN = np.inf, np.nan

@@ -3,7 +3,7 @@
 import pytest
 
 from rowfold import gallery
-from rowfold.codegen.reasons import reasons
+from rowfold.codegen.planning.reasons import reasons
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import trace
 from rowfold.testing import load

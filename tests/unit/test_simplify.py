@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import rowfold as rf
+from rowfold.codegen.bounding.oracle import oracle
 from rowfold.codegen.ir import Input, Map, Reduce, Role, operands
-from rowfold.codegen.oracle import oracle
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import parameters, settings_of, trace
 from rowfold.testing import Case, Random, cases, load, random_source

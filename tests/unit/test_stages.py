@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rowfold as rf
-from rowfold.build import plan_key
+from rowfold.building.build import plan_key
 from rowfold.codegen.generate import source_of
 from rowfold.config import Config
 from rowfold.errors import CompileError

@@ -8,7 +8,7 @@ import pytest
 
 from rowfold import annotations as rf
 from rowfold.codegen.ir import Role
-from rowfold.codegen.signature import MISSING, Parameter, Setting, parameters, resolve_settings, settings_of
+from rowfold.codegen.language.signature import MISSING, Parameter, Setting, parameters, resolve_settings, settings_of
 
 
 def every(x, a: rf.Row, m: rf.Mask, i: rf.Row[int], s: rf.Scalar, y: rf.Index, z: rf.Index(ignore=-100), w=None):

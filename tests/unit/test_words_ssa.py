@@ -5,15 +5,16 @@ from inspect import isfunction
 import pytest
 
 from rowfold import library
-from rowfold.codegen import planwords, walk_ssa
 from rowfold.codegen.emit_llvm import LlvmBuilder
-from rowfold.codegen.interpret_plan import Run
 from rowfold.codegen.loops import Kind
 from rowfold.codegen.lower.kernel import lower
-from rowfold.codegen.numbers_ssa import Numbers, functions_of
-from rowfold.codegen.ssa import INDEX, Value
+from rowfold.codegen.running import planwords
+from rowfold.codegen.running.interpret_plan import Run
+from rowfold.codegen.ssa import walk as walk_ssa
+from rowfold.codegen.ssa.numbers import Numbers, functions_of
+from rowfold.codegen.ssa.values import INDEX, Value
+from rowfold.codegen.ssa.words import Vectors, table
 from rowfold.codegen.targets import host
-from rowfold.codegen.words_ssa import Vectors, table
 
 every_dtype = pytest.mark.parametrize("dtype", ["f32", "f64"])
 

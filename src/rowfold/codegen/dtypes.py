@@ -1,6 +1,6 @@
 """Number formats of 16 and 8 bits: what their codes mean, and how a float32 becomes one, rounded to nearest even.
 
-The same integer arithmetic is written in C (templates/narrow.c.j2), for LLVM (narrow_ssa.py) and here for NumPy, so
+The same integer arithmetic is written in C (templates/narrow.c.j2), for LLVM (ssa/narrow.py) and here for NumPy, so
 that every backend gives the same codes, NaN included, and subnormal results are never flushed, as the bfloat16
 instructions of some CPUs do.
 """

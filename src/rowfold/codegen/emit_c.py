@@ -11,14 +11,14 @@ from itertools import chain
 from typing import Any
 
 from ..records import dataclass
+from .c.library import FunctionText, functions_of
+from .c.sweeps import Names, Sweeps
+from .c.text import CTYPES, indented
+from .c.words import builtins_of, environment, words_of
 from .isas import isa_of
-from .library_c import FunctionText, functions_of
 from .loops import Kernel, Port, statements, whole_row
-from .overlap import Last, batch_of
+from .lower.overlap import Last, batch_of
 from .source import Source, identifier, symbol_of
-from .sweeps_c import Names, Sweeps
-from .text_c import CTYPES, indented
-from .words_c import builtins_of, environment, words_of
 
 # Measured (docs/performance.md): a batch beyond IN_CACHE bytes is fetched ahead, but for rows so short that the
 # hardware goes on into the next one, and for rows so long that what is fetched drives out the row that waits.

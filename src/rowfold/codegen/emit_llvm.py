@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from .dtypes import FORMATS
 from .isas import isa_of
-from .llvm_text import PTR, SIZES, LlvmText
 from .loops import VECTORS, Kernel, Port
-from .narrow_ssa import narrowed, widened
 from .source import Source, symbol_of
-from .ssa import FLAG, INDEX, Type, Value
+from .ssa.llvm_text import PTR, SIZES, LlvmText
+from .ssa.narrow import narrowed, widened
+from .ssa.values import FLAG, INDEX, Type, Value
+from .ssa.walk import write_row
 from .targets import Target
-from .walk_ssa import write_row
 
 # Linux passes doubles in registers there; without this an object says that it does not, and no linker takes it.
 DOUBLES = ("!llvm.module.flags = !{!1}", '!1 = !{i32 1, !"target-abi", !"lp64d"}')

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from .loops import Kernel, Port
 from .source import symbol_of
-from .ssa import BITS, FLAG, INDEX, Again, Builder, Carried, Type, Value, bits_of
-from .walk_ssa import write_row
+from .ssa.values import BITS, FLAG, INDEX, Again, Builder, Carried, Type, Value, bits_of
+from .ssa.walk import write_row
 
 FLOATS = {"add": "addf", "sub": "subf", "mul": "mulf", "div": "divf", "neg": "negf"}
 INTEGERS = {"add": "addi", "sub": "subi", "mul": "muli", "and": "andi", "or": "ori", "xor": "xori", "shl": "shli",

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from rowfold import philox
 from rowfold.codegen.bisect import bisect
+from rowfold.codegen.bounding.scaled import Arithmetic, ScaledRules, Value
 from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
-from rowfold.codegen.scaled import Arithmetic, ScaledRules, Value
 
 Array = Any  # numpy.ndarray, or the array of another module that has NumPy's names
 V = TypeVar("V")

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from ..errors import PlanError
 from ..records import dataclass, replace
-from .apart import apart
-from .cost import inputs_of, price
 from .ir import SELECTIONS, SUMS, THRESHOLDS, Const, Input, Map, Node, Param, Program, Reduce, Ref, Role, Type, operands
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan, label
+from .planning.cost import inputs_of, price
+from .rewriting.apart import apart
 
 FORMS = {
     "three_pass_recompute": (Lowering.MAX, False),

@@ -9,9 +9,9 @@ before it is known (docs/decisions/0002).
 from __future__ import annotations
 
 from ..records import replace
-from .algebra import Sum as Terms
-from .algebra import in_order, is_map, leaves, product, total, write_sum
 from .ir import WHERE, Builder, Const, Input, Map, Output, Param, Program, Reduce, Ref
+from .rewriting.algebra import Sum as Terms
+from .rewriting.algebra import in_order, is_map, leaves, product, total, write_sum
 from .rewriting.exponents import exp, log, power, root
 from .rewriting.extrema import compared, extremum, position, same
 from .rewriting.gathers import take

@@ -13,17 +13,17 @@ from typing import Any
 
 from .. import __version__
 from ..records import dataclass, replace
+from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of, shortest_of
+from .c.standalone_words import renamed, section_words
+from .c.words import environment
 from .emit_c import Unit, unit_of
 from .ir import Program
 from .isas import Isa, isa_of
 from .loops import with_banner
 from .lower.kernel import lower
 from .plan import describe
-from .planchoice import Choices
+from .planning.choice import Choices
 from .source import identifier
-from .standalone_api import Argument, Index, arguments_of, indexes_of, longest_of, shortest_of
-from .standalone_words import renamed, section_words
-from .words_c import environment
 
 # The best one of each machine first.
 ISAS = ("avx512", "avx2", "sse2", "sve", "neon", "rvv", "wasm", "portable-fma", "c99")

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from rowfold.codegen.frames import call_row_function
 from rowfold.codegen.ir import Input, Map, Output, Param, Program, Role, operands
-from rowfold.codegen.signature import MISSING, Parameter, Setting, parameters, settings_of
-from rowfold.codegen.traced import BatchTotal, Traced, Tracer
-from rowfold.codegen.traceerrors import fail_at_definition
-from rowfold.codegen.vocabulary import VOCABULARY
+from rowfold.codegen.language.frames import call_row_function
+from rowfold.codegen.language.signature import MISSING, Parameter, Setting, parameters, settings_of
+from rowfold.codegen.language.traced import BatchTotal, Traced, Tracer
+from rowfold.codegen.language.traceerrors import fail_at_definition
+from rowfold.codegen.language.vocabulary import VOCABULARY
 
 from ..records import replace
 

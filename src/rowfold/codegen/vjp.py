@@ -14,10 +14,11 @@ from collections.abc import Mapping
 
 from ..errors import NotDifferentiableError
 from ..records import replace
-from . import vjp_rules, vjp_selection
+from .derivatives import rules as vjp_rules
+from .derivatives import selection as vjp_selection
+from .derivatives.rules import Maths, Send
 from .ir import Builder, Input, Map, Output, Program, Reduce, Ref, Role, Shape, Type, operands, renumber
 from .simplify import simplify
-from .vjp_rules import Maths, Send
 
 FLOAT_ROLES = (Role.ROW, Role.SCALAR)
 _RULES = {**vjp_rules.RULES, **vjp_selection.RULES}

@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import bench, library
 from ..api import Kernel
-from ..codegen.cost import SIZES, read_bytes, written_bytes
 from ..codegen.ir import Role
+from ..codegen.planning.cost import SIZES, read_bytes, written_bytes
 from . import UsageError, calibrate, kernels, report
 
 HELP = "time a kernel against NumPy, a copy, and torch, jax, onnxruntime and scipy where they are installed"

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import bench, config, host, library
+from .. import bench, config, library
 from ..api import Kernel, kernel
+from ..building import host
 from ..codegen.machine import THROUGHPUT, Machine
 from ..codegen.planner import make_plan
 from ..errors import PlanError

@@ -14,7 +14,7 @@ from typing import Any
 from .. import gallery, library
 from ..api import Kernel, kernel
 from ..codegen.ir import Role
-from ..codegen.signature import Setting, resolve_settings
+from ..codegen.language.signature import Setting, resolve_settings
 from ..testing import Case
 from ..testing.cases import arrays
 from . import UsageError

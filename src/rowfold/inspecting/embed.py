@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..codegen import standalone
+from ..codegen.bounding.published import PUBLISHED
+from ..codegen.c.standalone_api import shortest_of
 from ..codegen.ir import Program
 from ..codegen.loops import C_NAMES
 from ..codegen.lower.kernel import lower
 from ..codegen.plan import describe
-from ..codegen.planchoice import Choices, every, one
-from ..codegen.published import PUBLISHED
+from ..codegen.planning.choice import Choices, every, one
 from ..codegen.standalone import ALIASES, ISAS, VOCABULARIES, Kind, Page, Section
-from ..codegen.standalone_api import shortest_of
 from ..errors import DTypeError, IsaError
 from .emission import EmitError
 from .examples import example_files

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..codegen.c.text import literal
+from ..codegen.c.words import environment
 from ..codegen.standalone import Kind, Page
-from ..codegen.text_c import literal
-from ..codegen.words_c import environment
 from ..records import dataclass
 from .vectors import Vector
 

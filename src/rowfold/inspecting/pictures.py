@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from ..codegen.cost import arithmetic
 from ..codegen.machine import Machine
 from ..codegen.plan import Plan
+from ..codegen.planning.cost import arithmetic
 from .traffic import Traffic
 
 _LABEL = 50  # characters beside a bar

@@ -14,7 +14,7 @@ from ..codegen.trace import Parameter
 from ..philox import keys_of
 
 if TYPE_CHECKING:
-    from ..codegen.oracle import Expected
+    from ..codegen.bounding.oracle import Expected
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
@@ -184,7 +184,7 @@ def _array(value: Any) -> Any:
 
 def check(kernel: Any, arrays: tuple[Any, ...], settings: Mapping[str, Any]) -> Check:
     """The worst error of a call on these arrays (rows last) against the bound that the oracle derives."""
-    from ..codegen.oracle import judge, oracle
+    from ..codegen.bounding.oracle import judge, oracle
 
     static = {k: v for k, v in settings.items() if k in kernel.static}
     names = (p.name for p in kernel.parameters)
@@ -205,7 +205,7 @@ def check(kernel: Any, arrays: tuple[Any, ...], settings: Mapping[str, Any]) -> 
 
 def _rounded(expected: Expected, dtype: np.dtype[Any]) -> Expected:
     """The bound with the one rounding to a format of 16 or 8 bits; none where the format has no such number."""
-    from ..codegen.oracle import Expected
+    from ..codegen.bounding.oracle import Expected
 
     f = FORMATS.get(NAMED.get(dtype.name, ""))
     if f is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ..codegen.plan import Plan, describe
-from ..codegen.reasons import reasons
+from ..codegen.planning.reasons import reasons
 from ..codegen.source import Source
 from ..codegen.targets import host
 from ..config import Config

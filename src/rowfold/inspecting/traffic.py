@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..codegen.cost import inputs_of, sweep_reads, sweep_writes
 from ..codegen.plan import Plan, SweepPlan
+from ..codegen.planning.cost import inputs_of, sweep_reads, sweep_writes
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..codegen.bounding.oracle import oracle
 from ..codegen.interpret import interpret
 from ..codegen.ir import Input, Program, Role
-from ..codegen.oracle import oracle
 from ..records import dataclass
 
 Array = Any  # numpy.ndarray

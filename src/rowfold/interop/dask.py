@@ -19,10 +19,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from rowfold.api import Kernel
-from rowfold.build import results_of
+from rowfold.building.build import results_of
 from rowfold.codegen.ir import Role
+from rowfold.kernels.saved import WIDE_ROLES
 from rowfold.runtime import quick
-from rowfold.saved import WIDE_ROLES
 
 Labels = tuple[int, ...]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from rowfold.api import Kernel, Vjp
 from rowfold.codegen.ir import Role
-from rowfold.codegen.signature import Parameter, Setting
+from rowfold.codegen.language.signature import Parameter, Setting
 from rowfold.errors import NotDifferentiableError, TraceError
-from rowfold.saved import FLOAT_ROLES, WIDE_ROLES
+from rowfold.kernels.saved import FLOAT_ROLES, WIDE_ROLES
 
 Shape = tuple[Any, ...]  # sizes may be symbols of the other library
 _PLACEHOLDERS: Mapping[type, object] = {int: 1, bool: False, float: 1.0, str: ""}
@@ -47,7 +47,7 @@ class Operator:
         if isinstance(self.kernel, Vjp):
             own = [p for p in self.kernel.forward.parameters if p.role in FLOAT_ROLES]
             return tuple((p, p.role is Role.ROW, None) for p in own)
-        from rowfold.build import results_of
+        from rowfold.building.build import results_of
 
         static = {s.name: _PLACEHOLDERS[s.type] for s in self.settings if s.static and s.required}
         program = self.kernel.program(static, frozenset(), frozenset())

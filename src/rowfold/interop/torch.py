@@ -16,9 +16,9 @@ import torch
 
 from rowfold import library
 from rowfold.api import Kernel
-from rowfold.codegen.signature import Parameter, Setting
+from rowfold.codegen.language.signature import Parameter, Setting
 from rowfold.interop.operator import Operator
-from rowfold.saved import WIDE_ROLES
+from rowfold.kernels.saved import WIDE_ROLES
 
 _LIBRARY = torch.library.Library("rowfold", "DEF")
 _TAKEN: dict[str, itertools.count[int]] = {}

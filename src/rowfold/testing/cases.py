@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rowfold.codegen.bounding.oracle import Expected, Verdict, judge, oracle
 from rowfold.codegen.ir import WHERE, Const, Program, Reduce, Role
-from rowfold.codegen.oracle import Expected, Verdict, judge, oracle
-from rowfold.codegen.predicate import under_where
+from rowfold.codegen.rewriting.predicate import under_where
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import Parameter, parameters, settings_of, trace
 from rowfold.errors import PlanError

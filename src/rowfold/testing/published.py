@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from rowfold.codegen.published import PUBLISHED as PUBLISHED  # noqa: PLC0414 - re-exported
-from rowfold.codegen.published import Bound as Bound  # noqa: PLC0414
+from rowfold.codegen.bounding.published import PUBLISHED as PUBLISHED  # noqa: PLC0414 - re-exported
+from rowfold.codegen.bounding.published import Bound as Bound  # noqa: PLC0414
 from rowfold.testing.ulp import ulp
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...records import replace
-from ..apart import apart
 from ..ir import Input, Map, Output, Param, Program, Reduce, Ref, Role, Type
 from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Until, Var, prune
 from ..plan import Lowering, Plan, SweepPlan
+from ..rewriting.apart import apart
 from .carries import Carry, Count, Dot, Extremum, Mean, Position, Product, Sum
 from .context import Context
 from .endless import Endless, open_sums

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..apart import apart
 from ..ir import WHERE, Map, Reduce, Ref
 from ..loops import Code, Kernel, Kind, Names, Port, Scalars, Step, Stmt, Var
 from ..plan import Plan, StatePart, SweepPlan, Unit
+from ..rewriting.apart import apart
 from .carries import Carry, Count, Settling, Taken
 from .context import Context
 from .endless import open_sums

@@ -1,4 +1,4 @@
-"""Exponentials that are kept as p 2^k until everything that multiplies them is in (codegen/apart.py).
+"""Exponentials that are kept as p 2^k until everything that multiplies them is in (codegen/rewriting/apart.py).
 
 What meets a row is brought between 1/2 and 1 over a power of two, so that the product neither overflows nor becomes
 subnormal where the result does not; all powers of two are applied together, last.

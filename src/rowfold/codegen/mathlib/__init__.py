@@ -1,6 +1,6 @@
 """The mathematical functions, each written once against `Words` and with its measured error beside it.
 
-The same body is emitted as C, as LLVM and as MLIR, and is run by NumPy (`rowfold.codegen.numpywords`).
+The same body is emitted as C, as LLVM and as MLIR, and is run by NumPy (`rowfold.codegen.running.numpywords`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..algebra import Product, Sum, is_map, product, total, write_product, write_sum
 from ..ir import Const, Reduce, Ref
+from .algebra import Product, Sum, is_map, product, total, write_product, write_sum
 from .rewriter import Rewriter
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..algebra import ONE, Product, is_map, positive, product, split, total, write_product, write_sum
-from ..algebra import Sum as Terms
 from ..ir import Const, Input, Map, Param, Reduce, Ref
+from .algebra import ONE, Product, is_map, positive, product, split, total, write_product, write_sum
+from .algebra import Sum as Terms
 from .products import power_of_product, scaled, sum_of
 from .rewriter import Rewriter
 

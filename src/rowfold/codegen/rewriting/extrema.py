@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..algebra import ONE, Product, positive, product, split, total, write_product, write_sum
-from ..algebra import Sum as Terms
 from ..ir import Map, Ref
+from .algebra import ONE, Product, positive, product, split, total, write_product, write_sum
+from .algebra import Sum as Terms
 from .products import added, sum_of, times
 from .rewriter import Rewriter
 

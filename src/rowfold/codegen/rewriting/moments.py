@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from itertools import combinations
 
-from ..algebra import ONE, Product, product, split, write_product
 from ..ir import Const, Ref
+from .algebra import ONE, Product, product, split, write_product
 from .products import added, sum_of
 from .rewriter import Rewriter
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..algebra import ONE, Product, is_map, leaves, product, total, write_product, write_sum
-from ..algebra import Sum as Terms
 from ..ir import Const, Input, Map, Param, Reduce, Ref, Type
+from .algebra import ONE, Product, is_map, leaves, product, total, write_product, write_sum
+from .algebra import Sum as Terms
 from .common import factored
 from .rewriter import Rewriter
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from ..algebra import Levels
 from ..ir import Builder, Const, Input, Map, Param, Reduce, Ref
+from .algebra import Levels
 
 
 class Rewriter(ABC):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..algebra import ONE, Product, positive, product, split
 from ..ir import Map, Ref
+from .algebra import ONE, Product, positive, product, split
 from .extrema import INCREASING
 from .products import added, sum_of, times
 from .rewriter import Rewriter

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..algebra import Product, expand, is_map, product, split, total, write_product, write_sum
-from ..algebra import Sum as Terms
 from ..ir import Const, Input, Map, Param, Reduce, Ref
+from .algebra import Product, expand, is_map, product, split, total, write_product, write_sum
+from .algebra import Sum as Terms
 from .exponents import exp_const, exponent, log_of
 from .moments import central
 from .products import sum_of, times

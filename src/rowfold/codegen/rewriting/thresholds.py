@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ..algebra import Sum as Terms
-from ..algebra import product, split, total, write_sum
 from ..ir import Const, Map, Ref, operands
+from .algebra import Sum as Terms
+from .algebra import product, split, total, write_sum
 from .products import added, sum_of
 from .rewriter import Rewriter
 

@@ -1,0 +1,225 @@
+"""Sweeps as loops of C: block by block, whole vectors and a masked tail; whole blocks with sums in registers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from ...records import dataclass
+from ..loops import Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
+from ..lower.overlap import Batch
+from .stmts import Statements
+from .text import POINTERS, TURNS, half_name, indented, suffix, turn_name
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the page calls the struct that keeps a row for its last sweep, that sweep, and its arguments."""
+
+    kernel: str
+    last_arguments: str
+
+    def last(self) -> str:
+        """The call that does one block of the last row's last sweep."""
+        return f"{self.kernel}_last({self.last_arguments});"
+
+
+class Sweeps(Statements):
+    """Prints one kernel's steps. `batch` says which sweep takes the last row's last one along."""
+
+    def __init__(self, kernel: Kernel, batch: Batch, names: Names) -> None:
+        super().__init__(kernel)
+        self.batch, self.names = batch, names
+
+    def steps(self, steps: tuple[Step, ...], *, rare: bool = False) -> Iterator[str]:
+        for step in steps:
+            match step:
+                case Scalars(comment, body):
+                    yield from ("", *(f"/* {c} */" for c in comment)) if comment else ()
+                    yield from map(self.stmt, body)
+                case Seek():
+                    yield from self.seek(step)
+                case Unless(comment, safe, inner):
+                    yield from ("", *(f"/* {c} */" for c in comment), f"if (!{safe.name}) {{")
+                    yield from indented(self.steps(inner, rare=True))
+                    yield "}"
+                case Until(comment, done, inner):
+                    yield from ("", *(f"/* {c} */" for c in comment), f"while (!{done.name}) {{")
+                    yield from indented(self.steps(inner, rare=True))
+                    yield "}"
+                case Sweep():
+                    yield from self.sweep(step, rare)
+
+    def seek(self, seek: Seek) -> Iterator[str]:
+        at = seek.at.name
+        yield from ("", *(f"/* {c} */" for c in seek.comment), f"double {at} = 0.0;")
+        yield f"for (; {at} < (double)(n - 1); {at} += 1.0) {{"
+        yield from indented(map(self.stmt, seek.body))
+        yield f"    if ({seek.found.name}) break;"
+        yield "}"
+
+    def sweep(self, sweep: Sweep, rare: bool) -> Iterator[str]:
+        host = self.hosts(sweep)
+        yield from ("", *(f"/* Sweep: {c}. */" for c in sweep.comment))
+        yield from map(self.stmt, sweep.before)
+        yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in sweep.rotate for u in range(1, TURNS))
+        yield f"for (intptr_t i = 0; i < {self.extent(sweep)}; i += {self.block_size}) {{"
+        yield from indented(self.block(sweep, rare))
+        if host:
+            yield from indented(self.take_along())
+        yield "}"
+        if host:
+            yield f"for (; held_at < n; held_at += {self.block_size}) {self.names.last()}"
+        yield from (f"{name} = rf_max({turn_name(name, u)}, {name});" for name in sweep.rotate for u in range(1, TURNS))
+        yield from map(self.stmt, sweep.after)
+
+    def hosts(self, sweep: Sweep) -> bool:
+        return self.batch.last is not None and self.batch.last.host is sweep
+
+    def streams(self, sweep: Sweep) -> list[Port]:
+        """What a sweep walks in the kernel's own format."""
+        ports = (self.ports[name] for name in dict.fromkeys((*sweep.reads, *sweep.writes)))
+        return [p for p in ports if p.element == "T"]
+
+    def ahead(self, sweep: Sweep) -> Iterator[str]:
+        """Several streams at once, and stores among them, are more than the hardware's own prefetching follows."""
+        if streams := self.streams(sweep):
+            yield "if (from_memory) {"
+            yield from (f"    rf_ahead{'_write' if p.output else ''}({p.name}_b);" for p in streams)
+            yield "}"
+
+    def take_along(self) -> Iterator[str]:
+        """A block of the row before, whose stores and scales hide beneath the arithmetic of this one."""
+        yield "if (held_at < n) {"
+        yield f"    {self.names.last()}"
+        yield f"    held_at += {self.block_size};"
+        yield "}"
+
+    def extent(self, sweep: Sweep) -> str:
+        """How much of the row a sweep walks."""
+        if sweep.peek is not None:
+            all_of_it = [f"{a} == {b}" for a, b in sweep.peek] + ([sweep.wary.name] if sweep.wary else [])
+            shared = " || ".join(all_of_it)
+            head = f"rf_least(n, {self.kernel.lanes})"
+            return f"({shared} ? n : {head})" if shared else head
+        return f"({sweep.only.name} ? n : 0)" if sweep.only else "n"
+
+    def block(self, sweep: Sweep, rare: bool) -> Iterator[str]:
+        end = "n" if sweep.peek is None else self.extent(sweep)
+        yield f"const intptr_t count = rf_least({end} - i, {self.block_size});"
+        for name in sweep.reads:
+            yield from self.open_read(self.ports[name], name in sweep.writes)
+        for name in sweep.writes:
+            if name not in sweep.reads:
+                yield self.open_write(self.ports[name])
+        if self.hosts(sweep):
+            yield from self.ahead(sweep)
+        if not rare and (sums := _sums(sweep)):
+            yield f"if (count == {self.block_size}) {{"
+            yield from indented(self.whole_block(sweep, sums))
+            yield "} else {"
+            yield from indented(self.any_block(sweep))
+            yield "}"
+        else:
+            yield from self.any_block(sweep)
+        for name in sweep.writes:
+            yield f"rf_close{suffix(self.ports[name], POINTERS)}({name}, {name}_step, i, count, {name}_b);"
+
+    def any_block(self, sweep: Sweep) -> Iterator[str]:
+        yield f"const intptr_t whole = count & ~(intptr_t){self.kernel.lanes - 1};"
+        if any("vectors" in self.stmt(s) for s in sweep.block_end):
+            yield f"const intptr_t vectors = (count + {self.kernel.lanes - 1}) / {self.kernel.lanes};"
+        yield "intptr_t j = 0;"
+        for k, (head, phase) in enumerate(sweep.phases):
+            yield from ["j = 0;"] if k else ()
+            yield from map(self.stmt, head)
+            if sweep.rotate:
+                yield from self.turns(phase, sweep.rotate)
+            yield from self.whole_vectors(phase, "whole")
+            yield from self.tail(phase)
+        yield from map(self.stmt, sweep.block_end)
+
+    def whole_block(self, sweep: Sweep, sums: Mapping[Var, Stmt]) -> Iterator[str]:
+        """A block of all its vectors: they are summed in registers, in the order of the tree."""
+        last = len(sweep.phases) - 1
+        for k, (head, phase) in enumerate(sweep.phases):
+            yield from map(self.stmt, head)
+            if k < last:
+                yield "{"
+                yield "    intptr_t j = 0;"
+                yield from indented(self.whole_vectors(phase, "count"))
+                yield "}"
+            else:
+                yield from self.by_halves(phase, sums)
+        for parts, s in sums.items():
+            acc = s.results[0].name
+            yield f"{acc} = rf_acc_add_half({acc}, {half_name(parts.name)});"
+
+    def by_halves(self, phase: Phase, sums: Mapping[Var, Stmt]) -> Iterator[str]:
+        """Its first eight vectors, then the others added to them."""
+        lanes = self.kernel.lanes
+        yield from (f"rf_vec {half_name(p.name)}[8];" for p in sums)
+        for second in (False, True):
+            yield "RF_UNROLL"
+            yield "for (int k = 0; k < 8; ++k) {"
+            yield f"    const intptr_t j = {f'{8 * lanes} + ' if second else ''}{lanes} * k;"
+            yield from indented(self.summed(s, second) for s in phase.body)
+            yield "}"
+
+    def summed(self, s: Stmt, second: bool) -> str:
+        """A statement of a whole block: what would be put among the parts stays in a register."""
+        if s.word != "put":
+            return self.stmt(s)
+        parts = s.args[0]
+        assert isinstance(parts, Var)
+        half, value = f"{half_name(parts.name)}[k]", self.arg(s.args[1], Kind.VEC)
+        return f"{half} = rf_add({half}, {value});" if second else f"{half} = {value};"
+
+    def open_write(self, port: Port) -> str:
+        n = port.name
+        return f"{self.element(port)} *{n}_b = rf_open{suffix(port, POINTERS)}({n}, {n}_step, i, {n}_buffer);"
+
+    def open_read(self, port: Port, written: bool) -> Iterable[str]:
+        n = port.name
+        read = f"rf_read{suffix(port, POINTERS)}({n}, {n}_step, i, count, {n}_buffer)"
+        if not written:
+            yield f"const {self.element(port)} *{n}_b = {read};"
+            return
+        yield self.open_write(port)
+        yield f"(void){read};"
+
+    def whole_vectors(self, phase: Phase, end: str) -> Iterator[str]:
+        yield f"for (; j < {end}; j += {self.kernel.lanes}) {{"
+        yield from indented(map(self.stmt, phase.body))
+        yield "}"
+
+    def tail(self, phase: Phase) -> Iterator[str]:
+        yield "if (j < count) {"
+        tail = [self.stmt(s) for s in phase.tail]
+        if any(re.search(r"\blive\b", line) for line in tail):
+            tail.insert(0, "const rf_mask live = rf_first_lanes(count - j);")
+        yield from indented(tail)
+        yield "}"
+
+    def turns(self, phase: Phase, names: tuple[str, ...]) -> Iterator[str]:
+        """The body once for each accumulator, in scopes of their own."""
+        lanes = self.kernel.lanes
+        yield f"for (; j + {(TURNS - 1) * lanes} < whole; j += {TURNS * lanes}) {{"
+        for u in range(TURNS):
+            pattern = re.compile(rf"\b(?:j|{'|'.join(names)})\b")
+            turn = {"j": f"j + {u * lanes}"} | {name: turn_name(name, u) for name in names} if u else {}
+            lines = (pattern.sub(lambda m, t=turn: t.get(m[0], m[0]), self.stmt(s)) for s in phase.body)  # type: ignore[misc]
+            yield from indented(["{", *indented(lines), "}"])
+        yield "}"
+
+
+def _sums(sweep: Sweep) -> dict[Var, Stmt]:
+    """The parts of a block that are summed by a tree, with the statements that do so.
+
+    None where anything else hangs on the order of the vectors: what is carried from one to the next.
+    """
+    body = sweep.phases[-1][1].body
+    if any(s.assign for s in body) or any(s.word != "acc_add_tree" for s in sweep.block_end):
+        return {}
+    found = {a: s for s in sweep.block_end for a in s.args[1:] if isinstance(a, Var)}
+    return found if {s.args[0] for s in body if s.word == "put"} == set(found) else {}

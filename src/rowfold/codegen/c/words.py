@@ -1,0 +1,78 @@
+"""The vocabulary as text: templates, and the definitions that a page uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from ..bisect import COARSE
+from ..dtypes import FORMATS
+from ..isas import has_template, template_text
+from ..mathlib.coefficients import SIXTEENTHS
+from .text import literal
+
+
+@cache
+def environment() -> Environment:
+    return Environment(
+        loader=FunctionLoader(template_text),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - the output is C
+    )
+
+
+def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
+    """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
+    used = ["rf_enter", "rf_leave", *identifiers(lines)]
+    own = [name for name in (f"isa/{isa}.c.j2", f"narrow/{isa}.c.j2") if has_template(name)]
+    files = ("tables.c.j2", "x86.c.j2", *own, "common.c.j2", "narrow.c.j2", "selection.c.j2")
+    return _needed(definitions(files, dtype), used)
+
+
+def builtins_of(isa: str, lines: Iterable[str]) -> list[str]:
+    """GCC's builtins for the intrinsics that the lines use."""
+    return _needed(definitions(("builtins/x86.c.j2", f"builtins/{isa}.c.j2"), "f32"), identifiers(lines))
+
+
+def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[str]:
+    used: set[str] = set()
+    by_name: dict[str, str] = {}
+    for name, text in definitions:
+        by_name.setdefault(name, text)  # an instruction set's own word comes before the shared one
+    while queue:
+        name = queue.pop()
+        if name not in used and name in by_name:
+            used.add(name)
+            queue += identifiers([by_name[name]])
+    kept = [text for name, text in definitions if name in used and text is by_name[name]]
+    return [line for text in kept for line in text.splitlines()]
+
+
+@cache
+def definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
+    """(name, text) of each typedef, macro and function in the templates."""
+    entries = [literal(t) + ("f" if dtype == "f32" else "") for t in SIXTEENTHS[dtype]]
+    given = {"dtype": dtype, "sixteenths": entries, "coarse": COARSE[dtype], "formats": list(FORMATS.values())}
+    text = "".join(environment().get_template(t).render(given) for t in templates)
+    parts = re.split(r"^(?=static inline|static const|typedef|#define)", text, flags=re.MULTILINE)
+    return tuple((_defined(part), part.rstrip("\n")) for part in parts if part.strip())
+
+
+def _defined(text: str) -> str:
+    head = text.split("\n", 1)[0]
+    if head.startswith("typedef"):
+        return re.sub(r" __attribute__.*", "", head).rsplit(" ", 1)[1].rstrip(";")
+    if head.startswith("#define"):
+        return re.split(r"[ (]", head)[1]
+    found = re.search(r"\b(\w+)[(\[]", head)
+    return found[1] if found else ""
+
+
+def identifiers(lines: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"\b\w+", "\n".join(lines))))

@@ -1,0 +1,238 @@
+"""Arithmetic that is written down: a program is evaluated on one block of rows, and replayed on the next ones.
+
+The recorded steps are NumPy's functions on arrays that stay where they are, so a block costs neither a walk over the
+program nor a new array. All numbers are doubles. An exponential is taken once for an exponent and its shift.
+
+Rows in which a reduction is not finite are left to `interpret`, which knows what special values mean. For float64
+kernels (`lossless`), where a double has no digits to spare, `exact` says whether what was recorded keeps the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..interpret import Plain, apply, fold
+from ..ir import Role
+
+Array = Any
+ONE = np.ones(1)
+_NONE = np.empty(0, np.int64)
+_FOLDS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
+_CHOICES = frozenset("max min count any all argmax argmin topk topk_at".split())  # they round nothing
+_KEPT = frozenset("logical_and logical_or logical_not logical_xor stop_gradient broadcast where".split())
+_CLOSE = 1.0001  # a sum of exponentials below this has lost the digits of all but the largest
+
+
+class Tape(Plain):
+    """Records what is done to arrays of so many rows; `replay` does it again to what the inputs hold by then."""
+
+    def __init__(self, rows: int, width: int, *, lossless: bool) -> None:
+        super().__init__(np, np.float64, width, None)
+        self.rows, self.lossless, self.exact = rows, lossless, True
+        self.steps: list[Callable[[], object]] = []
+        self.suspects: list[Array] = []
+        self._known: dict[tuple[object, ...], tuple[Array, tuple[Array, ...]]] = {}  # results keep operands alive
+        self._inputs: set[int] = set()
+        self._shifted: dict[int, Array] = {}  # rows less a row-constant, with what the difference lost
+        self._powers: set[int] = set()
+        self._sums: dict[int, Array] = {}  # of these exponentials
+        self._logs: dict[int, tuple[Array, Array]] = {}  # of such a sum and its exponentials
+        self._totals: dict[int, tuple[Array, Array, Array]] = {}  # the same, to which its peak was added
+        self._taken: set[int] = set()
+
+    def replay(self) -> None:
+        for step in self.steps:
+            step()
+
+    def special(self) -> Array:
+        """The rows in which a reduction is not finite."""
+        found = [np.isfinite(number) for number in self.suspects]
+        bad = [np.flatnonzero(~rows.all(axis=-1)) for rows in found if not rows.all()]
+        return np.unique(np.concatenate(bad)) if bad else _NONE
+
+    # steps
+
+    def _ufunc(self, f: Callable[..., Array], *args: Array, **how: Any) -> Array:
+        """The result of a function that can write to a given place."""
+        made = f(*args, **how)
+        self.steps.append(lambda: f(*args, **how, out=made))
+        return made
+
+    def _opaque(self, f: Callable[..., Array], *args: Array) -> Array:
+        """The result of any other function."""
+        made = np.array(f(*args))
+        self.steps.append(lambda: np.copyto(made, f(*args)))
+        return made
+
+    def _once(self, name: str, args: tuple[Array, ...], make: Callable[[], Array]) -> Array:
+        """What was made of these very arrays before, or is made now."""
+        key = (name, *map(id, args))
+        if key not in self._known:
+            self._known[key] = make(), args
+        return self._known[key][0]
+
+    def _float(self, a: Array) -> Array:
+        return self._opaque(super()._float, a) if a.dtype == bool else a
+
+    def _is_row(self, a: Array) -> bool:
+        return bool(a.shape[-1] == self.width and a.dtype == np.float64)
+
+    # elementwise
+
+    def lift(self, array: Array, role: Role) -> Array:
+        self._inputs.add(id(array))
+        return array
+
+    def map(self, op: str, args: Sequence[Array]) -> Array:
+        return self._once(op, tuple(args), lambda: self._mapped(op, args))
+
+    def _mapped(self, op: str, args: Sequence[Array]) -> Array:
+        args = args if op in _KEPT else [self._float(a) for a in args]
+        match op, args:
+            case ("multiply" | "divide"), [a, b] if _is_one(b) and a.dtype == np.float64:
+                return a
+            case "multiply", [a, b] if _is_one(a) and b.dtype == np.float64:
+                return b
+            case "divide", [a, b] if not self.lossless and a.shape[-1] > b.shape[-1]:
+                return self._ufunc(np.multiply, a, self.map("divide", [ONE, b]))
+            case "log", [a] if id(a) in self._sums:
+                log = self._ufunc(np.log, a)
+                self._logs[id(log)] = (a, self._sums[id(a)])
+                return log
+            case "add", [a, b] if id(a) in self._logs:
+                total = self._ufunc(np.add, a, b)
+                self._totals[id(total)] = (*self._logs[id(a)], b)
+                return total
+            case "subtract", [a, b] if id(b) in self._totals and self._is_element(a):
+                return self.map("subtract", [self.shift(a, self._totals[id(b)][2], -1), self._log(id(b))])
+            case "subtract", [a, b] if id(a) in self._totals and self._is_element(b):
+                return self.map("subtract", [self._log(id(a)), self.shift(b, self._totals[id(a)][2], -1)])
+        if op != "where" and isinstance(f := getattr(np, op, None), np.ufunc):
+            return self._ufunc(f, *args)
+        return self._opaque(lambda *a: apply(np, op, a), *args)
+
+    def take(self, row: Array, index: Array) -> Array:
+        taken = self._opaque(super().take, row, index)
+        self._taken.add(id(taken))
+        return taken
+
+    def _is_element(self, a: Array) -> bool:
+        return self._is_row(a) or id(a) in self._taken
+
+    def _log(self, total: int) -> Array:
+        """The log of a sum of exponentials beside which an element may stand that is nearly all of it."""
+        parts = self._totals[total][:2]
+        return self._once("log_of_sum", parts, lambda: self._opaque(_log_of_sum, *parts))
+
+    # reductions
+
+    def reduce(self, op: str, args: Sequence[Array], where: Array) -> Array:
+        return self._once(op, (*args, where), lambda: self._reduced(op, args, where))
+
+    def _reduced(self, op: str, args: Sequence[Array], where: Array) -> Array:
+        of_powers = op == "sum" and id(args[0]) in self._powers and where is None
+        self.exact &= of_powers or op in _CHOICES
+        made = self._folded(op, args, where)
+        if of_powers:
+            self._sums[id(made)] = args[0]
+        if made.dtype == np.float64:
+            self.suspects.append(made)
+        return made
+
+    def _folded(self, op: str, args: Sequence[Array], where: Array) -> Array:
+        if where is None and all(map(self._is_row, args)):
+            if op in _FOLDS:
+                return self._ufunc(_FOLDS[op].reduce, args[0], axis=-1, keepdims=True)
+            if op == "mean":
+                return self._ufunc(np.multiply, self.reduce("sum", args, None), np.array([1 / self.width]))
+            if op == "m2":
+                d = self.map("subtract", [args[0], self.reduce("mean", args, None)])
+                return self._ufunc(np.vecdot, d, d)[..., None]
+            if op == "dot":
+                return self._ufunc(np.vecdot, *args)[..., None]
+        full = [self.full(a) for a in args]
+        return self._opaque(lambda *a: fold(np, op, list(a), self.select(where), np.float64), *full)
+
+    # exponentials
+
+    def split(self, exponent: Array) -> Array:
+        return ONE
+
+    def shift(self, left: Array, right: Array, sign: int) -> Array:
+        if sign > 0 or not self._is_row(left):
+            return self.map("add" if sign > 0 else "subtract", [left, right])
+        return self._once("shift", (left, right), lambda: self._less(left, right))
+
+    def _less(self, left: Array, right: Array) -> Array:
+        d = self._ufunc(np.subtract, left, right)
+        self._shifted[id(d)] = ONE
+        if self.lossless:
+            self.exact &= id(left) in self._inputs
+            self._shifted[id(d)] = self._loss(left, right, d)
+        return d
+
+    def _loss(self, left: Array, right: Array, d: Array) -> Array:
+        """What left - right lost when it was rounded to d (Knuth)."""
+        back = self._ufunc(np.subtract, left, d)
+        kept = self._ufunc(np.add, back, d)
+        lost = self._ufunc(np.subtract, left, kept)
+        rest = self._ufunc(np.subtract, back, right)
+        return self._ufunc(np.add, lost, rest)
+
+    def _power(self, d: Array) -> Array:
+        return self._once("power", (d,), lambda: self._powered(d))
+
+    def _powered(self, d: Array) -> Array:
+        e = self._ufunc(np.exp, d)
+        if self.lossless:
+            e = self._ufunc(np.add, e, self._ufunc(np.multiply, e, self._shifted[id(d)]))
+        self._powers.add(id(e))
+        return e
+
+    def join(self, mantissa: Array, log: Array) -> Array:
+        if id(log) in self._shifted:
+            return self.map("multiply", [mantissa, self._power(log)])
+        self.exact &= not self._is_row(log) or id(log) in self._inputs
+        return self._opaque(super().join, mantissa, log)
+
+    def peak(self, log: Array, where: Array) -> Array:
+        if where is None and self._is_row(log):
+            return self.reduce("max", [log], None)
+        peak = self._opaque(super().peak, log, where) if where is not None else self._opaque(self._highest, log)
+        self.suspects.append(peak)
+        return peak
+
+    def _highest(self, log: Array) -> Array:
+        return super().peak(log, None)
+
+    def term(self, mantissa: Array, log: Array, peak: Array) -> Array:
+        if not self._is_row(log):
+            return self._opaque(super().term, mantissa, log, peak)
+        return self.map("multiply", [mantissa, self._power(self.shift(log, peak, -1))])
+
+    def settle(self, mantissa: Array, log: Array) -> tuple[Array, Array]:
+        return mantissa, log
+
+    def void(self, value: Array, infinite: Array) -> Array:
+        return value
+
+    def beside_log(self, value: Array, infinite: Array, element: bool) -> Array:
+        return value
+
+
+def _is_one(a: Array) -> bool:
+    return a is ONE or (a.shape == (1,) and a.dtype == np.float64 and bool(a[0] == 1.0))
+
+
+def _log_of_sum(total: Array, powers: Array) -> Array:
+    """log(total) of exponentials whose largest is 1: where nearly nothing is beside it, by log1p of the others."""
+    log: Array = np.log(total)
+    near = np.flatnonzero(total[..., 0] < _CLOSE)
+    if near.size:
+        others = powers[near]
+        others[np.arange(near.size), np.argmax(others, axis=-1)] = 0
+        log[near] = np.log1p(np.sum(others, axis=-1, keepdims=True))
+    return log
