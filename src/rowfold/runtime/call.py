@@ -7,6 +7,7 @@ axes in tuples, lower-rank rows beside any axis, `where`, 0-d, `keepdims`, narro
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ _OFTEN = 8
 _ndarray = np.ndarray
 
 
-class Remembering:
+class Remembering(ABC):
     """A callable that remembers which calls need no checks: same types, dtypes, shapes and options as one that passed.
 
     Subclasses say in `careful` how a call is done that is not known, and what repeats it. A call that comes again and
@@ -56,9 +57,9 @@ class Remembering:
             self._keep(arrays, options, ready)
         return value
 
+    @abstractmethod
     def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Repeat | None]:
         """The value of a call, after all checks, and what repeats it without them, if that is possible."""
-        raise NotImplementedError
 
     def _keep(self, arrays: tuple[Any, ...], options: dict[str, Any], ready: Repeat) -> None:
         if any(isinstance(v, _ndarray) and name not in ready.sources for name, v in options.items()):

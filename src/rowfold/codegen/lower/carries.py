@@ -8,6 +8,7 @@ and what merges parts (`runtime/merging.py`) goes on from there.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -34,7 +35,7 @@ class Carry(Protocol):
     def after(self, code: Code) -> None: ...
 
 
-class Settling:
+class Settling(ABC):
     """The end of a carry whose state is a few numbers: they make the result, or are kept for a merge."""
 
     ctx: Context
@@ -47,11 +48,11 @@ class Settling:
         else:
             self.ctx.states[self.ref] = state
 
-    def collect(self, code: Code) -> tuple[Number, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def collect(self, code: Code) -> tuple[Number, ...]: ...
 
-    def publish(self, code: Code, state: Sequence[Number]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def publish(self, code: Code, state: Sequence[Number]) -> None: ...
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from .values import DOUBLE, Type, Value
 from .words import Vectors
 
 
-class RowWords(StateWords):
+class RowWords(StateWords, ABC):
     """What a walk over a kernel knows beside arithmetic: `_word` makes the value of a statement."""
 
     kernel: Kernel
@@ -22,8 +23,8 @@ class RowWords(StateWords):
     words: Mapping[tuple[Kind, str], Any]
     env: dict[str, Any]
 
-    def arg(self, arg: Arg, kind: Kind) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def arg(self, arg: Arg, kind: Kind) -> Any: ...
 
     def _load(self, s: Stmt) -> Value:
         assert self.place is not None
