@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import numpy as np
 
 from . import config as configuration
-from .building.host import host_isa, machine, plan_for
+from .building.host import host_isa, in_form, machine, plan_for
 from .config import Config
 from .errors import CompileError, LoadError, PlanError
 from .inspecting.emission import Emitting
@@ -77,7 +77,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         self._chosen = dict(chosen or {})
         self._programs: dict[tuple[object, ...], tuple[Program, str | None]] = {}
         self._callers: dict[tuple[object, ...], Caller] = {}
-        self._bound: dict[tuple[Call, Config], Bound] = {}
+        self._bound: dict[tuple[Call, Config], Bound | None] = {}
         self._loops: dict[tuple[str, Config], HasLoop] = {}
         self._memories: dict[tuple[str, Config], recall.Memory] = {}
         self._own = frozenset([*vars(self), "_own"])
@@ -206,17 +206,30 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         memory, place = self._memory(call, config), ""
         if memory is not None:
             place = recall.place_of(call, host_isa(config), config)
-            found = self._recalled(memory.find(place), config)
+            found = self._recalled(memory.find(place), config, functools.partial(self._formed, values, call, config))
             if found is not None:
                 return found
         program, definition = self._traced(values, call.given, call.booleans, has_where=call.has_where)
         plain, same = self._traced(values, call.given, call.booleans, has_where=False)
         plan = plan_for(program.narrowed(dict(call.narrow)), _NAMES[call.dtype], call.n, call.rows, config)
+        plan = in_form(plan, call.form)
         key, loop = self._loop(plan, config)
         results = _results_of(plain)
         if memory is not None and memory.definition == definition == same and isinstance(loop, cache.Loaded):
             memory.note(place, Known(key, results))
-        return Bound(loop, results, config.threads)
+        return Bound(loop, results, config.threads, functools.partial(self._formed, values, call, config))
+
+    def _formed(self, values: Mapping[str, object], call: Call, config: Config, form: str) -> Bound | None:
+        """The same loop in another form of C, None where that cannot be had."""
+        if config.backend not in ("auto", "c"):
+            return None
+        call = call._replace(form=form)
+        if (call, config) not in self._bound:
+            try:
+                self._bound[call, config] = self._bind(values, call, config)
+            except (CompileError, LoadError):
+                self._bound[call, config] = None
+        return self._bound[call, config]
 
     def _memory(self, call: Call, config: Config) -> recall.Memory | None:
         """What earlier processes found out about this definition; None where the kernel cannot be told for certain."""
@@ -228,7 +241,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
             self._memories[key] = recall.Memory(definition, *key)
         return self._memories[key]
 
-    def _recalled(self, known: Known | None, config: Config) -> Bound | None:
+    def _recalled(self, known: Known | None, config: Config, formed: Callable[[str], Bound | None]) -> Bound | None:
         if known is None:
             return None
         key = known.plan, config
@@ -236,7 +249,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         if found is None:
             return None
         self._loops[key] = found
-        return Bound(found, known.results, config.threads)
+        return Bound(found, known.results, config.threads, formed)
 
     def _loop(self, plan: Plan, config: Config) -> tuple[str, HasLoop]:
         from .building.build import loop_of, plan_key

@@ -147,6 +147,7 @@ static inline void rf_tree(float *parts, intptr_t vectors, rf_vec *left, rf_vec 
 typedef rf_wide rf_acc;
 static inline rf_acc rf_acc_zero(void) { return rf_wide_zero(); }
 static inline rf_acc rf_acc_add(rf_acc s, rf_vec x) { return rf_wide_add(s, rf_widen(x)); }
+static inline rf_acc rf_acc_join(rf_acc s, rf_acc x) { return rf_wide_add(s, x); }
 static inline double rf_fold(rf_acc s) { return rf_wide_sum(s); }
 static inline rf_acc rf_acc_add_tree(rf_acc s, float *parts, intptr_t vectors)
 {
@@ -302,6 +303,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const double shift_exponent = shift_n_ - 72.0;
         const rf_vec shift_n__v = rf_set(shift_exponent);
         const rf_vec low__v = rf_set(low_);
+        rf_acc sum_lanes_so_far = rf_acc_zero();
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
             const intptr_t count = rf_least(n - i, 256);
             const float *x_b = rf_read(x, x_step, i, count, x_buffer);
@@ -354,12 +356,17 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                 sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
             }
             rf_close(out, out_step, i, count, out_b);
+            if (!((i + 256) & 8191)) { /* a chunk ends */
+                sum_lanes_so_far = rf_acc_join(sum_lanes_so_far, sum_lanes);
+                sum_lanes = rf_acc_zero();
+            }
             if (held_at < n) {
                 softmax_last(&held, n, held_at, out_step);
                 held_at += 256;
             }
         }
         for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);
+        sum_lanes = rf_acc_join(sum_lanes_so_far, sum_lanes);
         const double sum = rf_fold(sum_lanes);
         double sum_2 = sum;
         const int large = sum >= 0x1p+56;
@@ -431,6 +438,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             const double shift_exponent_4 = shift_n_ - 72.0;
             const rf_vec shift_n__v_2 = rf_set(shift_exponent_4);
             const rf_vec low__v_2 = rf_set(low_);
+            rf_acc sum_lanes_2_so_far = rf_acc_zero();
             for (intptr_t i = 0; i < n; i += 256) {
                 const intptr_t count = rf_least(n - i, 256);
                 const float *x_b = rf_read(x, x_step, i, count, x_buffer);
@@ -458,7 +466,12 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                 }
                 sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
                 rf_close(out, out_step, i, count, out_b);
+                if (!((i + 256) & 8191)) { /* a chunk ends */
+                    sum_lanes_2_so_far = rf_acc_join(sum_lanes_2_so_far, sum_lanes_2);
+                    sum_lanes_2 = rf_acc_zero();
+                }
             }
+            sum_lanes_2 = rf_acc_join(sum_lanes_2_so_far, sum_lanes_2);
             const double sum_3 = rf_fold(sum_lanes_2);
             sum_2 = sum_3;
         }

@@ -21,12 +21,15 @@ from ..runtime.call import HasLoop
 from ..runtime.spec import Result, Results
 
 _warned: set[str] = set()
+_ROOMS = ("c", "lower", "mathlib", "running", "ssa")
 
 
 def plan_key(plan: Plan) -> str:
     """Everything that decides the emitted text, and nothing that does not: the row length is not in it."""
     parts = (__version__, _templates(), plan.name, plan.dtype, plan.isa, plan.strategy, plan.sweeps, plan.groups)
-    text = repr((*parts, plan.state, plan.program.nodes, plan.program.names, plan.program.outputs))
+    text = repr(
+        (*parts, plan.state, plan.chunked, plan.form, plan.program.nodes, plan.program.names, plan.program.outputs)
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -37,7 +40,7 @@ def _templates() -> str:
         return stamp.IMPORTED
     digest, package = hashlib.sha256(), os.path.dirname(os.path.abspath(__file__))
     texts = ("templates", "templates/isa", "templates/builtins", "templates/narrow")
-    for folder in (*texts, "codegen", "codegen/lower", "codegen/mathlib"):
+    for folder in (*texts, "codegen", *(f"codegen/{room}" for room in _ROOMS)):
         for name in sorted(os.listdir(os.path.join(package, folder))):
             if name.endswith((".py", ".j2")):
                 with open(os.path.join(package, folder, name), "rb") as file:
@@ -60,6 +63,8 @@ def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:
     """
     if config.backend == "numpy":
         return interpreted(plan)
+    if plan.form:
+        return cache.find(key, config) or _compiled(plan, key, config, "c")  # it is C or nothing
     in_view = config.dump or config.override or config.debug
     found = None if in_view else cache.find(key, config)
     if found is not None:

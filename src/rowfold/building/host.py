@@ -26,6 +26,11 @@ def plan_for(program: Program, dtype: str, n: int, rows: int, config: Config) ->
     return make_plan(program, dtype=dtype, isa=isa, n=n, rows=max(rows, 1), strategy=config.strategy, machine=machine())
 
 
+def in_form(plan: Plan, form: str) -> Plan:
+    """The plan of C in this form; "" is row by row."""
+    return replace(plan, form=form) if form else plan
+
+
 def host_isa(config: Config) -> str:
     """The instruction set to emit for. IsaError when this CPU lacks what was asked for."""
     mine = cpu.host_isas()

@@ -22,7 +22,13 @@ def source_of(plan: Plan) -> Source:
 
     signature, types = gufunc(plan)
     banner = tuple(describe(plan, brief=True))
-    source = emit(with_banner(lower(plan), banner), plan.isa, plan.strategy, __version__, signature, types)
+    kernel = with_banner(lower(plan), banner)
+    if plan.form:
+        from .emit_form import emit_form
+
+        source = emit_form(kernel, plan.form, plan.isa, plan.strategy, __version__, signature, types)
+    else:
+        source = emit(kernel, plan.isa, plan.strategy, __version__, signature, types)
     return replace(source, apart=plan.apart)
 
 

@@ -15,6 +15,7 @@ from ..records import dataclass, field, replace
 from .ir import SMALL_FOLDS
 
 VECTORS = 16
+CHUNK = 1 << 13  # elements: rows beyond it are summed chunk by chunk (lower/chunks.py)
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # What a variable may not be called: words of C and C++, macros of common systems, names of <math.h> and <string.h>.
 C_NAMES = frozenset(
@@ -116,6 +117,7 @@ class Sweep:
     peek: tuple[tuple[str, str], ...] | None = None  # only the first vector; all if two of these ports are one memory
     wary: Var | None = None  # a flag: all of it in any case
     only: Var | None = None  # a flag: without it the row is not walked
+    chunk_end: tuple[Stmt, ...] = ()  # every CHUNK elements, behind the block's end
     rotate: tuple[str, ...] = ()  # maxima that take turns in several accumulators: the order of a maximum is free
 
 
@@ -273,7 +275,7 @@ def statements(steps: tuple[Step, ...]) -> list[Stmt]:
                 found += step.before
                 for head, phase in step.phases:
                     found += head + phase.body + phase.tail
-                found += step.block_end + step.after
+                found += step.block_end + step.chunk_end + step.after
             case Scalars() | Seek():
                 found += step.body
             case Unless() | Until():
@@ -332,5 +334,6 @@ def _pruned(step: Step, read: set[str]) -> Step:
         case Sweep():
             phases = tuple((live(head), Phase(live(p.body), live(p.tail))) for head, p in step.phases)
             return replace(
-                step, before=live(step.before), phases=phases, block_end=live(step.block_end), after=live(step.after)
+                step, before=live(step.before), phases=phases, block_end=live(step.block_end), after=live(step.after),
+                chunk_end=live(step.chunk_end),
             )

@@ -104,6 +104,8 @@ class Plan:
     ns: float
     rejected: tuple[tuple[str, str], ...]
     state: StatePart | None = None  # of a plan for a part of a row
+    form: str = ""  # of the emitted C, where it is not row by row: "cut" for one row and several threads
+    chunked: bool = False  # for rows longer than a chunk: it decides bits, and the row's length decides it
 
     @property
     def apart(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ..errors import PlanError
 from ..records import dataclass, replace
 from .ir import SELECTIONS, SUMS, THRESHOLDS, Const, Input, Map, Node, Param, Program, Reduce, Ref, Role, Type, operands
+from .loops import CHUNK
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan, label
 from .planning.cost import inputs_of, price
@@ -115,6 +116,7 @@ def _candidate(
         cost.bytes_per_element,
         cost.ns,
         (),
+        chunked=n > CHUNK,
     )
     return Candidate(name, plan, "")
 

@@ -73,7 +73,7 @@ def state_plan(program: Program, layout: Layout, isa: str, done: int) -> Plan:
     strategy = "finish" if last else f"partial_{done + 1}"
     return Plan(
         program.name, program, layout.dtype, isa, 0, strategy, layout.rounds, sweeps, layout.groups, len(sweeps),
-        0.0, 0.0, (), part,
+        0.0, 0.0, (), part, chunked=True,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from ..codegen.source import symbol_of
 from ..codegen.targets import TARGETS
 from ..config import Config
 from ..errors import RowfoldError
+from ..records import replace
 from ..runtime import load_llvm
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def emit(
 def _plan(here: Plan, isa: str, shape: tuple[int, ...], strategy: str) -> Plan:
     """The plan on a machine of which we know the instruction set only."""
     rows, n = int(np.prod(shape[:-1])), shape[-1]
-    return make_plan(here.program, dtype=here.dtype, isa=isa, n=n, rows=rows, strategy=strategy, machine=Machine())
+    plan = make_plan(here.program, dtype=here.dtype, isa=isa, n=n, rows=rows, strategy=strategy, machine=Machine())
+    return replace(plan, chunked=True)  # what is emitted takes rows of any length
 
 
 def _written(directory: str | os.PathLike[str], name: str, data: bytes, *, overwrite: bool) -> str:

@@ -31,6 +31,7 @@ class Call(NamedTuple):
     has_where: bool
     booleans: frozenset[str]
     narrow: Formats = ()
+    form: str = ""  # as in Plan
 
 
 class Known(NamedTuple):
@@ -86,7 +87,7 @@ def key_of(definition: str, call: Call) -> str:
 def place_of(call: Call, isa: str, config: Config) -> str:
     """What else the planner looks at: shape, constraint and machine."""
     stored = (call.dtype, *(f"{name}:{narrow}" for name, narrow in call.narrow))
-    parts = (*stored, call.n, call.rows, call.has_where, isa, config.strategy, *cpu.caches())
+    parts = (*stored, call.n, call.rows, call.has_where, isa, config.strategy, call.form or "rows", *cpu.caches())
     return " ".join(map(str, parts))
 
 

@@ -7,6 +7,7 @@ dataclass takes (0.9 ms), and a first call from a warm cache imports a dozen of 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -83,14 +84,18 @@ class HasLoop(Protocol):
 class Bound:
     """A loop with the results that it gives, for specs that do not tell them."""
 
-    __slots__ = ("apart", "pointer", "results", "threads", "ufunc")
+    __slots__ = ("apart", "formed", "pointer", "results", "threads", "ufunc")
 
-    def __init__(self, loop: HasLoop, results: Results, threads: int | None = None) -> None:
+    def __init__(
+        self, loop: HasLoop, results: Results, threads: int | None = None,
+        formed: Callable[[str], Bound | None] | None = None,
+    ) -> None:  # fmt: skip
         self.ufunc = loop.ufunc
         self.pointer = getattr(loop, "pointer", 0)  # of the compiled function, where there is one
         self.apart = bool(getattr(loop, "apart", False))  # no output may be the memory of an input
         self.results = results
         self.threads = threads  # of a call that does not say how many
+        self.formed = formed  # the same in another form of C; none where there is no such thing
 
 
 class Compiled(Protocol):

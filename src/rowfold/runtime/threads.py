@@ -19,11 +19,12 @@ from ..codegen.source import Source
 from ..errors import RowfoldError
 from . import ufunc as ufuncs
 from ._abi import ffi
+from .cutrows import CHUNK, Hands, Resumed, uneven, whole
 from .slices import SLICE, Pooled, Sliced
 from .spec import AWAKE, Results
 
 ASLEEP = 400_000  # the elements from which a team pays that has to be woken
-_SYMBOLS = ("rowfold_team_loop", "rowfold_team_work", "rowfold_team_start")
+_SYMBOLS = ("rowfold_team_loop", "rowfold_team_work", "rowfold_team_start", "rowfold_team_share")
 _MOST = (64, 16)  # operands and sizes that team.c has room for
 _kept: list[Any] = []
 
@@ -54,12 +55,19 @@ def available() -> int:
 
 def spread(found: Any, asked: int | None, elements: int, rows: int) -> Any:
     """What to call for this many elements: `found` itself where one thread does, and no pause for Ctrl-C is due."""
-    if elements < AWAKE or rows < 2:
+    if elements < AWAKE or (rows < 2 and elements < 2 * CHUNK):
         return found
     wanted = asked or getattr(found, "threads", None)
     count = min(int(wanted or _default()), 1024)
     long = elements > SLICE
     if count == 1 and not long:
+        return found
+    n = elements // max(rows, 1)
+    if n > SLICE or (n >= 4 * CHUNK and uneven(rows, count)):
+        shared = _cut(found, count, long=long)
+        if shared is not None:
+            return shared
+    if rows < 2:
         return found
     spread_over = _several(found, count) if count > 1 else found
     if not long or isinstance(spread_over.ufunc, Pooled):
@@ -82,6 +90,25 @@ def _several(found: Any, count: int) -> Any:
     return Spread(loop, team.loop, data, apart, found.results) if data else found
 
 
+def _cut(found: Any, count: int, *, long: bool) -> Any:
+    """What to call where a row is to be shared, or to be walked a bit at a time; None where its loop is whole."""
+    formed = getattr(found, "formed", None)
+    cut = formed("cut") if formed is not None else None
+    if cut is None:
+        return None
+    team = _team(count) if count > 1 else None
+    hands = Hands() if team is None else Hands(team.share, team.address, count, ASLEEP)
+    loop, data = _whole(cut.pointer, hands, cut.ufunc)
+    if long:
+        return Spread(Resumed(loop, cut.pointer, hands), 0, 0, cut.apart, found.results)
+    return Spread(loop, cut.pointer, data, cut.apart, found.results)
+
+
+@functools.lru_cache(512)
+def _whole(pointer: int, hands: Hands, loop: Any) -> tuple[Any, int]:
+    return whole(pointer, hands, loop)
+
+
 @functools.lru_cache(512)
 def _handed(pointer: int, team: _Team, count: int, loop: Any) -> tuple[Any, int]:
     """The loop that hands this kernel's rows to the team, and its data."""
@@ -90,7 +117,7 @@ def _handed(pointer: int, team: _Team, count: int, loop: Any) -> tuple[Any, int]
     operands = len(left) + len(right)
     if operands > _MOST[0] or sizes > _MOST[1]:
         return loop, 0
-    kind = (ctypes.c_int64 * 7)(pointer, team.address, count, operands, sizes, AWAKE, ASLEEP)
+    kind = (ctypes.c_int64 * 8)(pointer, team.address, count, operands, sizes, AWAKE, ASLEEP, 1)
     _kept.append(kind)
     data = ctypes.addressof(kind)
     types = loop.types[0].replace("->", "")
@@ -103,8 +130,8 @@ def _handed(pointer: int, team: _Team, count: int, loop: Any) -> tuple[Any, int]
 class _Team:
     """The workers of this process. In a child that was forked the memory is a copy, and its workers are made anew."""
 
-    def __init__(self, loop: int, work: int, start: int) -> None:
-        self.loop = loop
+    def __init__(self, loop: int, work: int, start: int, share: int) -> None:
+        self.loop, self.share = loop, share
         self._work, self._start = (ffi.cast("rowfold_loop", address) for address in (work, start))
         self._memory = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))  # the workers outlive the interpreter's last words

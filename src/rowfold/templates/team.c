@@ -17,21 +17,35 @@
 typedef void (*Loop)(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
 enum { MOST_OPERANDS = 64, MOST_DIMS = 16, SPIN_NS = 50000, PATIENCE = 2000 };
 
+typedef void (*Part)(void *job, intptr_t first, intptr_t last);
+
 typedef struct {
     int64_t workers, sleeping, alarm, missed; /* workers: of this process; alarm: how often sleepers were woken */
     int64_t open, jobs;                       /* the job that may be joined, 0: none; how many there were */
-    int64_t seats, running, busy, next;       /* threads that may join, threads that do, the team is taken, a row */
+    int64_t seats, running, busy, next;       /* threads that may join, threads that do, the team is taken, a place */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    char **args;
-    const intptr_t *dims, *steps;
-    const void *kind;
+    Part part; /* does the places from first to last of a job that has so many; a share is a multiple of `least` */
+    void *job;
+    int64_t places, least, threads;
 } Team;
 
 typedef struct {
     int64_t loop, team, threads, operands, sizes; /* sizes: words of dims */
     int64_t awake, asleep;                        /* elements from which the team pays */
+    int64_t grain;                                /* rows that belong together */
 } Kind;
+
+typedef struct {
+    const Kind *kind;
+    char **args;
+    const intptr_t *dims, *steps;
+} Rows;
+
+typedef struct { /* begins as what cut.c.j2 calls a caller */
+    int64_t share, row, room, groups, waiting;
+    int64_t team, threads, elements, awake, asleep; /* elements: of a place */
+} Cut;
 
 #define LOAD(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define STORE(p, value) __atomic_store_n(p, value, __ATOMIC_SEQ_CST)
@@ -41,6 +55,7 @@ typedef struct {
 EXPORT void rowfold_team_start(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
 EXPORT void rowfold_team_work(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
 EXPORT void rowfold_team_loop(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
+EXPORT void rowfold_team_share(const Cut *cut, Part part, void *job, intptr_t places);
 
 static void rest(void)
 {
@@ -68,25 +83,18 @@ void rowfold_team_start(char **args, const intptr_t *dims, const intptr_t *steps
     pthread_cond_init(&t->wake, 0);
 }
 
-/* Rows until none are left: a share of what is left each time, so that all threads end together. */
+/* Places until none are left: a share of what is left each time, so that all threads end together. */
 static void share(Team *t)
 {
-    const Kind *kind = t->kind;
-    const int64_t rows = t->dims[0], n = t->dims[1] > 0 ? t->dims[1] : 1;
-    const int64_t least = 2048 / n + 1;
-    char *own[MOST_OPERANDS];
-    intptr_t dims[MOST_DIMS];
-    memcpy(dims, t->dims, (size_t)kind->sizes * sizeof *dims);
-    int64_t row = LOAD(&t->next);
-    while (row < rows) {
-        int64_t count = (rows - row) / (2 * kind->threads);
-        count = count > least ? count : least;
-        count = count < rows - row ? count : rows - row;
-        if (!__atomic_compare_exchange_n(&t->next, &row, row + count, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
-        for (int64_t k = 0; k < kind->operands; ++k) own[k] = t->args[k] + row * t->steps[k];
-        dims[0] = (intptr_t)count;
-        ((Loop)(uintptr_t)kind->loop)(own, dims, t->steps, 0);
-        row = LOAD(&t->next);
+    int64_t place = LOAD(&t->next);
+    while (place < t->places) {
+        const int64_t left = t->places - place, wanted = left / (2 * t->threads);
+        int64_t count = (wanted + t->least - 1) / t->least * t->least;
+        count = count > t->least ? count : t->least;
+        count = count < left ? count : left;
+        if (!__atomic_compare_exchange_n(&t->next, &place, place + count, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
+        t->part(t->job, (intptr_t)place, (intptr_t)(place + count));
+        place = LOAD(&t->next);
     }
 }
 
@@ -140,34 +148,29 @@ static void wake(Team *t)
 }
 
 /* Whether the team is worth asking. Work that is too small to wake it for adds up: who calls often finds it awake. */
-static int pays(Team *t, const Kind *kind, const intptr_t *dims)
+static int pays(Team *t, int64_t elements, int64_t awake, int64_t asleep)
 {
-    const int64_t elements = dims[0] * (dims[1] + 64); /* a row costs something, however short it is */
-    if (dims[0] < 2 || elements < kind->awake || !LOAD(&t->workers)) return 0;
-    if (elements >= kind->asleep || !LOAD(&t->sleeping)) return 1;
-    if (ADD(&t->missed, elements) > 2 * kind->asleep) {
+    if (elements < awake || !LOAD(&t->workers)) return 0;
+    if (elements >= asleep || !LOAD(&t->sleeping)) return 1;
+    if (ADD(&t->missed, elements) > 2 * asleep) {
         STORE(&t->missed, 0);
         wake(t);
     }
     return 0;
 }
 
-void rowfold_team_loop(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
+/* The job, done by all; false if the team is taken. */
+static int together(Team *t, Part part, void *job, int64_t places, int64_t least, int64_t threads)
 {
-    const Kind *kind = data;
-    Team *t = (Team *)(uintptr_t)kind->team;
     int64_t none = 0;
-    if (!pays(t, kind, dims)
-        || !__atomic_compare_exchange_n(&t->busy, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-        ((Loop)(uintptr_t)kind->loop)(args, dims, steps, 0);
-        return;
-    }
-    t->args = args;
-    t->dims = dims;
-    t->steps = steps;
-    t->kind = kind;
+    if (!__atomic_compare_exchange_n(&t->busy, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
+    t->part = part;
+    t->job = job;
+    t->places = places;
+    t->least = least;
+    t->threads = threads;
     STORE(&t->next, 0);
-    STORE(&t->seats, kind->threads - 1);
+    STORE(&t->seats, threads - 1);
     STORE(&t->open, ADD(&t->jobs, 1) + 1);
     wake(t);
     share(t);
@@ -177,4 +180,37 @@ void rowfold_team_loop(char **args, const intptr_t *dims, const intptr_t *steps,
         else sched_yield();
     }
     STORE(&t->busy, 0);
+    return 1;
+}
+
+/* Rows of a batch. */
+static void rows(void *job, intptr_t first, intptr_t last)
+{
+    const Rows *r = job;
+    char *own[MOST_OPERANDS];
+    intptr_t dims[MOST_DIMS];
+    memcpy(dims, r->dims, (size_t)r->kind->sizes * sizeof *dims);
+    dims[0] = last - first;
+    for (int64_t k = 0; k < r->kind->operands; ++k) own[k] = r->args[k] + first * r->steps[k];
+    ((Loop)(uintptr_t)r->kind->loop)(own, dims, r->steps, 0);
+}
+
+void rowfold_team_loop(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
+{
+    const Kind *kind = data;
+    Team *t = (Team *)(uintptr_t)kind->team;
+    Rows job = { kind, args, dims, steps };
+    const int64_t n = dims[1] > 0 ? dims[1] : 1, least = (2048 / n + kind->grain) / kind->grain * kind->grain;
+    if (dims[0] < 2 || !pays(t, dims[0] * (n + 64), kind->awake, kind->asleep) /* a row costs something, too */
+        || !together(t, rows, &job, dims[0], least, kind->threads))
+        ((Loop)(uintptr_t)kind->loop)(args, dims, steps, 0);
+}
+
+/* Places of a walk over one row. */
+void rowfold_team_share(const Cut *cut, Part part, void *job, intptr_t places)
+{
+    Team *t = (Team *)(uintptr_t)cut->team;
+    if (places < 2 || !pays(t, places * cut->elements, cut->awake, cut->asleep)
+        || !together(t, part, job, places, 1, cut->threads))
+        part(job, 0, places);
 }

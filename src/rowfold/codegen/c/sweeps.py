@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ...records import dataclass
-from ..loops import Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
+from ..loops import CHUNK, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
 from ..lower.overlap import Batch
 from .stmts import Statements
 from .text import POINTERS, TURNS, half_name, indented, suffix, turn_name
@@ -65,6 +65,8 @@ class Sweeps(Statements):
         yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in sweep.rotate for u in range(1, TURNS))
         yield f"for (intptr_t i = 0; i < {self.extent(sweep)}; i += {self.block_size}) {{"
         yield from indented(self.block(sweep, rare))
+        if sweep.chunk_end:
+            yield from indented(self.chunk_end(sweep))
         if host:
             yield from indented(self.take_along())
         yield "}"
@@ -72,6 +74,11 @@ class Sweeps(Statements):
             yield f"for (; held_at < n; held_at += {self.block_size}) {self.names.last()}"
         yield from (f"{name} = rf_max({turn_name(name, u)}, {name});" for name in sweep.rotate for u in range(1, TURNS))
         yield from map(self.stmt, sweep.after)
+
+    def chunk_end(self, sweep: Sweep) -> Iterator[str]:
+        yield f"if (!((i + {self.block_size}) & {CHUNK - 1})) {{ /* a chunk ends */"
+        yield from indented(map(self.stmt, sweep.chunk_end))
+        yield "}"
 
     def hosts(self, sweep: Sweep) -> bool:
         return self.batch.last is not None and self.batch.last.host is sweep

@@ -106,6 +106,15 @@ class Displaced:
 
     def before(self, pre: Code) -> None:
         self.largest = pre.declare(Kind.VEC, "largest", "set", -INF)
+        if self.ctx.plan.chunked:
+            self.so_far = pre.declare(Kind.VEC, "largest_so_far", "set", -INF)
+
+    def meet(self, code: Code) -> Var:
+        """At the end of a chunk: what the lanes leave to the sum, and the largest elements so far."""
+        low = code.vec("displaced", "min", self.so_far, self.largest)
+        code.assign(self.so_far, "max", self.largest, self.so_far)
+        code.assign(self.largest, "set", -INF)
+        return low
 
     def displace(self, rows: Rows) -> Var:
         group = self.ctx.plan.groups[self.index]
@@ -116,10 +125,11 @@ class Displaced:
 
     def leftovers(self, code: Code) -> tuple[Var, Var]:
         """The row's maximum, and the lanes' largest values with one copy of the maximum removed."""
-        m = code.num("maximum", "fold_max", self.largest)
-        top = code.mask("top", "eq", self.largest, code.vec("maximum_v", "set", m))
+        largest = self.so_far if self.ctx.plan.chunked else self.largest
+        m = code.num("maximum", "fold_max", largest)
+        top = code.mask("top", "eq", largest, code.vec("maximum_v", "set", m))
         first = code.mask("first_top", "mask_first", top)
-        return m, code.vec("others", "select", first, -INF, self.largest)
+        return m, code.vec("others", "select", first, -INF, largest)
 
 
 class ExpSums:
@@ -190,14 +200,7 @@ class ExpSums:
             self._shifted(rows, x)
 
     def _shifted(self, rows: Rows, x: Var) -> None:
-        if self.lowering is Lowering.ONLINE:
-            e = shifted(rows, self.index, x, self.n, self.low)
-        elif self.lowering is Lowering.GUESS:
-            low = self.ctx.shifts[self.index].low
-            assert low is not None
-            e = shifted(rows, self.index, x, biased(rows, self.index), rows.set(low, low.name))
-        else:
-            e = shifted(rows, self.index, x)
+        e = self._exponential(rows, x)
         if self.keep_in is not None:
             word = "store" if rows.live is None else "store_tail"
             rows.code.do(word, self.keep_in, e, *([] if rows.live is None else [rows.live]))
@@ -209,6 +212,16 @@ class ExpSums:
             else:
                 weight = self._weight(rows, node)
                 rows.code.assign(self.accs[ref], "acc_fma", self.accs[ref], weight, self._met(rows, node, weight, kept))
+
+    def _exponential(self, rows: Rows, x: Var) -> Var:
+        """Of an element or what stands for one, under the shift of the walk so far."""
+        if self.lowering is Lowering.ONLINE:
+            return shifted(rows, self.index, x, self.n, self.low)
+        if self.lowering is Lowering.GUESS:
+            low = self.ctx.shifts[self.index].low
+            assert low is not None
+            return shifted(rows, self.index, x, biased(rows, self.index), rows.set(low, low.name))
+        return shifted(rows, self.index, x)
 
     def _weight(self, rows: Rows, node: Reduce) -> Var:
         """The weight, kept finite where the element itself is -inf: nothing times nothing is nothing."""
@@ -269,6 +282,24 @@ class ExpSums:
             return
         for ref, parts in self.parts.items():
             block.assign(self.accs[ref], "acc_add_tree", self.accs[ref], parts)
+
+    def chunk_end(self, code: Code, pre: Code) -> None:
+        """A lane's largest element so far meets that of the chunk; the smaller one joins the sum."""
+        if self.displaced is None:
+            return
+        low = self.displaced.meet(code)
+        rows, ref = Rows(self.ctx, code, pre, None), self.group.sums[0]
+        if self.lowering is Lowering.EXTEXP:
+            self._add_pair(code, ref, *pair(rows, self.index, code.vec(low.name, "max", self.low, low)))
+        else:
+            code.assign(self.accs[ref], "acc_add", self.accs[ref], self._exponential(rows, low))
+
+    def _add_pair(self, code: Code, ref: Ref, p: Var, k: Var) -> None:
+        old, acc = self.own[ref], self.accs[ref]
+        new = code.vec("new_exponent", "max", k, old)
+        code.assign(acc, "acc_scale", acc, code.vec("step", "sub", old, new))
+        code.assign(acc, "acc_add", acc, code.vec("e", "scale", p, code.vec("k", "sub", k, new)))
+        code.assign(old, "copy", new)
 
     # finish
 

@@ -10,6 +10,7 @@ from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep
 from ..plan import Lowering, Plan, SweepPlan
 from ..rewriting.apart import apart
 from .carries import Carry, Count, Dot, Extremum, Mean, Position, Product, Sum
+from .chunks import in_chunks
 from .context import Context
 from .endless import Endless, open_sums
 from .excess import Excess, NewtonStep
@@ -48,7 +49,8 @@ def lower(plan: Plan) -> Kernel:
 def kernel_of(ctx: Context, ports: Sequence[Port], steps: Sequence[Step]) -> Kernel:
     """What was lowered, without what nobody reads."""
     every, memory = tuple(dict.fromkeys(ports)), ctx.memory.take()
-    return prune(Kernel(ctx.plan.name, ctx.plan.dtype, every, tuple(steps), memory=memory, learn=ctx.learned))
+    kernel = prune(Kernel(ctx.plan.name, ctx.plan.dtype, every, tuple(steps), memory=memory, learn=ctx.learned))
+    return in_chunks(kernel) if ctx.plan.chunked else kernel
 
 
 def _gathers(ctx: Context) -> list[Step]:
@@ -258,6 +260,10 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
     end = Code(ctx.names)
     for carry in carries:
         carry.block_end(end)
+    chunk = Code(ctx.names)
+    for carry in carries:
+        if isinstance(carry, ExpSums) and ctx.plan.chunked:
+            carry.chunk_end(chunk, before)
     after = ctx.code = Code(ctx.names)
     for carry in sorted(carries, key=lambda c: isinstance(c, Maximum)):  # a shift may need what the others found
         carry.after(after)
@@ -269,6 +275,7 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
         after.take(),
         tuple(reads),
         tuple(dict.fromkeys(writes)),
+        chunk_end=chunk.take(),
         rotate=tuple(c.m.name for c in carries if isinstance(c, Maximum)) if _only_maxima(carries, sweep) else (),
     )
 

@@ -77,7 +77,8 @@ def _first(at: Callable[[int], int], low: int, high: int) -> int:
 
 
 def _plan(program: Program, dtype: str, isa: str, n: int, rows: int, strategy: str) -> Plan:
-    return make_plan(program, dtype=dtype, isa=isa, n=n, rows=rows, strategy=strategy, machine=Machine())
+    plan = make_plan(program, dtype=dtype, isa=isa, n=n, rows=rows, strategy=strategy, machine=Machine())
+    return replace(plan, chunked=True)  # what is emitted takes rows of any length
 
 
 def _same(plan: Plan) -> Plan:

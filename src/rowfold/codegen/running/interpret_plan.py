@@ -18,6 +18,7 @@ from ..dtypes import FORMATS as NARROW
 from ..dtypes import rounded
 from ..ir import Program
 from ..loops import (
+    CHUNK,
     ONE_OF,
     VECTORS,
     Arg,
@@ -159,6 +160,8 @@ class Run(SelectionWords):
                 self.run(head, window)
                 self.phase(phase, i, count)
             self.run(sweep.block_end, window)
+            if not (i + block) % CHUNK:
+                self.run(sweep.chunk_end, Window())
         self.run(sweep.after, Window())
 
     def phase(self, phase: Phase, i: int, count: int) -> None:

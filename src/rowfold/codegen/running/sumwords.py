@@ -65,6 +65,7 @@ def sums32() -> dict[str, Word]:
         "acc_add_wide": np.add,
         "acc_fma_wide": lambda s, x, y: fma64(x, y, s),
         "acc_scale": double.scale,
+        "acc_join": np.add,
         "acc_add_tree": lambda s, parts, vectors: both(add, s, tree(parts, vectors)),
         "acc_add_pairs": lambda s, p, n, at, vectors: both(add, s, pairs_tree(single, p, n, vectors, at)),
     }
@@ -82,6 +83,10 @@ def sums64() -> dict[str, Word]:
         hi, lo = add(s, product)
         return hi, lo + fma64(x, y, -product)
 
+    def join(s: Array, x: Array) -> Array:
+        hi, lo = add(s, x[0])
+        return hi, lo + x[1]
+
     return {
         "copy": lambda s: s,
         "acc_add": add,
@@ -89,6 +94,7 @@ def sums64() -> dict[str, Word]:
         "acc_add_wide": add,
         "acc_fma_wide": fma,
         "acc_scale": lambda s, n: (words.scale(s[0], n), words.scale(s[1], n)),
+        "acc_join": join,
         "acc_add_tree": lambda s, parts, vectors: both(add, s, tree(parts, vectors)),
         "acc_add_pairs": lambda s, p, n, at, vectors: both(add, s, pairs_tree(words, p, n, vectors, at)),
     }

@@ -134,6 +134,10 @@ class Row(RowWords):
         self.place = None
         for name in sweep.writes:
             self.b.close(self.ports[name], start, count)
+        if sweep.chunk_end:
+            names = self.carried(_assigned(sweep.chunk_end))
+            over = self.b.apply("and", start + block, loops.CHUNK - 1).eq(0)
+            self.branch(over, names, lambda: self.run(sweep.chunk_end), rare=True)
 
     def phase(self, phase: Phase, done: Value, place: Place) -> None:
         """The whole vectors of a block, then the masked rest."""

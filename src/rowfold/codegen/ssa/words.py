@@ -233,6 +233,7 @@ def _wide32(v: Vectors) -> dict[str, Word]:
         "acc_add_wide": lambda s, x: s + x,
         "acc_fma_wide": lambda s, x, y: b.apply("fma", x, y, s),
         "acc_scale": lambda s, n: v.scale(s, wide(n)),
+        "acc_join": lambda s, x: s + x,
     }
 
 
@@ -247,6 +248,10 @@ def _wide64(v: Vectors) -> dict[str, Word]:
         hi, lo = add(s, product)
         return hi, lo + v.b.apply("fma", x, y, -product)
 
+    def join(s: tuple[Value, Value], x: tuple[Value, Value]) -> tuple[Value, Value]:
+        hi, lo = add(s, x[0])
+        return hi, lo + x[1]
+
     zero = v.const(0.0)
     return {
         "acc_zero": lambda: (zero, zero),
@@ -255,6 +260,7 @@ def _wide64(v: Vectors) -> dict[str, Word]:
         "acc_add_wide": add,
         "acc_fma_wide": fma,
         "acc_scale": lambda s, n: (v.scale(s[0], n), v.scale(s[1], n)),
+        "acc_join": join,
     }
 
 

@@ -1,0 +1,80 @@
+"""One row for several threads: chunks that are walked apart give the bits of a row walked by one."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from rowfold import library as lib
+from rowfold.codegen.loops import CHUNK
+from rowfold.codegen.running.interpret_plan import interpret_plan
+from rowfold.runtime import cutrows, slices
+from rowfold.runtime.threads import spread
+
+KERNELS = ("softmax", "log_softmax", "layer_norm", "entropy", "logsumexp", "max")
+LENGTHS = (CHUNK * 4, CHUNK * 4 + 1, CHUNK * 9 - 17)
+
+
+def draw(n, rows=1, dtype="float32"):
+    return (np.random.default_rng(n).standard_normal((rows, n)) * 5).astype(dtype)
+
+
+def hard(n):
+    """Rows whose first guess of the shift fails, and rows that are not finite."""
+    x = draw(n, 4)
+    x[0, n // 2], x[0, 3], x[1, -2], x[2, 5:99], x[3] = 300, -np.inf, np.nan, np.inf, x[3] * 1e30
+    return x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_row_has_the_same_bits_for_any_number_of_threads(name, dtype):
+    """Two and three threads share a row, and write what one writes."""
+    kernel = getattr(lib, name)
+    different = [
+        (n, threads)
+        for n in LENGTHS
+        for threads in (2, 3)
+        if kernel(draw(n, dtype=dtype), threads=threads).tobytes() != kernel(draw(n, dtype=dtype), threads=1).tobytes()
+    ]
+    assert different == []
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_hard_rows_have_the_same_bits_for_any_number_of_threads(name):
+    """The walks that only rare rows take are shared, too."""
+    kernel, x = getattr(lib, name), hard(CHUNK * 5 + 3)
+    assert [kernel(row, threads=2).tobytes() for row in x] == [kernel(row, threads=1).tobytes() for row in x]
+
+
+def test_a_row_in_place_is_shared():
+    """The output may be the row itself."""
+    x = draw(CHUNK * 6)
+    expected = lib.softmax(x, threads=1).tobytes()
+    assert lib.softmax(x, out=x, threads=2).tobytes() == expected
+
+
+def test_a_strided_row_is_shared():
+    """Chunks of a row with gaps are packed by whoever walks them."""
+    x = draw(CHUNK * 12)[:, ::2]
+    assert lib.softmax(x, threads=2).tobytes() == lib.softmax(x, threads=1).tobytes()
+
+
+@pytest.mark.parametrize("backend", ["c", "llvm"])
+@pytest.mark.parametrize("strategy", ["three_pass_recompute", "online", "two_pass", "speculative"])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "entropy"])
+def test_chunks_are_the_form_of_every_long_row(name, strategy, backend):
+    """Whatever the strategy and the backend, and NumPy run through the plan: chunks are summed in the same order."""
+    x = draw(CHUNK * 2 + 300, 2)
+    plan = getattr(lib, name).plan(x.shape)
+    expected = interpret_plan(plan, {"x": x}, {p.name: 1.0 for _, p in plan.program.params})[0].astype("float32")
+    assert getattr(lib, name).using(strategy=strategy, backend=backend)(x).tobytes() == expected.tobytes()
+
+
+def test_a_row_that_waits_goes_on_where_it_was(monkeypatch):
+    """A long row is walked a bit at a time, and keeps its bits."""
+    monkeypatch.setattr(cutrows, "SLICE", cutrows.GROUP)
+    monkeypatch.setattr(slices, "SLICE", cutrows.GROUP)
+    monkeypatch.setattr(sys.modules[spread.__module__], "SLICE", cutrows.GROUP)
+    kernel, x = lib.softmax.using(threads=2), draw(cutrows.GROUP * 2 + 5000)
+    assert kernel(x).tobytes() == lib.softmax.using(strategy="three_pass_reload")(x[:, :]).tobytes()
