@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from . import gallery as gallery
     from . import library as library
     from . import testing as testing
-    from .annotations import Between, Ignore, Index, Mask, NonNegative, Positive, Row, Scalar, Static
+    from .annotations import Between, Ignore, Index, Mask, NonNegative, Positive, Row, Scalar, Static, Table
     from .api import Kernel, kernel
     from .config import options
     from .errors import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         gumbel,
         kth,
         logsumexp,
+        lookup,
         positions,
         rsqrt,
         sigmoid,
@@ -43,13 +44,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "annotations": "Between Ignore Index Mask NonNegative Positive Row Scalar Static",
+    "annotations": "Between Ignore Index Mask NonNegative Positive Row Scalar Static Table",
     "api": "Kernel kernel",
     "config": "options",
     "errors": "CompileError DTypeError IsaError LoadError NotDifferentiableError OutputError PlanError RowfoldError "
     "StateError TraceError",
     "inspecting.showconfig": "show_config",
-    "rowfns": "gumbel kth logsumexp positions rsqrt sigmoid softplus stop_gradient threshold topk uniform",
+    "rowfns": "gumbel kth logsumexp lookup positions rsqrt sigmoid softplus stop_gradient threshold topk uniform",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 _MODULES = ("gallery", "library", "testing")
@@ -58,8 +59,8 @@ __all__ = [
     "Between", "CompileError", "DTypeError", "Ignore", "Index", "IsaError", "Kernel", "LoadError", "Mask",
     "NonNegative",
     "NotDifferentiableError", "OutputError", "PlanError", "Positive", "Row", "RowfoldError", "Scalar", "StateError",
-    "Static", "TraceError", "__version__", "gallery", "gumbel",
-    "kernel", "kth", "library", "logsumexp", "options", "positions", "rsqrt", "show_config",
+    "Static", "Table", "TraceError", "__version__", "gallery", "gumbel",
+    "kernel", "kth", "library", "logsumexp", "lookup", "options", "positions", "rsqrt", "show_config",
     "sigmoid", "softplus", "stop_gradient", "testing", "threshold", "topk", "uniform",
 ]  # fmt: skip
 

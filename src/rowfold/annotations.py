@@ -40,11 +40,15 @@ class Mark(Enum):
     INT_ROW = "int row"
     SCALAR = "scalar"
     INDEX = "index"
+    TABLE = "table"
     STATIC = "static"  # a setting whose value is compiled into the kernel
 
 
 Mask: TypeAlias = Annotated[np.ndarray[Any, np.dtype[np.bool_]], Mark.MASK]
 """A row of booleans."""
+
+Table: TypeAlias = Annotated[np.ndarray[Any, np.dtype[Any]], Mark.TABLE]
+"""A row of floats with a length of its own, for `rf.lookup` to read; its batch shape broadcasts as a row's does."""
 
 Scalar: TypeAlias = Annotated[float | _Array, Mark.SCALAR]
 """One number a row; at the call an array of the batch's shape."""

@@ -132,7 +132,8 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         values = self._static_values(static)
         key = recall.exactly(values)
         if key not in self._callers:
-            self._callers[key] = Caller(self._spec(), functools.partial(self._compiled, values))
+            tables = functools.partial(self._tables, values)
+            self._callers[key] = Caller(self._spec(), functools.partial(self._compiled, values), tables)
         return self._callers[key]
 
     def _static_values(self, given: Mapping[str, object]) -> dict[str, object]:
@@ -153,6 +154,12 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
             None,
             self.masked,
         )
+
+    def _tables(self, values: Mapping[str, object], given: frozenset[str]) -> frozenset[str]:
+        """The plain rows that only `rf.lookup` reads."""
+        program = self._traced(values, given, frozenset(), has_where=False)[0]
+        plain = {p.name for p in self.parameters if p.role.value == "row"}
+        return frozenset(i.name for _, i in program.inputs if i.role.value == "table" and i.name in plain)
 
     # the stages
 

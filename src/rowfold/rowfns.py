@@ -136,6 +136,25 @@ def gumbel(x: ArrayLike, seed: Any, /) -> NDArray[Any]:
 
 
 @_traceable
+def lookup(x: ArrayLike, table: ArrayLike, /) -> NDArray[Any]:
+    """table[x] for every element of x: what the table has at the places x, whole numbers from 0 on.
+
+    x of shape (..., n), table of shape (..., m) with any m; the result has the shape of x and the table's floats. A
+    place that the table does not have (below 0, from m on, no whole number, NaN) gives NaN, so no value of x can fail.
+    In a kernel the table is a parameter: `rf.Table`, or a plain row, which then may have a length of its own.
+    Raises TypeError for a table that does not hold numbers.
+    """
+    places, held = np.asarray(x), np.asarray(table)
+    if held.dtype.kind not in "fiu" and not np.issubdtype(held.dtype, np.floating):
+        raise TypeError(f"rf.lookup: the table has dtype {held.dtype}; expected numbers")
+    held = held if held.dtype.kind not in "iu" else held.astype(np.float64)
+    from .codegen.found import found_in
+
+    found: NDArray[Any] = found_in(np, np.atleast_1d(places), held).reshape(places.shape)
+    return found[()]
+
+
+@_traceable
 def stop_gradient(x: T, /) -> T:
     """The value itself; derivatives take it for a constant."""
     return x

@@ -326,6 +326,15 @@ def block_dequantize(q, c):
     return q * c / 127
 
 
+def codebook_quantize(x, code):
+    c = np.abs(x).max()
+    return np.array([np.argmin(np.abs(code - v)) for v in x / c]), c
+
+
+def codebook_dequantize(q, code, c):
+    return code[q] * c
+
+
 def biased_softmax(x, bias):
     return softmax(x + bias)
 

@@ -66,6 +66,10 @@ def _argument(name, parameter, k, n, dtype, kinds, rng):
             return rng.integers(0, n, count)
         case Role.MASK:
             return (rng.random((count, n)) < 0.6) & (np.arange(n) < n - 1) | (np.arange(n) == 0)
+        case Role.TABLE:
+            return np.sort(rng.uniform(-1, 1, (count, 200)), axis=-1).astype(dtype)
+        case Role.INT_ROW if name == "codebook_dequantize":
+            return rng.integers(0, 200, (count, n))
         case Role.SCALAR:
             return np.asarray(within(name, parameter.name, rng.normal(size=count)), dtype)
         case _:

@@ -1,5 +1,7 @@
 """Every kernel computes the formula of its paper, as the tests write it: plainly, in long doubles, row by row."""
 
+import shutil
+
 import formulas_losses
 import formulas_norms
 import formulas_rows
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 from samples import TAME, arguments, quickly
 
-from rowfold import library
+from rowfold import library, options
+from rowfold.codegen.lower.kernel import lower
 from rowfold.errors import PlanError
 from rowfold.gallery import entries
 from rowfold.runtime.cpu import host_isas
@@ -19,8 +22,9 @@ FORMULAS = {k: v for module in MODULES for k, v in vars(module).items()}
 ENTRIES = {e.name: e for e in entries() if not e.parts}
 WIDTH = {"nucleus_filter": 80}
 # Results that jump: a rounding of the float32 argument may move them by one step, or across a threshold.
-STEPS = {"quantized_softmax": 1, "softmax_bias": 1e-3, "block_quantize": 1, "absmean_ternary": 1, "absmax_int8": 1,
-         "rms_norm_int8": 1, "stats_quantize": 1, "gaussian_weight_sampling": 0.02, "minmax_quantize": 1}  # fmt: skip
+STEPS = {"quantized_softmax": 1, "softmax_bias": 1e-3, "block_quantize": 1, "absmean_ternary": 1,
+         "absmax_int8": 1, "codebook_quantize": 1, "rms_norm_int8": 1, "stats_quantize": 1,
+         "gaussian_weight_sampling": 0.02, "minmax_quantize": 1}  # fmt: skip
 every_kernel = pytest.mark.parametrize("name", sorted(ENTRIES))
 
 
@@ -69,23 +73,53 @@ def test_the_compiled_kernel_is_the_formula(name):
     assert far(name, results(kernel, given, entry.settings), wanted(name, given), 2e-5) <= 1
 
 
+def loops_of(entry, isa, dtype, width):
+    """A kernel for each of the strategies whose plans become different loops, the one that `auto` chooses first."""
+    found = []
+    for strategy in STRATEGIES:
+        kernel = entry.made.using(strategy=strategy, isa=isa)
+        try:
+            steps = lower(kernel.plan((len(TAME), width), dtype, **entry.settings)).steps
+        except PlanError:
+            continue
+        if steps not in found:
+            found.append(steps)
+            yield kernel
+
+
+@pytest.fixture(scope="module")
+def unoptimized(tmp_path_factory):
+    """GCC at -O0, which takes a twentieth of the time for portable C and gives the same bits (test_emitted_c)."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    command = tmp_path_factory.mktemp("cc") / "gcc"
+    command.write_text('#!/bin/sh\nexec gcc "$@" -O0\n')
+    command.chmod(0o755)
+    return str(command)
+
+
 @pytest.mark.slow
 @every_kernel
 @pytest.mark.parametrize("isa", host_isas())
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_strategy_is_the_formula(name, isa, dtype):
-    """All strategies that have a plan, on every instruction set, in both types."""
-    entry, close, wrong = ENTRIES[name], {"float32": 2e-5, "float64": 1e-10}[dtype], []
+def test_every_strategy_is_the_formula(name, isa, dtype, unoptimized):
+    """The loops of all strategies that have a plan, on every instruction set, in both types."""
+    entry, close, width = ENTRIES[name], {"float32": 2e-5, "float64": 1e-10}[dtype], WIDTH.get(name, 100)
+    given = arguments(name, entry.made, width, dtype)
+    want = wanted(name, given)
+    with options(cc=unoptimized):
+        got = {k: results(k, given, entry.settings) for k in loops_of(entry, isa, dtype, width)}
+    assert [k for k, found in got.items() if not far(name, found, want, close) <= 1] == []
+
+
+@pytest.mark.slow
+@every_kernel
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_optimized_kernel_is_the_formula(name, dtype):
+    """What a call compiles on this machine, as C at -O3."""
+    entry, close = ENTRIES[name], {"float32": 2e-5, "float64": 1e-10}[dtype]
     given = arguments(name, entry.made, WIDTH.get(name, 100), dtype)
-    for strategy in STRATEGIES:
-        kernel = entry.made.using(strategy=strategy, isa=isa)
-        try:
-            got = results(kernel, given, entry.settings)
-        except PlanError:
-            continue
-        if not far(name, got, wanted(name, given), close) <= 1:
-            wrong.append(strategy)
-    assert wrong == []
+    assert far(name, results(entry.made.using(backend="c"), given, entry.settings), wanted(name, given), close) <= 1
 
 
 def test_every_kernel_of_the_library_is_held_against_a_formula():

@@ -19,7 +19,8 @@ FAMILIES = (
 ).split()
 PLACEHOLDERS = {int: 3, bool: False, float: 0.5, str: ""}
 WITHOUT = {  # by name: what they give has no gradient
-    "best_places", "bregman_topk", "categorical", "early_exit_by_entropy", "early_exit_by_probability", "greedy_match",
+    "best_places", "bregman_topk", "categorical", "codebook_dequantize", "early_exit_by_entropy",
+    "early_exit_by_probability", "greedy_match",
     "gumbel_topk", "nearest", "probe_sample", "softmax_topk", "topk_hit", "topk_softmax",
 }  # fmt: skip
 INFINITE = {"epsilon_filter", "eta_filter", "min_p_filter", "nucleus_filter"}  # -inf where an element is filtered out

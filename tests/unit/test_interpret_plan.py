@@ -166,6 +166,9 @@ def test_random_kernels_have_the_bits_of_their_plans(seed, dtype, isa):
     assert unlike(fuzzed(seed), dtype, isa, (33,), ("auto",), KINDS) == []
 
 
+OTHERS = frozenset("where take broadcast uniform cumsum lookup".split())
+
+
 def places(op):
     """Programs that apply an operation to row-constants, rows, both, a row's first element and a taken one."""
     unary = op in ir.UNARY | {"isnan", "isfinite", "logical_not"}
@@ -184,8 +187,8 @@ def places(op):
 
 @every_dtype
 # uniform takes positions and a key, which is an index; tests/kernels/test_noise.py has its places.
-# Folds of k-vectors take no rows; tests/kernels/test_topk.py has theirs.
-@pytest.mark.parametrize("op", sorted(ir.MAPS - ir.SMALL_FOLDS - {"where", "take", "broadcast", "uniform", "cumsum"}))
+# Folds of k-vectors take no rows, lookup takes a table; tests/kernels/test_topk.py and test_tables.py have theirs.
+@pytest.mark.parametrize("op", sorted(ir.MAPS - ir.SMALL_FOLDS - OTHERS))
 def test_every_operation_has_its_words_in_every_place(op, dtype):
     """Whatever stands where, there is a word for it, and it is right."""
     rng, wrong = np.random.default_rng(1), []

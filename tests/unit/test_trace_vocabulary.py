@@ -180,6 +180,9 @@ WORDS = [
     lambda x: rf.rsqrt(abs(x)),
     lambda x: rf.positions(x) * x,
     lambda x: rf.stop_gradient(x),
+    lambda x: rf.lookup(rf.positions(x), x),
+    lambda x: rf.lookup(x, x),
+    lambda x: rf.lookup(np.max(x), x),
     # a reduction of a row-constant is that constant
     lambda x: np.sum(np.max(x)),
     lambda x: np.prod(np.max(x)),

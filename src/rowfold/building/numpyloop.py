@@ -23,7 +23,7 @@ from ..runtime import room
 Array = Any
 BLOCK = 1 << 15  # elements: some ten arrays of doubles stay in a second-level cache
 _MOST_TAPES = 4  # of a kernel: some megabytes
-_ROWS = (Role.ROW, Role.MASK, Role.INT_ROW)
+_ROWS = (Role.ROW, Role.MASK, Role.INT_ROW, Role.TABLE)
 
 
 class NumpyLoop:
@@ -55,7 +55,8 @@ class NumpyLoop:
         batch = np.broadcast_shapes(*(outer for outer, _ in shapes))
         if self.totals:
             return self._together({i.name: a for i, a in zip(self.inputs, given, strict=True)}, batch, values, out)
-        width = max((core[0] for _, core in shapes if core), default=1)
+        wide = [core for i, (_, core) in zip(self.inputs, shapes, strict=True) if core and i.role is not Role.TABLE]
+        width = max((core[0] for core in wide), default=1)
         places = list(out) or [np.empty(batch + self._core(k, width), t) for k, t in enumerate(self.dtypes)]
         arrays = {i.name: _flat(i, a, batch, places) for i, a in zip(self.inputs, given, strict=True)}
         with np.errstate(all="ignore"):

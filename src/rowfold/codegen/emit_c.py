@@ -16,7 +16,7 @@ from .c.sweeps import Names, Sweeps
 from .c.text import CTYPES, indented
 from .c.words import builtins_of, environment, words_of
 from .isas import isa_of
-from .loops import Kernel, Port, statements, whole_row
+from .loops import Kernel, Port, sizes_of, statements, whole_row
 from .lower.overlap import Last, batch_of
 from .source import Source, identifier, symbol_of
 
@@ -117,7 +117,10 @@ class _Page:
 
     def last_arguments(self) -> str:
         last = self.batch.last
-        return ", ".join(["&held", "n", "held_at", *(f"{p.name}_step" for p in last.ports if p.row)]) if last else ""
+        if last is None:
+            return ""
+        steps = [f"{p.name}_step" for p in last.ports if p.strided]
+        return ", ".join(["&held", "n", "held_at", *steps, *(f"{p.name}_length" for p in last.ports if p.table)])
 
     def last(self) -> LastText | None:
         last = self.batch.last
@@ -128,7 +131,8 @@ class _Page:
         body = list(self.sweeps.block(last.sweep, rare=True))
         head = [f"{const}{ctype}{n} = held->{n};" for ctype, const, n in fields if _mentions(n, body)]
         parameters = [f"const {self.name}_held *held", "intptr_t n", "intptr_t i"]
-        parameters += [f"intptr_t {p.name}_step" for p in last.ports if p.row]
+        parameters += [f"intptr_t {p.name}_step" for p in last.ports if p.strided]
+        parameters += [f"intptr_t {p.name}_length" for p in last.ports if p.table]
         kept = tuple(f"{ctype}{n};" for ctype, _, n in fields)
         return LastText(last.sweep.comment, kept, ", ".join(parameters), (*self.prelude(body), *head, *body))
 
@@ -183,13 +187,16 @@ class _Page:
             pointer = _pointer(p) + p.name
             parts += [pointer] if p.setting else [f"{pointer}_rows", f"intptr_t {p.name}_next"]
             parts += [f"intptr_t {p.name}_step"] if p.strided else []
+            parts += [f"intptr_t {p.name}_length"] if p.table else []
         return ", ".join(parts)
 
     def call(self) -> str:
-        parts, core, count = ["together", "dims[1]"], 0, len(self.kernel.ports)
+        sizes = sizes_of(self.kernel)
+        parts, core, count = ["together", f"dims[{sizes['n']}]"], 0, len(self.kernel.ports)
         for k, p in enumerate(self.kernel.ports):
             parts += [f"args[{k}] + row * steps[{k}]", *([] if p.setting else [f"steps[{k}]"])]
             parts += [f"steps[{count + core}]"] if p.strided else []
+            parts += [f"dims[{sizes[p.name]}]"] if p.table else []
             core += p.core
         return ", ".join(parts)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .dtypes import FORMATS
 from .isas import isa_of
-from .loops import VECTORS, Kernel, Port
+from .loops import VECTORS, Kernel, Port, sizes_of
 from .source import Source, symbol_of
 from .ssa.llvm_text import PTR, SIZES, LlvmText
 from .ssa.narrow import narrowed, widened
@@ -87,12 +87,17 @@ class LlvmBuilder(LlvmText):
         self.addresses: dict[str, Address] = {}
         self.opened: dict[str, Value] = {}
         self.buffers: dict[str, Value] = {}
+        self.lengths: dict[str, Value] = {}  # of tables
 
     # the function
 
     def function(self, signature: str) -> list[str]:
         """All rows of a batch."""
-        dims = [self.load_word("%dims", k, name) for k, name in enumerate(("rows", "n"))]
+        sizes = sizes_of(self.kernel)
+        dims = [self.load_word("%dims", k, name) for k, name in ((0, "rows"), (sizes["n"], "n"))]
+        self.lengths = {
+            p.name: self.load_word("%dims", sizes[p.name], f"{p.name}_length") for p in self.kernel.ports if p.table
+        }
         ports = self.kernel.ports
         core, bases = len(ports), []
         for k, port in enumerate(ports):
@@ -259,6 +264,9 @@ class LlvmBuilder(LlvmText):
             case "f32":
                 return self.convert("widen", value, "f64")
         return value
+
+    def length(self, port: Port) -> Value:
+        return self.lengths[port.name]
 
     def field(self, port: Port, at: Value) -> Value:
         return self.read(self.bytes_on(self.addresses[port.name].base, at * self.step(port)), Type("f64"))

@@ -86,7 +86,7 @@ class MlirBuilder(Builder):
         return kinds.get(port.element, self.kernel.dtype)
 
     def memory(self, port: Port) -> str:
-        if port.row or port.entries:
+        if port.strided:
             return f"memref<?x?x{self.stored(port)}, strided<[?, 1]>>"
         return f"memref<?x{self.stored(port)}>"
 
@@ -277,6 +277,9 @@ class MlirBuilder(Builder):
     def number(self, port: Port) -> Value:
         value = self.read(port, None)
         return self.convert("from_int", value, "f64") if value.type.element == "i64" else value
+
+    def length(self, port: Port) -> Value:
+        return self.size(port, 1, f"{port.name}_length")
 
     def field(self, port: Port, at: Value) -> Value:
         return self.read(port, at)

@@ -8,7 +8,7 @@ from .. import __version__
 from ..errors import CompileError
 from ..records import replace
 from .dtypes import FORMATS
-from .ir import Program, Ref, Role, Type
+from .ir import Map, Program, Ref, Role, Type
 from .loops import with_banner
 from .lower.kernel import lower
 from .plan import Plan, describe
@@ -47,6 +47,8 @@ def mlir_of(plan: Plan) -> str:
 
     if any(i.narrow for _, i in plan.program.inputs) or any(o.narrow for o in plan.program.outputs):
         raise CompileError(f"{plan.name}: rows of 16 and 8 bits have no MLIR yet")
+    if any(isinstance(n, Map) and n.op == "lookup" for n in plan.program.nodes):
+        raise CompileError(f"{plan.name}: rf.lookup has no MLIR yet")
     return emit_mlir(with_banner(lower(plan), tuple(describe(plan, brief=True))), plan.strategy, __version__)
 
 
@@ -55,9 +57,14 @@ def gufunc(plan: Plan) -> tuple[str, str]:
     program = plan.program
     real = {"f32": "f", "f64": "d"}[plan.dtype]
     kinds = {Role.ROW: real, Role.MASK: "?", Role.INT_ROW: "l", Role.SCALAR: "d", Role.INDEX: "l"}
+    kinds[Role.TABLE] = real
     kinds[Role.SEED] = np.dtype(np.uint64).char
     wide = (Role.ROW, Role.MASK, Role.INT_ROW)
-    inputs = [("(n)" if i.role in wide else "()", code(i.narrow, kinds[i.role])) for _, i in program.inputs]
+    cores = dict.fromkeys(wide, "(n)")
+    inputs = [
+        (f"(m{k})" if i.role is Role.TABLE else cores.get(i.role, "()"), code(i.narrow, kinds[i.role]))
+        for k, (_, i) in enumerate(program.inputs)
+    ]
     inputs += [("()", "d") for _ in program.params]
     part = plan.state
     if part is not None:

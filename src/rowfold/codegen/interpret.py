@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from rowfold import philox
 from rowfold.codegen.bisect import bisect
 from rowfold.codegen.bounding.scaled import Arithmetic, ScaledRules, Value
+from rowfold.codegen.found import found_in
 from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
 
 Array = Any  # numpy.ndarray, or the array of another module that has NumPy's names
@@ -165,7 +166,7 @@ class Batch:
         match node.role:
             case Role.POSITIONS:
                 return xp.arange(self.width).astype(self.dtype)
-            case Role.ROW | Role.INT_ROW:
+            case Role.ROW | Role.INT_ROW | Role.TABLE:
                 return xp.asarray(self.inputs[node.name]).astype(self.dtype)
             case Role.MASK:
                 return xp.asarray(self.inputs[node.name]).astype(bool)
@@ -190,6 +191,8 @@ class Batch:
 
     def _shape(self, node: Input) -> tuple[int, ...]:
         shape = np.shape(self.inputs[node.name])
+        if node.role is Role.TABLE:
+            return (*shape[:-1], 1)
         return (*shape, 1) if node.role in (Role.SCALAR, Role.INDEX, Role.SEED) else shape
 
 
@@ -295,6 +298,8 @@ def apply(xp: ModuleType, op: str, args: Sequence[Array]) -> Array:
             return xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))
         case "uniform", [position, key]:
             return philox.uniform(position, key)
+        case "lookup", [places, table]:
+            return found_in(xp, places, table)
         case "pick", [a, index]:
             return a[..., int(index[0]), None]
         case (("small_sum" | "small_prod" | "small_max" | "small_min"), [a]):

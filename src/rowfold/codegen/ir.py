@@ -26,6 +26,7 @@ class Shape(Enum):
     SMALL = "k-vector"  # k numbers a row, the same k for every row: in all but its size a row-constant
 
 
+_ONE_A_ROW = frozenset({Role.SCALAR, Role.INDEX, Role.SEED, Role.UNKNOWN, Role.TABLE})  # constant along the row
 _WIDENESS = {Shape.CONST: 0, Shape.SMALL: 1, Shape.ROW: 2}
 
 
@@ -115,8 +116,8 @@ SELECTIONS = frozenset({"topk", "topk_at"})  # topk(x, k): the k largest of a ro
 SUMS = frozenset("sum mean dot expsum count m2 comoment wcomoment".split())
 REDUCTIONS = SUMS | SELECTIONS | THRESHOLDS | frozenset("prod max min any all argmax argmin".split())
 SMALL_FOLDS = frozenset("small_sum small_prod small_max small_min pick".split())  # k-vector -> number; pick(v, index)
-# broadcast(x, c): c at every element of x; uniform(position, key)
-MAPS = UNARY | BINARY | PREDICATES | SMALL_FOLDS | {"where", "take", "broadcast", "cumsum", "uniform"}
+# broadcast(x, c): c at every element of x; uniform(position, key); lookup(places, table), NaN where there is no place
+MAPS = UNARY | BINARY | PREDICATES | SMALL_FOLDS | {"where", "take", "broadcast", "cumsum", "uniform", "lookup"}
 INTEGER_RESULTS = frozenset({"argmax", "argmin", "topk_at"})
 
 
@@ -171,9 +172,12 @@ class Program:
 
     def narrowed(self, formats: Mapping[str, str]) -> Program:
         """The same maths on rows stored in these formats, by parameter; "" names that of the float results."""
+        tables = {n.args[1] for n in self.nodes if isinstance(n, Map) and n.op == "lookup"}
         nodes = tuple(
-            replace(n, narrow=formats.get(n.name, "")) if isinstance(n, Input) and n.role is Role.ROW else n
-            for n in self.nodes
+            replace(n, narrow=formats.get(n.name, ""))
+            if isinstance(n, Input) and n.role is Role.ROW and i not in tables
+            else n
+            for i, n in enumerate(self.nodes)
         )
         floats = [self.stored(o) is Type.FLOAT and o.dtype is None and not o.total for o in self.outputs]
         kinds = [formats.get("", "") if is_float else "" for is_float in floats]
@@ -285,13 +289,15 @@ class Builder:
     def _shape(self, node: Node) -> Shape:
         match node:
             case Input(_, role):
-                return Shape.CONST if role in (Role.SCALAR, Role.INDEX, Role.SEED, Role.UNKNOWN) else Shape.ROW
+                return Shape.CONST if role in _ONE_A_ROW else Shape.ROW
             case Reduce(op) if op in SELECTIONS:
                 return Shape.SMALL
             case Param() | Const() | Reduce():
                 return Shape.CONST
             case Map(op) if op == "take" or op in SMALL_FOLDS:
                 return Shape.CONST
+            case Map("lookup", (places, _)):
+                return self.shapes[places]
             case Map(_, args):
                 return max((self.shapes[a] for a in args), key=_WIDENESS.__getitem__)
 

@@ -83,11 +83,12 @@ class Port:
     entries: int = 0  # of a k-vector
     setting: bool = False  # one number for a whole batch
     narrow: str = ""  # the format of 16 or 8 bits that T has in memory, if it has another there
+    table: bool = False  # with a core dimension of its own
 
     @property
     def strided(self) -> bool:
         """Whether a row of it has elements with a step between them."""
-        return self.row or self.entries > 0
+        return self.row or self.table or self.entries > 0
 
     @property
     def core(self) -> bool:
@@ -173,6 +174,13 @@ class Kernel:
     @property
     def lanes(self) -> int:
         return LANES[self.dtype]
+
+
+def sizes_of(kernel: Kernel) -> Mapping[str, int]:
+    """Where the loop finds the rows' length, "n", and each table's among its dimensions: in the order of operands."""
+    labels = ["n" if p.row or not p.core else p.name if p.table else f"{p.element}{p.entries}" for p in kernel.ports]
+    cores = dict.fromkeys(label for p, label in zip(kernel.ports, labels, strict=True) if p.core)
+    return {"n": 1} | {label: 1 + k for k, label in enumerate(cores)}
 
 
 @dataclass(slots=True)

@@ -111,7 +111,12 @@ class Plan:
     def apart(self) -> bool:
         """Whether outputs must lie apart from inputs: a sweep writes a row whose sum may have to be taken again."""
         uncertain = {r for group in self.groups if group.lowering is not Lowering.MAX for r in group.sums}
-        return any(sweep.writes and uncertain & set(sweep.carries) for sweep in self.sweeps)
+        return self._reads_anywhere or any(sweep.writes and uncertain & set(sweep.carries) for sweep in self.sweeps)
+
+    @property
+    def _reads_anywhere(self) -> bool:
+        """Whether a row is read at places that an output may have overwritten."""
+        return any(isinstance(n, Map) and n.op == "lookup" for n in self.program.nodes)
 
     def __str__(self) -> str:
         return "\n".join(describe(self))
@@ -124,7 +129,8 @@ def describe(plan: Plan, *, brief: bool = False) -> list[str]:
         head += f", {_plural(plan.memory_passes, 'memory pass')}, {plan.bytes_per_element:g} bytes an element"
     lines = [head] + [f"  sweep {i}: {sweep.note}" for i, sweep in enumerate(plan.sweeps, 1)]
     if plan.apart:
-        lines.append("  outputs must lie apart from inputs: a row is written before its sums are certain")
+        why = "read anywhere" if plan._reads_anywhere else "written before its sums are certain"  # noqa: SLF001
+        lines.append(f"  outputs must lie apart from inputs: a row is {why}")
     return lines
 
 

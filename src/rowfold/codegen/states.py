@@ -47,6 +47,8 @@ class Layout:
 def layout_of(program: Program, dtype: str) -> Layout:
     """The states of a program. PlanError for a reduction that no state of fixed size can hold."""
     check(program, dtype, 0)
+    if any(isinstance(n, Map) and n.op == "lookup" for n in program.nodes):
+        raise PlanError(f"{program.name}: rf.lookup reads anywhere in its table, and has no state to merge")
     groups = find_groups(program, Lowering.GUESS)
     if not all(validated(program, g) for g in groups):
         groups = find_groups(program, Lowering.ONLINE)

@@ -16,6 +16,7 @@ import numpy as np
 from rowfold.codegen.ir import Input, Map, Output, Param, Program, Role, operands
 from rowfold.codegen.language.frames import call_row_function
 from rowfold.codegen.language.signature import MISSING, Parameter, Setting, parameters, settings_of
+from rowfold.codegen.language.table import table_used_otherwise, with_tables
 from rowfold.codegen.language.traced import BatchTotal, Traced, Tracer
 from rowfold.codegen.language.traceerrors import fail_at_definition
 from rowfold.codegen.language.vocabulary import VOCABULARY
@@ -46,7 +47,9 @@ def trace(
     keywords = _keywords(tracer, settings_of(fn), settings)
     result = call_row_function(fn, args, keywords)
     program = tracer.builder.finish(_outputs(tracer, fn, result))
+    program = with_tables(program)
     _check_seeds(program, fn)
+    _check_tables(program, fn)
     return replace(program, names=_unique(program.names))
 
 
@@ -57,6 +60,12 @@ def _check_seeds(program: Program, fn: Callable[..., object]) -> None:
         if leaf.role is Role.SEED and (ref in used or any(o.ref == ref for o in program.outputs)):
             advice = "give what is computed with a parameter of its own"
             fail_at_definition(f"{program.name} uses the seed {leaf.name!r} as a number", advice, fn)
+
+
+def _check_tables(program: Program, fn: Callable[..., object]) -> None:
+    if name := table_used_otherwise(program):
+        advice = "rf.lookup alone reads a table; a parameter that is a row besides is annotated rf.Row"
+        fail_at_definition(f"{program.name} uses the table {name!r} as a row or a number", advice, fn)
 
 
 def is_traced(value: object) -> bool:

@@ -136,7 +136,7 @@ def _active(program: Program, stopped: Mapping[str, Ref]) -> set[Ref]:
     for i, node in enumerate(program.nodes):
         match node:
             case Input(name, role):
-                if role in FLOAT_ROLES and name not in stopped:
+                if role in (*FLOAT_ROLES, Role.TABLE) and name not in stopped:
                     found.add(Ref(i))
             case _ if program.types[i] is not Type.FLOAT or getattr(node, "op", "") in vjp_rules.FLAT:
                 pass

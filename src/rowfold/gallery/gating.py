@@ -75,6 +75,30 @@ def block_dequantize(q: rf.Row, c: rf.Scalar) -> Any:
     return q * (c / 127.0)
 
 
+@B1(walks=2)
+@rf.kernel
+def codebook_quantize(x: rf.Row, code: rf.Table, *, bits: int = 8) -> Any:
+    """(q, c = max |x|): the place of the code nearest to x / c, halfway the lower one. A row of integers and a number.
+
+    `code` of any length up to 2^bits, in rising order. Up to 8 bits q is uint8. The interval is halved `bits` times:
+    what lies past the codebook's end is NaN, above which nothing lies.
+    """
+    c = np.max(np.abs(x))
+    z = x / np.where(c > 0, c, 1.0)
+    q = np.zeros_like(z)
+    for half in (2.0**k for k in reversed(range(bits))):
+        between = (rf.lookup(q + (half - 1.0), code) + rf.lookup(q + half, code)) / 2.0
+        q = np.where(z > between, q + half, q)
+    return q.astype(np.uint8 if bits <= 8 else np.int64), c
+
+
+@B1(walks=1)
+@rf.kernel
+def codebook_dequantize(q: rf.Row[int], code: rf.Table, c: rf.Scalar) -> Any:
+    """code[q] c; NaN where the codebook has no such place."""
+    return rf.lookup(q, code) * c
+
+
 @X3_13(walks=2)
 @rf.kernel
 def biased_softmax(x: rf.Row, bias: rf.Row, *, scale: rf.Positive = 1.0) -> Any:

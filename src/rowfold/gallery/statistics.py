@@ -10,7 +10,7 @@ import rowfold as rf
 
 from ..library import entropy, layer_norm, softmax
 from .entries import Paper
-from .gating import block_quantize
+from .gating import block_quantize, codebook_quantize
 from .normalization import affine, l2_normalize, mean_and_var
 
 B1 = Paper("B1", "8-bit Optimizers via Block-wise Quantization")
@@ -92,6 +92,13 @@ def blockwise_quantize(x: Any, *, block: int = 2048) -> Any:
     """(codes of x's shape, one scale a block) of blocks along the last axis, which they divide."""
     codes, scale = block_quantize(x.reshape(*x.shape[:-1], -1, block))
     return codes.reshape(x.shape), scale
+
+
+@B1(walks=2, parts=(codebook_quantize,))
+def blockwise_codebook_quantize(x: Any, code: Any, *, block: int = 2048, bits: int = 8) -> Any:
+    """(places in the codebook, of x's shape; one scale a block) of blocks along the last axis, which they divide."""
+    places, scale = codebook_quantize(x.reshape(*x.shape[:-1], -1, block), code, bits=bits)
+    return places.reshape(x.shape), scale
 
 
 @X3_22(walks=2)

@@ -12,7 +12,7 @@ import numpy as np
 from ..codegen import standalone
 from ..codegen.bounding.published import PUBLISHED
 from ..codegen.c.standalone_api import shortest_of
-from ..codegen.ir import Program
+from ..codegen.ir import Map, Program
 from ..codegen.loops import C_NAMES
 from ..codegen.lower.kernel import lower
 from ..codegen.plan import describe
@@ -40,6 +40,8 @@ def files(
     chosen, kinds = _isas(isas, target), _dtypes(dtypes)
     program = kernel.program({k: v for k, v in settings.items() if k in kernel.static}, frozenset(given), frozenset())
     values = _values(kernel, settings)
+    if any(isinstance(n, Map) and n.op == "lookup" for n in program.nodes):
+        raise EmitError(f"{kernel.name}: rf.lookup has no C that stands alone yet; k.stages()['c'] is what a call runs")
     made = [_kind(kernel, program, dtype, chosen, shape, strategy, values) for dtype in kinds]
     page = standalone.page_of(program, [m[0] for m in made], chosen, _summary(kernel), made[0][1])
     rows = {kind.dtype: vectors(program, kind.dtype, values, kind.shortest) for kind in page.kinds}

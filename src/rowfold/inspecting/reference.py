@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
+_AXIS = (*_WIDE, Role.TABLE)
 
 
 def reference(
@@ -63,7 +64,7 @@ class _Rows:
 
     def _row_last(self, parameter: Parameter, value: Any) -> Array:
         a = np.asarray(value)
-        if parameter.role not in _WIDE:
+        if parameter.role not in _AXIS:
             return a
         a = a if a.dtype == bool or parameter.role is Role.INT_ROW else a.astype(np.float64)
         return self._flat(a) if a.ndim == self.ndim else a
@@ -78,7 +79,7 @@ class _Rows:
 
     def _batch(self, parameter: Parameter, a: Array) -> tuple[int, ...]:
         shape: tuple[int, ...] = a.shape
-        return shape[:-1] if parameter.role in _WIDE else shape
+        return shape[:-1] if parameter.role in _AXIS else shape
 
     def one(self, at: tuple[int, ...], settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """The results of one row."""
@@ -106,7 +107,9 @@ class _Rows:
         if p.name not in self.values:
             return None
         a = self.values[p.name]
-        wide = np.broadcast_to(a, (*self.batch, *(a.shape[-1:] if p.role in _WIDE else ())))[at]
+        wide = np.broadcast_to(a, (*self.batch, *(a.shape[-1:] if p.role in _AXIS else ())))[at]
+        if p.role is Role.TABLE:
+            return np.array(wide)
         if p.role in _WIDE:
             return np.array(wide if chosen is None else wide[chosen])
         if p.role is Role.INDEX and chosen is not None and p.ignore != wide:

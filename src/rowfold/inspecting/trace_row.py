@@ -13,7 +13,7 @@ from ..codegen.ir import Output, Program, Ref, Role
 from ..codegen.trace import MISSING, Parameter, trace
 
 Array = np.ndarray[Any, np.dtype[Any]]
-_WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
+_WIDE = (Role.ROW, Role.MASK, Role.INT_ROW, Role.TABLE)
 COLUMNS = 80
 
 

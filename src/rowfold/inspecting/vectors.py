@@ -63,7 +63,7 @@ def _vector(program: Program, dtype: str, settings: Mapping[str, float], kind: s
 def _argument(node: Input, kind: str, n: int, seed: int, real: Any) -> Array:
     u = uniform(3 * n + 3, seed)
     match node.role:
-        case Role.ROW:
+        case Role.ROW | Role.TABLE:
             return _row(kind, n, u).astype(real)
         case Role.MASK:
             return u[:n] < 0.7

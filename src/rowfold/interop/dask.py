@@ -67,6 +67,8 @@ class _Job(NamedTuple):
         arrays = {
             n: a if isinstance(a, da.Array) else da.from_array(np.asarray(a), chunks=-1) for n, a in given.items()
         }
+        if tables := [n for n, role in roles.items() if role is Role.TABLE]:
+            raise TypeError(f"{kernel.name}: {tables[0]!r} is a table for rf.lookup; chunks of those are not supported")
         rows = [n for n in arrays if roles[n] is Role.ROW] or [n for n in arrays if roles[n] in WIDE_ROLES]
         if not rows:
             raise TypeError(f"{kernel.name}: no row was given; expected an array with a row in it as first argument")

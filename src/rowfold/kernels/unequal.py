@@ -116,6 +116,8 @@ class _Ragged:
     ) -> None:
         self.kernel, self.cuts, self.lengths = kernel, cuts, np.diff(cuts)
         self.spec: CallSpec = kernel._spec()  # noqa: SLF001 - a room of the kernel
+        if tables := [a.name for a in self.spec.arguments if a.role == "table"]:
+            raise TypeError(f"{self.spec.name}: {tables[0]!r} is a table; rows of unequal lengths take none yet")
         static = dict(kernel._statics({k: v for k, v in settings.items() if k in kernel.static}))  # noqa: SLF001
         floats = {k: v for k, v in settings.items() if k not in kernel.static}
         values, numbers, _ = kernel._caller(static)._bind(given, floats)  # noqa: SLF001

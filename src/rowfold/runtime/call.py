@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..errors import RowfoldError
 from . import operands, outputs, quick, repeat, totals
 from .operands import How
 from .repeat import Repeat
-from .spec import AWAKE, Argument, Bound, CallSpec, Compiled, FloatSetting, HasLoop, Result
+from .spec import AWAKE, Argument, Bound, CallSpec, Compiled, FloatSetting, HasLoop, Names, Result
 
 __all__ = [
     "Argument", "Bound", "CallSpec", "Caller", "Compiled", "FloatSetting", "HasLoop", "Remembering", "Result",
@@ -84,8 +85,9 @@ def _key(arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
 class Caller(Remembering):
     """Calls one kernel. `compiled` gives the loop for a dtype, a row length and the arguments that are present."""
 
-    def __init__(self, spec: CallSpec, compiled: Compiled) -> None:
+    def __init__(self, spec: CallSpec, compiled: Compiled, tables: Callable[[Names], Names] | None = None) -> None:
         super().__init__()
+        self._tables = tables
         self.spec = spec
         self._compiled = compiled
         self._settings = frozenset(s.name for s in spec.settings)
@@ -95,11 +97,11 @@ class Caller(Remembering):
         """Check everything, then run. Nothing is written to `out` when something is refused."""
         values, settings, how = self._bind(arrays, options)
         with np.errstate(all="ignore"):
-            call = operands.prepare(self.spec, values, settings, how)
+            spec, call = self._prepared(values, settings, how)
             found = self._compiled(
                 call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans, call.narrow
             )
-            call = call.matched(self.spec, values, found.ufunc.types[0])
+            call = call.matched(spec, values, found.ufunc.types[0])
             many = call.rows * call.layout.n >= AWAKE  # a small call needs no threads, sums need the rows in order
             if isinstance(found, Bound) and many and not any(r.total for r in found.results):
                 from . import threads
@@ -115,7 +117,22 @@ class Caller(Remembering):
                 found.ufunc(*map(operands.raw, read), *map(operands.raw, written))
             finished = [t.finished(call.layout) for t in targets]
         value = tuple(finished) if len(finished) > 1 else finished[0]
-        return value, repeat.of(self.spec, values, how, arrays, call, targets, found)
+        return value, repeat.of(spec, values, how, arrays, call, targets, found)
+
+    def _prepared(
+        self, values: dict[str, Any], settings: dict[str, Any], how: How
+    ) -> tuple[CallSpec, operands.Operands]:
+        """The checked call. Rows of another length may be tables: only the row function tells."""
+        try:
+            return self.spec, operands.prepare(self.spec, values, settings, how)
+        except ValueError:
+            given = frozenset(a.name for a in self.spec.arguments if a.optional and values.get(a.name) is not None)
+            tables = self._tables(given) if self._tables is not None else frozenset()
+            if not tables:
+                raise
+        own = tuple(a._replace(role="table") if a.name in tables else a for a in self.spec.arguments)
+        spec = self.spec._replace(arguments=own)
+        return spec, operands.prepare(spec, values, settings, how)
 
     def _bind(self, arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], How]:
         """Sort what was given into arguments, settings and options, as Python would for a written signature."""

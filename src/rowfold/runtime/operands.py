@@ -14,7 +14,7 @@ from ..codegen.dtypes import CHARS, NAMED
 from ..errors import DTypeError
 from ..philox import keys_of
 from .layout import Layout, Shape
-from .spec import ROW_LIKE, Argument, Array, CallSpec, DType, FloatSetting, Formats, Names
+from .spec import ROW_LIKE, WITH_AXIS, Argument, Array, CallSpec, DType, FloatSetting, Formats, Names
 
 FLOATS = ("float32", "float64", *NAMED)
 _EXPECTED = "float32, float64, float16 or (with ml_dtypes) bfloat16, float8_e4m3fn, float8_e5m2"
@@ -138,7 +138,7 @@ def prepare(spec: CallSpec, values: Mapping[str, Any], settings: Mapping[str, An
     present = [a for a in spec.arguments if values.get(a.name) is not None]
     arrays = {a.name: as_array(kernel, a.name, values[a.name]) for a in present}
     first = _first(spec, present)
-    rows = [a for a in present if a.role == "row"]
+    rows = [a for a in present if a.role in ("row", "table")]
     booleans = frozenset(a.name for a in rows if a is not first and arrays[a.name].dtype == _BOOL)
     floats = [a for a in rows if a.name not in booleans]
     for argument in present:
@@ -148,12 +148,12 @@ def prepare(spec: CallSpec, values: Mapping[str, Any], settings: Mapping[str, An
     computing = computing_dtype(result)
     layout = Layout.of(arrays[first.name], how.axis, first.name)
     views = {a.name: _view(kernel, layout, a, arrays[a.name]) for a in present}
-    batch = _batch(kernel, {a.name: views[a.name].shape[:-1] for a in present if a.role in ROW_LIKE})
+    batch = _batch(kernel, {a.name: views[a.name].shape[:-1] for a in present if a.role in WITH_AXIS})
     for argument in present:
         _check_value(kernel, argument, views[argument.name], layout.n, batch)
     numbers = [np.array(setting(kernel, s, settings.get(s.name, s.default))) for s in spec.settings]
     where = () if how.where is None or how.where is True else (_where(kernel, layout, first.name, how.where),)
-    kinds = {a.name: _native(arrays[a.name].dtype) for a in floats if computing == _FLOAT32}
+    kinds = {a.name: _native(arrays[a.name].dtype) for a in floats if computing == _FLOAT32 and a.role == "row"}
     narrow = {name: kind for name, kind in kinds.items() if format_of(kind)}
     known = narrow | dict.fromkeys(booleans, _BOOL)
     dtypes = [known.get(a.name) or loop_dtype(a, computing) for a in present]
@@ -195,7 +195,7 @@ _LOOP = {"mask": _BOOL, "int row": _INT64, "scalar": _FLOAT64, "index": _INT64}
 
 def loop_dtype(argument: Argument, computing: DType) -> DType:
     """The element type that the loop reads for this argument."""
-    return computing if argument.role == "row" else _LOOP[argument.role]
+    return computing if argument.role in ("row", "table") else _LOOP[argument.role]
 
 
 def setting(kernel: str, wanted: FloatSetting, value: Any) -> float:
@@ -245,7 +245,7 @@ def check_dtype(kernel: str, argument: Argument, array: Array, dtype: Any) -> No
     """Refuse an element type that this role does not take, and say how to make one that it does."""
     found, name, kind = array.dtype, argument.name, array.dtype.kind
     match argument.role:
-        case "row":
+        case "row" | "table":
             if is_float(found) or (dtype is not None and (kind in "iu" or found.char == "g")):
                 return
             expected = _EXPECTED
@@ -288,10 +288,10 @@ def _result_dtype(kernel: str, rows: list[tuple[Any, Array]], dtype: Any) -> DTy
 
 
 def _view(kernel: str, layout: Layout, argument: Argument, array: Array) -> Array:
-    if argument.role not in ROW_LIKE:
+    if argument.role not in WITH_AXIS:
         return array
     view = layout.rows(array)
-    if view.shape[-1] != layout.n:
+    if argument.role != "table" and view.shape[-1] != layout.n:
         raise ValueError(
             f"{kernel}: {argument.name!r} of shape {array.shape} has rows of {view.shape[-1]} elements; "
             f"expected {layout.n}, the row length of the first row argument (shape {layout.shape})"

@@ -32,7 +32,8 @@ def recipe_of(
     targets = outputs.prepare(repeat.name, repeat.results, call, None, repeat.keepdims)
     steps = _steps(repeat, [*call.arrays, *(t.loop for t in targets)], call.batch)
     values: list[tuple[str | None, Any]] = [*((None, a) for a in arrays), *options.items()]
-    fits = len(values) <= MOST_VALUES and len(targets) <= MOST_OUTPUTS and call.rows and call.layout.n
+    tables = any(label.startswith("m") for core in cores_of(repeat.loop.signature) for label in core)
+    fits = not tables and len(values) <= MOST_VALUES and len(targets) <= MOST_OUTPUTS and call.rows and call.layout.n
     plain = all(t.shared and _plain(t.array) for t in targets) and all(
         _plain(g) and g.dtype == t for g, t in zip(repeat.given(arrays, options), call.dtypes, strict=False)
     )

@@ -11,7 +11,7 @@ import numpy as np
 from . import operands, outputs, totals
 from .operands import How, Operands
 from .outputs import Target
-from .spec import ROW_LIKE, Argument, Array, CallSpec, Results
+from .spec import WITH_AXIS, Argument, Array, CallSpec, Results
 
 _ndarray = np.ndarray
 _SEED = np.dtype(np.uint64).char
@@ -115,7 +115,7 @@ def _take(kernel: str, argument: Argument, call: Operands, array: Array, place: 
         check = partial(operands.check_index, kernel, argument)
         n, batch = call.layout.n, call.batch
         steps.append(lambda a: check(a, n, batch) or a)
-    if argument.role in ROW_LIKE and call.arrays[place] is not array:
+    if argument.role in WITH_AXIS and call.arrays[place] is not array:
         steps.append(call.layout.rows)
     dtype = call.dtypes[place]
     if array.dtype != dtype:

@@ -16,10 +16,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 DType = np.dtype[Any]
 Names = frozenset[str]
 Formats = tuple[tuple[str, str], ...]  # of narrow rows, by parameter; that of the float results under ""
-Role = Literal["row", "mask", "int row", "scalar", "index"]
+Role = Literal["row", "mask", "int row", "scalar", "index", "table"]
 
 ROW_LIKE: tuple[Role, ...] = ("row", "mask", "int row")
 """The roles whose arrays have one element per element of the row."""
+
+WITH_AXIS: tuple[Role, ...] = (*ROW_LIKE, "table")
+"""The roles whose arrays have an axis beside those of the batch."""
 
 
 AWAKE = 1 << 15

@@ -28,6 +28,7 @@ FUNCTION_ERROR = 4.0  # in u: the elementary functions of a kernel are within 2 
 DIVISION_ERROR = 2.0  # a row divided by a row-constant is multiplied by its reciprocal
 EXP_ERROR = 2.0  # 1 ULP
 SUM_ERROR = 3.0
+WHOLE = 2.0**23  # whole numbers up to here are exact in float32, and so are their sums of two
 POLES = frozenset("divide reciprocal rsqrt log log2 log1p power".split())
 
 
@@ -66,6 +67,8 @@ class ElementErrors:
         return self._exact(self.plain.number(value), True)
 
     def map(self, op: str, args: Sequence[Bounded]) -> Bounded:
+        if op == "lookup":
+            return self._found(args[0], args[1])
         const = all(a.const for a in args)
         if not const:
             args = [self.rounded(a) for a in args]
@@ -78,8 +81,14 @@ class ElementErrors:
         value, error = self._box(op, args)
         if op in PREDICATES:
             return self._flag(value, error, const)
-        error = self._settled(op, args, value, error + self._rounding(op, value, const), const)
+        rounding = np.where(_whole(op, args, value), 0.0, self._rounding(op, value, const))
+        error = self._settled(op, args, value, error + rounding, const)
         return Bounded(value, error, self._argument(op, args, error), const)
+
+    def _found(self, places: Bounded, table: Bounded) -> Bounded:
+        """What a table has at places that are certain; beside them a kernel may find anything."""
+        value = np.asarray(self.plain.map("lookup", [places.value, table.value]))
+        return self._plain(value, np.where(places.error > 0, np.inf, 0.0), places.const)
 
     def _fold(self, op: str, args: Sequence[Bounded]) -> Bounded:
         """A fold of a k-vector, in float64: monotone in every entry, and rounded once for each of them."""
@@ -260,6 +269,15 @@ class ElementErrors:
         stretch = np.expm1(log.argument)
         inside: Array = mantissa.error * scale * (1 + stretch) + np.abs(value) * stretch
         return np.where(scale == 0, 0.0, inside)
+
+
+def _whole(op: str, args: Sequence[Bounded], value: Array) -> Array:
+    """Where small whole numbers are added or multiplied: in no order is anything rounded."""
+    if op not in ("add", "subtract", "multiply"):
+        return np.zeros((1,), bool)
+    small = [(a.error == 0) & (np.abs(a.value) <= WHOLE) & (a.value == np.rint(a.value)) for a in args]
+    found: Array = np.logical_and.reduce(np.broadcast_arrays(*small, np.abs(value) <= WHOLE))
+    return found
 
 
 def _ends(a: Bounded) -> tuple[Array, ...]:

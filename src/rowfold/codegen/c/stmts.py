@@ -116,6 +116,8 @@ class Statements:
             place = " + ".join(["i + j", *(f"num_first({port})" for port in first)])
             word = f"{s.word}{'_from' if key and first else ''}"  # a part may begin anywhere
             return f"rf_{word}({place}{f', num_key({key})' if key else ''})"
+        if s.word == "lookup":
+            return f"rf_lookup({self.table(s)}, {self.arg(s.args[0], kind)})"
         if s.word.startswith("load"):
             rest = ["count - j"] if s.word == "load_mask_tail" else [self.arg(a, kind) for a in s.args[1:]]
             return f"rf_{s.word}({', '.join([f'{s.args[0]}_b + j', *rest])})"
@@ -149,12 +151,19 @@ class Statements:
             case "scalar":
                 port = self.ports[str(s.args[0])]
                 return f"num_{'index' if port.element == 'index' else 'scalar'}({port.name})"
+            case "lookup":
+                return f"num_lookup({self.table(s)}, {a[0]})"
             case "uniform":
                 return f"num_uniform({a[0]}, num_key({a[1]}))"
             case "element":
                 port = self.ports[str(s.args[0])]
                 return f"num_element{suffix(port, ELEMENT)}({port.name}, {port.name}_step, n, {a[1]})"
         return f"{'rf_' if s.word in FOLDS else 'num_'}{s.word}({', '.join(a)})"
+
+    def table(self, s: Stmt) -> str:
+        """A table as arguments: where it is, the step of its elements, their number."""
+        port = self.ports[str(s.args[1])]
+        return f"{port.name}, {port.name}_step, {f'{port.name}_length' if port.table else 'n'}"
 
     def at(self, s: Stmt) -> str:
         """Which double of a state a statement reads or writes."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from rowfold.annotations import Ignore, Index, Mask, Row, Scalar
+from rowfold.annotations import Ignore, Index, Mask, Row, Scalar, Table
 from rowfold.codegen.interpret import interpret
 from rowfold.codegen.ir import Builder, Input, Param, Program, Ref, Role, Type, renumber
 from rowfold.codegen.language.signature import Parameter, Setting
@@ -88,7 +88,7 @@ def _own(kernel: Any, *, settings: bool = False) -> list[inspect.Parameter]:
 
 def _parameter(p: Parameter) -> inspect.Parameter:
     kinds: dict[Role, Any] = {Role.ROW: Row, Role.MASK: Mask, Role.INT_ROW: Row[int], Role.SCALAR: Scalar,
-                              Role.INDEX: Index}  # fmt: skip
+                              Role.INDEX: Index, Role.TABLE: Table}  # fmt: skip
     annotation = kinds[p.role] if p.ignore is None else Annotated[kinds[p.role], Ignore(p.ignore)]
     return inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
 

@@ -181,7 +181,7 @@ def item(t: Tracer, x: Traced, key: object) -> Traced:
     if not isinstance(key, Traced):
         t.fail("indexing with anything but an rf.Index", "annotate the parameter `y: rf.Index` and write x[y]")
     if t.is_row(key):
-        advice = "np.where(mask, x, other), or where=mask in a reduction; gathering a row (rf.lookup) is not there yet"
+        advice = "a row of places: rf.lookup(places, x); a mask: np.where(mask, x, other), or where=mask in a reduction"
         t.fail("indexing with a row", advice)
     if t.kind(key) is not Type.INT:
         t.fail("indexing with a number that is not an index", "annotate the parameter rf.Index")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rowfold.codegen.language import elementwise, noise, reductions, selection, threshold
+from rowfold.codegen.language import elementwise, noise, reductions, selection, table, threshold
 from rowfold.codegen.language.traced import Handler, Vocabulary
 
 _SORTED = "an order of the row's elements is not in the row language; sort outside the kernel"
@@ -19,7 +19,8 @@ _HYPERBOLIC = "write it with np.exp or np.expm1"
 _INNER = "use np.dot(a, b), or np.sum(a * b)"
 
 _ADVICE_BY_WORDS: Final = {
-    "sort argsort partition argpartition median percentile quantile unique searchsorted lexsort": _SORTED,
+    "searchsorted": "halve the interval with rf.lookup and np.where (rowfold.gallery.codebook_quantize)",
+    "sort argsort partition argpartition median percentile quantile unique lexsort": _SORTED,
     "cumprod cummax accumulate diff ediff1d gradient convolve correlate roll flip trapezoid": _ROLLING,
     "reshape ravel flatten squeeze expand_dims transpose T swapaxes broadcast_to tile repeat resize": _SHAPES,
     "stack concatenate vstack hstack append column_stack insert delete split array_split": _JOIN,
@@ -42,7 +43,7 @@ _ADVICE_BY_WORDS: Final = {
     "signbit copysign": "use x < 0 and np.where",
     "expit": "use rf.sigmoid(x)",
     "select choose piecewise": "nest np.where(condition, a, b)",
-    "take": "write x[y] with y annotated rf.Index",
+    "take": "write x[y] with y annotated rf.Index, or rf.lookup(places, x) for a row of places",
     "nonzero argwhere flatnonzero compress extract": "keep the row: np.where(mask, x, 0.0), or sum with where=mask",
     "item tolist": "keep it a traced value; it has no number while the kernel is traced",
     "dtype": "leave the type to the call; .astype(...) in the return statement sets the result's",
@@ -67,6 +68,7 @@ VOCABULARY: Final = Vocabulary(
         "rsqrt": elementwise.number_map("rsqrt"),
         "positions": elementwise.positions,
         "stop_gradient": elementwise.stop_gradient,
+        "lookup": table.lookup,
         "uniform": noise.uniform,
         "gumbel": noise.gumbel,
         "topk": selection.topk,

@@ -203,14 +203,14 @@ class Context:
                 raise AssertionError(f"the {kind} at {ref} is used before the sweep that carries it")
             case Map("take", (x, y)):
                 return Plain(self.code.num(self.name(ref, "taken"), "element", self.ports[x].name, self.value(y)), True)
-            case Map("uniform", (place, key)):
-                return Plain(self.uniform(self.name(ref, "u"), self.value(place), key), True)
+            case Map(("uniform" | "lookup") as word, (place, source)):
+                return Plain(self.placed(word, self.name(ref, "u"), self.value(place), source), True)
             case Map(operation, args):
                 return self._map(ref, operation, args)
 
-    def uniform(self, name: str, place: Number, key: Ref) -> Var:
-        """The random number at one position."""
-        return self.code.num(name, "uniform", place, self.ports[key].name)
+    def placed(self, word: str, name: str, place: Number, source: Ref) -> Var:
+        """The random number at one position, or what a table has there."""
+        return self.code.num(name, word, place, self.ports[source].name)
 
     def _map(self, ref: Ref, operation: str, args: tuple[Ref, ...]) -> NumForm:
         name = self.name(ref, operation.rstrip("_"))
@@ -334,8 +334,8 @@ class Context:
                 return self.code.num(f"first_{name}", "element", self.ports[ref].name, index)
             case Map("broadcast", (_, c)):
                 return self.value(c)
-            case Map("uniform", (place, key)):
-                return self.uniform("first", self.element(place, index), key)
+            case Map(("uniform" | "lookup") as word, (place, source)):
+                return self.placed(word, "first", self.element(place, index), source)
             case Map("where", (cond, a, b)):
                 at = self.code.flag("chosen", "ne", self.element(cond, index), 0.0)
                 return self.code.num("first", "choose", at, self.element(a, index), self.element(b, index))

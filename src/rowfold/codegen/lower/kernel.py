@@ -23,7 +23,7 @@ from .solve import Total, bracket, result
 from .topk import TopK
 
 ELEMENTS = {Role.ROW: "T", Role.MASK: "mask", Role.INT_ROW: "int", Role.SCALAR: "double", Role.INDEX: "index",
-            Role.SEED: "key"}  # fmt: skip
+            Role.TABLE: "T", Role.SEED: "key"}  # fmt: skip
 LIVE = Var("live", Kind.MASK)
 
 
@@ -66,9 +66,12 @@ def ports_of(plan: Plan, names: Names) -> tuple[dict[Ref, Port], list[Port]]:
     """The arrays of the call, in the order of the loop's arguments: inputs, settings, outputs."""
     program = plan.program
     ports = {
-        ref: Port(names.fresh(i.name), ELEMENTS[i.role], i.role in (Role.ROW, Role.MASK, Role.INT_ROW), narrow=i.narrow)
+        ref: Port(
+            names.fresh(i.name), ELEMENTS[i.role], i.role in (Role.ROW, Role.MASK, Role.INT_ROW), narrow=i.narrow,
+            table=i.role is Role.TABLE,
+        )
         for ref, i in program.inputs
-    }
+    }  # fmt: skip
     for ref, param in program.params:
         assert isinstance(param, Param)
         ports[ref] = Port(names.fresh(param.name), "double", False, setting=True)

@@ -34,8 +34,6 @@ from .forms import (
 )
 from .masks import mask_of
 
-INF = float("inf")
-
 
 class Rows:
     """Lowers row-shaped values inside one body. `pre` receives what is constant over the sweep."""
@@ -209,21 +207,22 @@ class Rows:
                 return ScaledRow(e, Scaled(1.0, {group: 1}))
             case Map("broadcast", (_, c)):
                 return Affine(self.vec(c))
+            case Map("lookup", (places, table)):
+                held = self.ctx.ports[table].name
+                return Affine(self.code.vec(self.ctx.name(ref, "found"), "lookup", self.vec(places), held))
             case Map("uniform", (_, key)):
-                name = self.ctx.name(ref, "u")
-                return Affine(self.code.vec(name, "uniform", *self.first, self.ctx.ports[key].name))
+                return Affine(self.code.vec(self.ctx.name(ref, "u"), "uniform", *self.first, self.ctx.ports[key].name))
             case Map(operation, args):
                 return self._map(ref, operation, args)
             case Const() | Param() | Reduce():
                 return Affine(self.vec(ref))
 
     def load(self, name: str, word: str, kind: Kind) -> Var:
-        port = name
-        if port not in self.reads:
-            self.reads.append(port)
+        if name not in self.reads:
+            self.reads.append(name)
         if self.live is None:
-            return self.code.let(kind, name + "_i", word, port)
-        return self.code.let(kind, name + "_i", word + "_tail", port, self.live)
+            return self.code.let(kind, name + "_i", word, name)
+        return self.code.let(kind, name + "_i", word + "_tail", name, self.live)
 
     def _map(self, ref: Ref, operation: str, args: tuple[Ref, ...]) -> RowForm:
         name = self.ctx.name(ref, "t")

@@ -14,7 +14,7 @@ SIZES = {"f32": 4, "f64": 8}
 LANES = {"f32": 16, "f64": 8}
 STEPS = {"f32": 40, "f64": 60}  # walks that a bisection takes from a moderate interval
 EXPENSIVE = frozenset(
-    "exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos arcsin arccos arctan power uniform".split()
+    "exp exp2 expm1 log log2 log1p tanh sigmoid softplus sin cos arcsin arccos arctan power uniform lookup".split()
 )
 
 

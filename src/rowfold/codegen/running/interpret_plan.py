@@ -38,7 +38,7 @@ from ..loops import (
 from ..lower.kernel import lower
 from ..mathlib.words import Dtype
 from ..plan import Plan
-from .memory import core, operand, port_dtype, written
+from .memory import batch_shape, core, operand, port_dtype, written
 from .numpywords import FORMATS
 from .planrun import SelectionWords, Window
 from .planwords import COUNTED, OF_NUMBERS, functions, table
@@ -59,7 +59,7 @@ def interpret_kernel(
     given = [(i.name, np.asarray(inputs[i.name])) for _, i in program.inputs]
     given += [(p.name, np.asarray(settings[p.name])) for _, p in program.params]
     ports = [p for p in kernel.ports if not p.output]
-    shapes = [a.shape if p.row else (*a.shape, 1) for p, (_, a) in zip(ports, given, strict=True)]
+    shapes = [a.shape if p.row else (*batch_shape(p, a), 1) for p, (_, a) in zip(ports, given, strict=True)]
     shape = np.broadcast_shapes(*shapes)
     number = FORMATS[cast(Dtype, kernel.dtype)]
     batch = int(np.prod(shape[:-1], dtype=np.int64))

@@ -16,11 +16,17 @@ def core(port: Port, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[-1:] if port.row or port.element == "total" else (port.entries,) if port.entries else ()
 
 
+def batch_shape(port: Port, array: Array) -> tuple[int, ...]:
+    """The batch that an argument without a row has."""
+    return array.shape[:-1] if port.table else array.shape
+
+
 def operand(port: Port, array: Array, shape: tuple[int, ...], number: type[np.floating[Any]]) -> Array:
     """An argument as the kernel reads it, a row of it for each of the batch."""
-    whole = np.broadcast_to(array, shape if port.row else shape[:-1]).astype(port_dtype(port, number))
+    core = array.shape[-1:] if port.table else shape[-1:] if port.row else ()
+    whole = np.broadcast_to(array, (*shape[:-1], *core)).astype(port_dtype(port, number))
     batch = int(np.prod(shape[:-1], dtype=np.int64))
-    return whole.reshape((batch, shape[-1]) if port.row else (batch,))
+    return whole.reshape((batch, *core))
 
 
 def port_dtype(port: Port, number: type[np.floating[Any]]) -> Any:

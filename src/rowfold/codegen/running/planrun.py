@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...records import dataclass
+from ..found import found_in
 from ..loops import VECTORS, Arg, Kind, Stmt, Var
 from . import planselection as selection
 from . import planthreshold as thresholds
@@ -31,11 +32,22 @@ class SelectionWords(Protocol):
 
     batch: int
     n: int
+    memory: dict[str, Array]
     env: dict[str, Any]
     number: type[np.floating[Any]]
     lanes: int
 
     def arg(self, arg: Arg, kind: Kind) -> Any: ...
+
+    def _lookup(self, args: Sequence[Arg], window: Window) -> Array:
+        """What a table has at the places of a vector, of a k-vector or of a number."""
+        place, table = args[0], self.memory[str(args[1])]
+        if isinstance(place, Var) and place.kind is not Kind.NUM:
+            found: Array = found_in(np, self.arg(place, place.kind), table)
+            return found.astype(np.float64) if place.size else found
+        places = np.broadcast_to(self.arg(place, Kind.NUM), (self.batch,))
+        at: Array = found_in(np, places[:, None], table)[:, 0].astype(np.float64)
+        return at
 
     def select(self, s: Stmt, window: Window) -> None:
         """A statement that puts a block into a buffer or a pool, or moves a threshold."""

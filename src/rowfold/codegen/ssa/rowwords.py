@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ..loops import VECTORS, Arg, Kernel, Kind, Stmt
+from ..loops import VECTORS, Arg, Kernel, Kind, Port, Stmt
 from .philox import uniform, uniform_at, uniform_from
 from .pool import Pool, pool
 from .small import Best, best
@@ -65,6 +66,32 @@ class RowWords(StateWords, ABC):
 
         inside = (at >= 0.0) & (at < self.env["row_length"])
         return self.b.branch(inside, read, [self.b.const(0.0, DOUBLE)], rare=False)[0]
+
+    def _lookup(self, s: Stmt) -> Value:
+        """What a table has at each place, lane by lane."""
+        b, port, lanes, dtype = self.b, self.ports[str(s.args[1])], self.kernel.lanes, Type(self.kernel.dtype)
+        if s.results[0].kind is Kind.NUM:
+            return self._found(port, self.arg(s.args[0], Kind.NUM))
+        room, first = b.array("places", dtype, lanes), self.index(0)
+        b.store_array(room, first, self.arg(s.args[0], Kind.VEC))
+
+        def one(at: Value, _: list[Value]) -> list[Value]:
+            place = b.load_array(room, at, dtype)
+            found = self._found(port, place if dtype == DOUBLE else b.convert("widen", place, "f64"))
+            b.store_array(room, at, found if dtype == DOUBLE else b.convert("narrow", found, "f32"))
+            return []
+
+        b.loop((first, self.index(lanes), 1), [], one)
+        return b.load_array(room, first, Type(self.kernel.dtype, lanes))
+
+    def _found(self, port: Port, at: Value) -> Value:
+        """What a table has at one place, NaN where it has none."""
+        b = self.b
+        length = b.convert("from_int", b.length(port), "f64") if port.table else self.env["row_length"]
+        near = (at >= 0.0) & (at < length)
+        place = b.convert("to_int", b.apply("select", near, at, 0.0), "index")
+        inside = near & b.convert("from_int", place, "f64").eq(at)
+        return b.branch(inside, lambda: [b.element(port, place)], [b.const(math.nan, DOUBLE)], rare=False)[0]
 
     def _parts(self, s: Stmt) -> Value:
         return self.b.array(s.results[0].name, Type(self.kernel.dtype), VECTORS * self.kernel.lanes)

@@ -248,6 +248,10 @@ class Builder(ABC):
         """One element of a row as a double, at an index inside the row."""
 
     @abstractmethod
+    def length(self, port: Port) -> Value:
+        """How many elements a table has."""
+
+    @abstractmethod
     def field(self, port: Port, at: Value) -> Value:
         """A double of a state."""
 
