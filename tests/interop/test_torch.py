@@ -106,9 +106,9 @@ def test_vmap_maps_over_rows_and_weights(ours):
 
 def test_memory_is_shared(ours):
     """A float32 tensor reaches the kernel as the array at the same address."""
-    from rowfold.interop.torch import _array
+    from rowfold.interop.torch_arrays import array
 
-    assert _array(X).ctypes.data == X.data_ptr()
+    assert array(X).ctypes.data == X.data_ptr()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

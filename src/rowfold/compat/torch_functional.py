@@ -1,4 +1,4 @@
-"""`torch.nn.functional`'s softmax, log_softmax, cross_entropy, layer_norm, rms_norm, kl_div and gumbel_softmax.
+"""`torch.nn.functional`'s softmax, softmin, log_softmax, gumbel_softmax, cross_entropy, kl_div, layer_norm, rms_norm.
 
     from rowfold.compat import torch_functional as F
 
@@ -9,7 +9,6 @@ deprecated `size_average` and `reduce` are understood.
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ import rowfold as rf
 from rowfold import library
 from rowfold.interop import torch as ops
 
-__all__ = ["cross_entropy", "gumbel_softmax", "kl_div", "layer_norm", "log_softmax", "rms_norm", "softmax"]
+__all__ = ["cross_entropy", "gumbel_softmax", "kl_div", "layer_norm", "log_softmax", "rms_norm", "softmax", "softmin"]
 
 IGNORED = -100
 
@@ -68,9 +67,8 @@ def _rms_norm(x: rf.Row, weight: rf.Row | None = None, *, eps: float) -> Any:
     return y if weight is None else y * weight
 
 
-@functools.cache
-def _op(name: str) -> Callable[..., Any]:
-    return ops.wrap(globals()[name])
+_weighted_op, _soft_op, _divergence_op = ops.wrap(_weighted_loss), ops.wrap(_soft_loss), ops.wrap(_divergence)
+_layer_op, _rms_op = ops.wrap(_layer_norm), ops.wrap(_rms_norm)
 
 
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:  # noqa: A002
@@ -81,6 +79,11 @@ def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:  # noqa: A002
     """x - log sum e^x along `dim`: as torch.nn.functional.log_softmax. Within 3 ULP, the confident class included."""
     return _along(ops.log_softmax, input, dim, "log_softmax", _stacklevel, dtype)
+
+
+def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:  # noqa: A002
+    """e^-x / sum e^-x along `dim`: as torch.nn.functional.softmin."""
+    return _along(ops.softmin, input, dim, "softmin", _stacklevel, dtype)
 
 
 def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:
@@ -101,7 +104,7 @@ def layer_norm(
 ) -> Any:  # fmt: skip
     """(x - mean x) / sqrt(var x + eps) * weight + bias over the last axes: as torch.nn.functional.layer_norm."""
     rows, *shared = _last_axes("layer_norm", input, normalized_shape, weight, bias)
-    norm = ops.layer_norm if eps >= 0 else _op("_layer_norm")
+    norm = ops.layer_norm if eps >= 0 else _layer_op
     return norm(rows, *shared, eps=float(eps)).reshape(input.shape)
 
 
@@ -111,7 +114,7 @@ def rms_norm(
     """x / sqrt(mean x^2 + eps) * weight over the last axes: as torch's; `eps` None is the dtype's epsilon."""
     rows, *shared = _last_axes("rms_norm", input, normalized_shape, weight)
     small = torch.finfo(input.dtype).eps if eps is None else eps
-    norm = ops.rms_norm if small >= 0 else _op("_rms_norm")
+    norm = ops.rms_norm if small >= 0 else _rms_op
     return norm(rows, *shared, eps=float(small)).reshape(input.shape)
 
 
@@ -129,23 +132,22 @@ def cross_entropy(
     dim = 0 if input.ndim == 1 else 1
     if target.dtype.is_floating_point:
         return _of_probabilities(input, target, weight, reduction, label_smoothing, dim)
-    classes = torch.where(target == ignore_index, IGNORED, target)
-    if ignore_index != IGNORED and bool((target == IGNORED).any()):
-        raise IndexError(f"cross_entropy: target {IGNORED} is out of bounds")
+    named = target if ignore_index == IGNORED else torch.where(target == IGNORED, -1, target)  # -1: out of bounds
+    classes = torch.where(target == ignore_index, IGNORED, named)
     if weight is None:
         loss = ops.cross_entropy(input, classes, dim=dim, label_smoothing=float(label_smoothing))
     else:
-        loss = _op("_weighted_loss")(input, classes, weight, dim=dim, smoothing=float(label_smoothing))
+        loss = _weighted_op(input, classes, weight, dim=dim, smoothing=float(label_smoothing))
     if reduction != "mean":
         return loss if reduction == "none" else loss.sum()
     kept = classes != IGNORED
-    return loss.sum() / (kept.sum() if weight is None else weight[classes[kept]].sum())
+    return loss.sum() / (kept.sum() if weight is None else torch.where(kept, weight[classes.clamp(min=0)], 0.0).sum())
 
 
 def _of_probabilities(logits: Any, target: Any, weight: Any, reduction: str, smoothing: float, dim: int) -> Any:
     if target.shape != logits.shape:
         raise ValueError(f"cross_entropy: probabilities of shape {tuple(target.shape)} for {tuple(logits.shape)}")
-    loss = _op("_soft_loss")(logits, target, *([] if weight is None else [weight]), dim=dim, smoothing=float(smoothing))
+    loss = _soft_op(logits, target, *([] if weight is None else [weight]), dim=dim, smoothing=float(smoothing))
     return loss if reduction == "none" else loss.sum() if reduction == "sum" else loss.sum() / max(loss.numel(), 1)
 
 
@@ -156,7 +158,7 @@ def kl_div(
     """target (log target - input), elementwise and then reduced: as torch.nn.functional.kl_div."""
     reduction = _reduction(size_average, reduce, reduction, "batchmean")
     x, t = torch.broadcast_tensors(input, target)
-    point = _op("_divergence")(x.reshape(1, -1), t.reshape(1, -1), log_target=log_target).reshape(x.shape)
+    point = _divergence_op(x.reshape(1, -1), t.reshape(1, -1), log_target=log_target).reshape(x.shape)
     match reduction:
         case "none":
             return point

@@ -116,7 +116,7 @@ class Gradients:
         if self.own:
             raise NotDifferentiableError(f"{self.name}: @{self.forward.name}.defvjp does not say what to keep")
         call = split_call(self.forward, arrays, options)
-        return self._halves_for(call).run(self.forward, call, options)
+        return self.halves_for(call).run(self.forward, call, options)
 
     def from_saved(self, saved: Saved, *gradients: Any, out: Any = None) -> tuple[Any, ...]:
         """The gradients, from what `k.with_saved` kept: as `k.vjp(*arrays, *gradients)` gives them.
@@ -136,10 +136,11 @@ class Gradients:
         given = frozenset(more.get("given", ()))
         static = {n: more.get(n, s.default) for n, s in self.forward.static.items()}
         ones = frozenset(s.name for s in self.forward.settings if not s.static and s.default == 1.0)
-        halves = self._halves_for(ForwardCall({}, static, given, ones=ones))
+        halves = self.halves_for(ForwardCall({}, static, given, ones=ones))
         return found.noting(halves.words(self.forward.name, halves.backward.plan(shape, dtype, axis)))
 
-    def _halves_for(self, call: ForwardCall) -> Halves:
+    def halves_for(self, call: ForwardCall) -> Halves:
+        """The two halves that a call of these arguments and settings is made of. NotDifferentiableError."""
         if call.key not in self._halves:
             self._halves[call.key] = Halves.of(self, call)
         return self._halves[call.key]
