@@ -137,6 +137,12 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, double *parts, intptr_t vectors)
     return rf_acc_add(rf_acc_add(s, left), right);
 }
 static inline void rf_ahead(const double *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
+static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
+{
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
+    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
+}
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -393,29 +399,54 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
             if (from_memory) {
                 rf_ahead(x_b);
             }
-            const intptr_t whole = count & ~(intptr_t)7;
-            const intptr_t vectors = (count + 7) / 8;
-            intptr_t j = 0;
-            for (; j < whole; j += 8) {
-                const rf_vec x_i_3 = rf_load(x_b + j);
-                const rf_vec displaced = rf_min(largest, x_i_3);
-                largest = rf_max(x_i_3, largest);
-                const rf_vec displaced_2 = rf_max(low__v, displaced);
-                const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                rf_store(sum_parts + j, e);
+            if (count == 128) {
+                rf_vec half_of_sum_parts[8];
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 8 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec displaced = rf_min(largest, x_i_3);
+                    largest = rf_max(x_i_3, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    half_of_sum_parts[k] = e;
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 64 + 8 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec displaced = rf_min(largest, x_i_3);
+                    largest = rf_max(x_i_3, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
+                }
+                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
+            } else {
+                const intptr_t whole = count & ~(intptr_t)7;
+                const intptr_t vectors = (count + 7) / 8;
+                intptr_t j = 0;
+                for (; j < whole; j += 8) {
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec displaced = rf_min(largest, x_i_3);
+                    largest = rf_max(x_i_3, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store(sum_parts + j, e);
+                }
+                if (j < count) {
+                    const rf_mask live = rf_first_lanes(count - j);
+                    const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+                    const rf_vec x_i_3_2 = rf_select(live, x_i_3, rf_set(-INFINITY));
+                    const rf_vec displaced = rf_min(largest, x_i_3_2);
+                    largest = rf_max(x_i_3_2, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
+                    rf_store(sum_parts + j, e_2);
+                }
+                sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
             }
-            if (j < count) {
-                const rf_mask live = rf_first_lanes(count - j);
-                const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-                const rf_vec x_i_3_2 = rf_select(live, x_i_3, rf_set(-INFINITY));
-                const rf_vec displaced = rf_min(largest, x_i_3_2);
-                largest = rf_max(x_i_3_2, largest);
-                const rf_vec displaced_2 = rf_max(low__v, displaced);
-                const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
-                rf_store(sum_parts + j, e_2);
-            }
-            sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
             if (held_at < n) {
                 log_softmax_last(&held, n, held_at, x_step, out_step);
                 held_at += 128;

@@ -223,10 +223,11 @@ class Sweeps(Statements):
 def _sums(sweep: Sweep) -> dict[Var, Stmt]:
     """The parts of a block that are summed by a tree, with the statements that do so.
 
-    None where anything else hangs on the order of the vectors: what is carried from one to the next.
+    None where sums in wide lanes are carried from vector to vector beside them.
     """
     body = sweep.phases[-1][1].body
-    if any(s.assign for s in body) or any(s.word != "acc_add_tree" for s in sweep.block_end):
+    weighted = any(s.assign and s.results[0].kind is Kind.ACC for s in body)  # wide lanes cost more than memory does
+    if weighted or any(s.word != "acc_add_tree" for s in sweep.block_end):
         return {}
     found = {a: s for s in sweep.block_end for a in s.args[1:] if isinstance(a, Var)}
     return found if {s.args[0] for s in body if s.word == "put"} == set(found) else {}
