@@ -87,15 +87,15 @@ static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, 
     if (step == (intptr_t)sizeof(double)) return;
     for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(double));
 }
-static inline void rf_tree(double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
+static inline void rf_tree(const double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
-    const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
-    for (intptr_t k = vectors; k < whole; ++k) rf_store(parts + 8 * k, rf_set(0));
+    const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
     rf_vec sum[4];
     for (int k = 0; k < 4; ++k) {
-        sum[k] = rf_load(parts + 8 * k);
-        if (whole > 8) sum[k] = rf_add(rf_add(sum[k], rf_load(parts + 8 * (k + 8))), rf_add(rf_load(parts + 8 * (k + 4)), rf_load(parts + 8 * (k + 12))));
-        else if (whole > 4) sum[k] = rf_add(sum[k], rf_load(parts + 8 * (k + 4)));
+        const double *p = parts + 8 * k;
+        const rf_vec last = k < rest ? rf_load(p + 32 * fours) : rf_set(0);
+        sum[k] = fours > 0 ? rf_add(rf_load(p), fours > 2 ? rf_load(p + 64) : last) : last;
+        if (fours > 1) sum[k] = rf_add(sum[k], fours > 2 ? rf_add(rf_load(p + 32), last) : rf_load(p + 32));
     }
     *left = rf_add(sum[0], sum[2]);
     *right = rf_add(sum[1], sum[3]);
@@ -125,7 +125,7 @@ static inline void rf_fold2(rf_acc s, double *hi, double *lo)
     *hi = total - total == 0 ? total : lane[0];
     *lo = left - left == 0 ? left : 0;
 }
-static inline rf_acc rf_acc_add_tree(rf_acc s, double *parts, intptr_t vectors)
+static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vectors)
 {
     rf_vec left, right;
     rf_tree(parts, vectors, &left, &right);

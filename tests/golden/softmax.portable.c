@@ -104,15 +104,15 @@ static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, 
     for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(float));
 }
 static inline rf_vec rf_set_lo(double a) { const double rest = a - (double)(float)a; return rf_set(rest - rest == 0 ? rest : 0); }
-static inline void rf_tree(float *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
+static inline void rf_tree(const float *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
-    const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
-    for (intptr_t k = vectors; k < whole; ++k) rf_store(parts + 16 * k, rf_set(0));
+    const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
     rf_vec sum[4];
     for (int k = 0; k < 4; ++k) {
-        sum[k] = rf_load(parts + 16 * k);
-        if (whole > 8) sum[k] = rf_add(rf_add(sum[k], rf_load(parts + 16 * (k + 8))), rf_add(rf_load(parts + 16 * (k + 4)), rf_load(parts + 16 * (k + 12))));
-        else if (whole > 4) sum[k] = rf_add(sum[k], rf_load(parts + 16 * (k + 4)));
+        const float *p = parts + 16 * k;
+        const rf_vec last = k < rest ? rf_load(p + 64 * fours) : rf_set(0);
+        sum[k] = fours > 0 ? rf_add(rf_load(p), fours > 2 ? rf_load(p + 128) : last) : last;
+        if (fours > 1) sum[k] = rf_add(sum[k], fours > 2 ? rf_add(rf_load(p + 64), last) : rf_load(p + 64));
     }
     *left = rf_add(sum[0], sum[2]);
     *right = rf_add(sum[1], sum[3]);
@@ -122,7 +122,7 @@ static inline rf_acc rf_acc_zero(void) { return rf_wide_zero(); }
 static inline rf_acc rf_acc_add(rf_acc s, rf_vec x) { return rf_wide_add(s, rf_widen(x)); }
 static inline rf_acc rf_acc_join(rf_acc s, rf_acc x) { return rf_wide_add(s, x); }
 static inline double rf_fold(rf_acc s) { return rf_wide_sum(s); }
-static inline rf_acc rf_acc_add_tree(rf_acc s, float *parts, intptr_t vectors)
+static inline rf_acc rf_acc_add_tree(rf_acc s, const float *parts, intptr_t vectors)
 {
     rf_vec left, right;
     rf_tree(parts, vectors, &left, &right);

@@ -21,15 +21,13 @@ from ..runtime.call import HasLoop
 from ..runtime.spec import Result, Results
 
 _warned: set[str] = set()
-_ROOMS = ("c", "lower", "mathlib", "running", "ssa")
 
 
 def plan_key(plan: Plan) -> str:
     """Everything that decides the emitted text, and nothing that does not: the row length is not in it."""
     parts = (__version__, _templates(), plan.name, plan.dtype, plan.isa, plan.strategy, plan.sweeps, plan.groups)
-    text = repr(
-        (*parts, plan.state, plan.chunked, plan.form, plan.program.nodes, plan.program.names, plan.program.outputs)
-    )
+    text = repr((*parts, plan.state, plan.chunked, plan.form, plan.together))
+    text += repr((plan.program.nodes, plan.program.names, plan.program.outputs))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -38,12 +36,11 @@ def _templates() -> str:
     """What tells this package's templates and the modules that read them from others: an edit makes a new kernel."""
     if stamp.IMPORTED is not None:
         return stamp.IMPORTED
-    digest, package = hashlib.sha256(), os.path.dirname(os.path.abspath(__file__))
-    texts = ("templates", "templates/isa", "templates/builtins", "templates/narrow")
-    for folder in (*texts, "codegen", *(f"codegen/{room}" for room in _ROOMS)):
-        for name in sorted(os.listdir(os.path.join(package, folder))):
-            if name.endswith((".py", ".j2")):
-                with open(os.path.join(package, folder, name), "rb") as file:
+    digest, package = hashlib.sha256(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for room in ("templates", "codegen"):
+        for folder, _, names in sorted(os.walk(os.path.join(package, room))):
+            for name in sorted(n for n in names if n.endswith((".py", ".j2"))):
+                with open(os.path.join(folder, name), "rb") as file:
                     digest.update(name.encode() + file.read())
     return digest.hexdigest()
 

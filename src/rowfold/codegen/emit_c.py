@@ -11,12 +11,14 @@ from itertools import chain
 from typing import Any
 
 from ..records import dataclass
+from .c.groups import Groups, words_used
 from .c.library import FunctionText, functions_of
 from .c.sweeps import Names, Sweeps
 from .c.text import CTYPES, indented
-from .c.words import builtins_of, environment, words_of
+from .c.words import builtins_of, environment, group_words, has_group_words, words_of
 from .isas import isa_of
 from .loops import Kernel, Port, sizes_of, statements, whole_row
+from .lower.groups import group_of
 from .lower.overlap import Last, batch_of
 from .source import Source, identifier, symbol_of
 
@@ -68,25 +70,30 @@ class Unit:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def unit_of(kernel: Kernel, isa_name: str, strategy: str, name: str = "") -> Unit:
-    """A kernel as lines of C."""
-    page = _Page(kernel, name or identifier(kernel.name))
+def unit_of(kernel: Kernel, isa_name: str, strategy: str, name: str = "", *, grouped: bool = False) -> Unit:
+    """A kernel as lines of C; `grouped`: with short rows side by side."""
+    page = _Page(kernel, name or identifier(kernel.name), isa_name if grouped else "")
+    fused = isa_of(isa_name).fma
+    functions = functions_of(kernel, statements(whole_row(kernel)), page.sweeps, fused=fused)
     return Unit(
         symbol=symbol_of(kernel.name, kernel.dtype, strategy, isa_name),
         name=page.name,
         banner=kernel.banner,
         lanes=kernel.lanes,
         ctype=page.sweeps.ctype,
-        functions=functions_of(kernel, statements(whole_row(kernel)), page.sweeps, fused=isa_of(isa_name).fma),
+        functions=[*functions, *(page.groups.functions(fused=fused) if page.groups else ())],
         last=page.last(),
         rows=page.rows(),
     )
 
 
-def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str) -> Source:
+def emit(
+    kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str, *, grouped: bool = False
+) -> Source:
     """The translation unit of a kernel. Same input, same bytes."""
-    isa, unit = isa_of(isa_name), unit_of(kernel, isa_name, strategy)
-    words = words_of(isa_name, kernel.dtype, unit.lines)
+    isa, unit = isa_of(isa_name), unit_of(kernel, isa_name, strategy, grouped=grouped)
+    more = group_words(isa_name, kernel.dtype, unit.lines)
+    words = [*words_of(isa_name, kernel.dtype, [*unit.lines, *more]), *more]
     text = (
         environment()
         .get_template("kernel.c.j2")
@@ -108,10 +115,17 @@ def emit(kernel: Kernel, isa_name: str, strategy: str, version: str, signature: 
 class _Page:
     """Lays out one kernel."""
 
-    def __init__(self, kernel: Kernel, name: str) -> None:
+    def __init__(self, kernel: Kernel, name: str, groups_in: str = "") -> None:
         self.kernel, self.name = kernel, name
         self.batch = batch_of(kernel)
         self.sweeps = Sweeps(kernel, self.batch, Names(self.name, self.last_arguments()))
+        self.groups = self._groups(groups_in) if groups_in else None
+
+    def _groups(self, isa: str) -> Groups | None:
+        group = group_of(self.kernel, self.batch.whole)
+        if group is None or not has_group_words(isa, self.kernel.dtype, words_used(group)):
+            return None
+        return Groups(self.kernel, group, self.sweeps)
 
     # the last sweep
 
@@ -161,14 +175,16 @@ class _Page:
         body += self.keep(last) if last else []
         moving = [p for p in self.kernel.ports if not p.setting and _mentions(p.name, body)]
         rows = [f"{_pointer(p)}{p.name} = {p.name}_rows + row * {p.name}_next;" for p in moving]
-        lines = self.prelude([*once, *body])
+        group = list(self.groups.lines()) if self.groups else []
+        lines = self.prelude([*once, *body, *group])
         lines += ["", "/* The same for all rows. */", *once] if once else []
         memory = [self.sweeps.stmt(s) for s in self.kernel.memory]
         lines += ["", "/* What one row tells the next. */", *memory] if memory else []
         lines += self.from_memory() if _mentions("from_memory", body) else []
         if last:
             lines += [f"{self.name}_held held;", "intptr_t held_at = n; /* so far no row waits for its last sweep */"]
-        lines += ["", "for (intptr_t row = 0; row < rows; ++row) {", *indented([*rows, *body]), "}"]
+        lines += ["intptr_t alone = 0; /* rows before this one are not tried in a group */"] if group else []
+        lines += ["", "for (intptr_t row = 0; row < rows; ++row) {", *indented([*group, *rows, *body]), "}"]
         if last:
             lines.append(f"for (; held_at < n; held_at += {self.sweeps.block_size}) {self.sweeps.names.last()}")
         return RowsText(self.parameters(), tuple(lines), self.call(), self.same_settings())

@@ -28,7 +28,8 @@ def source_of(plan: Plan) -> Source:
 
         source = emit_form(kernel, plan.form, plan.isa, plan.strategy, __version__, signature, types)
     else:
-        source = emit(kernel, plan.isa, plan.strategy, __version__, signature, types)
+        grouped = plan.together and plan.state is None
+        source = emit(kernel, plan.isa, plan.strategy, __version__, signature, types, grouped=grouped)
     return replace(source, apart=plan.apart)
 
 

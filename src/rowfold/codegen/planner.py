@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..errors import PlanError
 from ..records import dataclass, replace
 from .ir import SELECTIONS, SUMS, THRESHOLDS, Const, Input, Map, Node, Param, Program, Reduce, Ref, Role, Type, operands
-from .loops import CHUNK
+from .loops import CHUNK, LANES, VECTORS
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan, label
 from .planning.cost import inputs_of, price
@@ -26,6 +26,7 @@ FORMS = {
 }
 STRATEGIES = ("auto", *FORMS, "one_pass")
 LONGEST = 2**28  # a float32 lane counts 2^24 vectors of 16
+TOGETHER = 8  # rows that one vector of doubles has room for (lower/groups.py)
 CARRIED = SUMS | SELECTIONS | THRESHOLDS | {"max", "min", "argmax", "prod"}
 
 
@@ -50,7 +51,8 @@ def make_plan(program: Program, *, dtype: str, isa: str, n: int, rows: int, stra
         raise PlanError(f"no plan of {program.name} meets strategy={strategy!r} at n={n}: {reasons}")
     best = min(possible, key=lambda p: p.ns)
     rejected = tuple((c.name, _why(c, best)) for c in candidates if c.plan is not best)
-    return replace(best, strategy=_met(best, strategy), rejected=rejected)
+    together = rows >= TOGETHER and n <= VECTORS * LANES[dtype]
+    return replace(best, strategy=_met(best, strategy), rejected=rejected, together=together)
 
 
 def _why(candidate: Candidate, best: Plan) -> str:

@@ -106,6 +106,9 @@ class Statements:
             return self.number(s)
         if s.word == "copy":
             return self.arg(s.args[0], kind)
+        if s.word == "get":
+            assert isinstance(s.args[0], Var)
+            return f"rf_load({s.args[0].name} + j)"
         if s.word in ("best_bar", "pool_bar"):
             assert isinstance(s.args[0], Var)
             return f"rf_{s.word}(&{s.args[0].name})"

@@ -129,8 +129,7 @@ class Sweeps(Statements):
             yield "}"
         else:
             yield from self.any_block(sweep)
-        for name in sweep.writes:
-            yield f"rf_close{suffix(self.ports[name], POINTERS)}({name}, {name}_step, i, count, {name}_b);"
+        yield from (self.close(self.ports[name]) for name in sweep.writes)
 
     def any_block(self, sweep: Sweep) -> Iterator[str]:
         yield f"const intptr_t whole = count & ~(intptr_t){self.kernel.lanes - 1};"
@@ -181,6 +180,9 @@ class Sweeps(Statements):
         assert isinstance(parts, Var)
         half, value = f"{half_name(parts.name)}[k]", self.arg(s.args[1], Kind.VEC)
         return f"{half} = rf_add({half}, {value});" if second else f"{half} = {value};"
+
+    def close(self, port: Port) -> str:
+        return f"rf_close{suffix(port, POINTERS)}({port.name}, {port.name}_step, i, count, {port.name}_b);"
 
     def open_write(self, port: Port) -> str:
         n = port.name

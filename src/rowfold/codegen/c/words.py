@@ -30,9 +30,31 @@ def environment() -> Environment:
 def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
     used = ["rf_enter", "rf_leave", *identifiers(lines)]
-    own = [name for name in (f"isa/{isa}.c.j2", f"narrow/{isa}.c.j2") if has_template(name)]
+    own = [name for name in (f"{place}/{isa}.c.j2" for place in ("isa", "narrow", "together")) if has_template(name)]
     files = ("tables.c.j2", "x86.c.j2", *own, "common.c.j2", "narrow.c.j2", "selection.c.j2")
     return _needed(definitions(files, dtype), used)
+
+
+def group_words(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
+    """The definitions of `rows_` words that the lines need: the vocabulary of eight doubles under that name."""
+    used = [f"rf_{name.removeprefix('rows_')}" for name in identifiers(lines) if name.startswith("rows_")]
+    return [re.sub(r"\brf_(?=\w)", "rows_", line) for line in _needed(_group_definitions(isa, dtype), used)]
+
+
+def has_group_words(isa: str, dtype: str, words: Iterable[str]) -> bool:
+    """Whether every word can be applied to the numbers of a group of rows, where vectors hold as many."""
+    if not has_template(f"together/{isa}.c.j2"):
+        return False
+    known = {name for name, _ in _group_definitions(isa, dtype)}
+    return all(f"rf_{word}" in known for word in words)
+
+
+@cache
+def _group_definitions(isa: str, dtype: str) -> tuple[tuple[str, str], ...]:
+    """A number's own words (num_) are the kernel's: what rounds to its dtype must know which one that is."""
+    files = ("tables.c.j2", "x86.c.j2", f"isa/{isa}.c.j2", "common.c.j2")
+    plain = (d for d in definitions(files, "f64") if not d[0].startswith("num_"))
+    return (*plain, *definitions(("together/words.c.j2",), dtype))
 
 
 def builtins_of(isa: str, lines: Iterable[str]) -> list[str]:

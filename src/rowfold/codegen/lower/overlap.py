@@ -32,13 +32,14 @@ class Batch:
     once: tuple[Stmt, ...]
     steps: tuple[Step, ...]
     last: Last | None
+    whole: tuple[Step, ...] = ()  # the steps with that last sweep
 
 
 def batch_of(kernel: Kernel) -> Batch:
     """The same kernel for all rows of a batch."""
     ports = {p.name: p for p in kernel.ports}
     once, steps = _hoist(kernel, ports)
-    return _overlap(once, steps, ports)
+    return replace(_overlap(once, steps, ports), whole=steps)
 
 
 def _hoist(kernel: Kernel, ports: dict[str, Port]) -> tuple[tuple[Stmt, ...], tuple[Step, ...]]:
