@@ -10,6 +10,7 @@ from ..loops import CHUNK, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt,
 from ..lower.overlap import Batch
 from .stmts import Statements
 from .text import POINTERS, TURNS, half_name, indented, suffix, turn_name
+from .widening import widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class Sweeps(Statements):
             yield "RF_UNROLL"
             yield "for (int k = 0; k < 8; ++k) {"
             yield f"    const intptr_t j = {f'{8 * lanes} + ' if second else ''}{lanes} * k;"
-            yield from indented(self.summed(s, second) for s in phase.body)
+            yield from indented(self.summed(s, second) for s in widened(phase.body, self.kernel.dtype))
             yield "}"
 
     def summed(self, s: Stmt, second: bool) -> str:
@@ -199,7 +200,7 @@ class Sweeps(Statements):
 
     def whole_vectors(self, phase: Phase, end: str) -> Iterator[str]:
         yield f"for (; j < {end}; j += {self.kernel.lanes}) {{"
-        yield from indented(map(self.stmt, phase.body))
+        yield from indented(map(self.stmt, widened(phase.body, self.kernel.dtype)))
         yield "}"
 
     def tail(self, phase: Phase) -> Iterator[str]:
