@@ -317,6 +317,7 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
     double high_ = 0.0;
     double maximum_ = 0.0;
     double doubts = 4.0;
+    const int contiguous = logits_step == (intptr_t)sizeof(double);
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *logits = logits_rows + row * logits_next;
@@ -374,9 +375,8 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
         const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
-            const intptr_t count = rf_least(n - i, 128);
-            const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
-            if (count == 128) {
+            if (contiguous && n - i >= 128) {
+                const double *logits_b = (const double *)(const void *)(logits + i * (intptr_t)sizeof(double));
                 rf_vec half_of_sum_parts[8];
                 RF_UNROLL
                 for (int k = 0; k < 8; ++k) {
@@ -399,31 +399,33 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
                     half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
                 }
                 sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
-            } else {
-                const intptr_t whole = count & ~(intptr_t)7;
-                const intptr_t vectors = (count + 7) / 8;
-                intptr_t j = 0;
-                for (; j < whole; j += 8) {
-                    const rf_vec logits_i_3 = rf_load(logits_b + j);
-                    const rf_vec displaced = rf_min(largest, logits_i_3);
-                    largest = rf_max(logits_i_3, largest);
-                    const rf_vec displaced_2 = rf_max(low__v, displaced);
-                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                    rf_store(sum_parts + j, e);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec logits_i_3 = rf_load_tail(logits_b + j, live);
-                    const rf_vec logits_i_3_2 = rf_select(live, logits_i_3, rf_set(-INFINITY));
-                    const rf_vec displaced = rf_min(largest, logits_i_3_2);
-                    largest = rf_max(logits_i_3_2, largest);
-                    const rf_vec displaced_2 = rf_max(low__v, displaced);
-                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                    const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
-                    rf_store(sum_parts + j, e_2);
-                }
-                sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
+                continue;
             }
+            const intptr_t count = rf_least(n - i, 128);
+            const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
+            const intptr_t whole = count & ~(intptr_t)7;
+            const intptr_t vectors = (count + 7) / 8;
+            intptr_t j = 0;
+            for (; j < whole; j += 8) {
+                const rf_vec logits_i_3 = rf_load(logits_b + j);
+                const rf_vec displaced = rf_min(largest, logits_i_3);
+                largest = rf_max(logits_i_3, largest);
+                const rf_vec displaced_2 = rf_max(low__v, displaced);
+                const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                rf_store(sum_parts + j, e);
+            }
+            if (j < count) {
+                const rf_mask live = rf_first_lanes(count - j);
+                const rf_vec logits_i_3 = rf_load_tail(logits_b + j, live);
+                const rf_vec logits_i_3_2 = rf_select(live, logits_i_3, rf_set(-INFINITY));
+                const rf_vec displaced = rf_min(largest, logits_i_3_2);
+                largest = rf_max(logits_i_3_2, largest);
+                const rf_vec displaced_2 = rf_max(low__v, displaced);
+                const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
+                rf_store(sum_parts + j, e_2);
+            }
+            sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
         }
         const double maximum = rf_fold_max(largest);
         const rf_vec maximum_v = rf_set(maximum);

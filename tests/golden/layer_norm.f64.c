@@ -102,6 +102,10 @@ static inline void rf_fold2(rf_acc s, double *hi, double *lo)
     *hi = total - total == 0 ? total : lane[0];
     *lo = left - left == 0 ? left : 0;
 }
+static inline void rf_stream(double *p, rf_vec a) { rf_store(p, a); }
+static inline void rf_stream_end(void) { }
+static inline void rf_store_far(double *p, rf_vec a, int far) { if (far) rf_stream(p, a); else rf_store(p, a); }
+static inline intptr_t rf_unaligned(const char *p) { return (intptr_t)((64 - (uintptr_t)p % 64) % 64 / sizeof(double)); }
 static inline void rf_ahead(const double *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline double num_element(const char *p, intptr_t step, intptr_t n, double at) { double a = 0; if (at >= 0 && at < (double)n) memcpy(&a, p + (intptr_t)at * step, sizeof a); return (double)a; }
@@ -161,6 +165,25 @@ static void layer_norm_last(const layer_norm_held *held, intptr_t n, intptr_t i,
     rf_close(out, out_step, i, count, out_b);
 }
 
+/* The same for a block of which nothing is missing. */
+static inline void layer_norm_last_whole(const layer_norm_held *held, intptr_t i, int far)
+{
+    const char *x = held->x;
+    char *out = held->out;
+    const rf_vec mean_v = held->mean_v;
+    const rf_vec mean_lo_2_v = held->mean_lo_2_v;
+    const rf_vec sqrt_v_v = held->sqrt_v_v;
+    const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
+    double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
+    for (intptr_t j = 0; j < 128; j += 8) {
+        const rf_vec x_i_3 = rf_load(x_b + j);
+        const rf_vec y = rf_sub(x_i_3, mean_v);
+        const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
+        const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
+        rf_store_far(out_b + j, y_3, far);
+    }
+}
+
 /* Rows of a batch. */
 static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t x_next, intptr_t x_step, const char *eps, char *out_rows, intptr_t out_next, intptr_t out_step)
 {
@@ -170,8 +193,12 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
     /* The same for all rows. */
     const double eps_2 = num_scalar(eps);
     const int from_memory = n >= 512 && n <= 32768 && rows > 2097152 / n; /* not from a cache */
+    const int contiguous = x_step == (intptr_t)sizeof(double) && out_step == (intptr_t)sizeof(double);
     layer_norm_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
+    int held_whole = 0;
+    const int far = n > 2097152; /* a row that no cache holds */
+    int held_far = 0;
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -210,6 +237,7 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
                 held_at += 128;
             }
         }
+        for (; held_whole && n - held_at >= 128; held_at += 128) layer_norm_last_whole(&held, held_at, held_far);
         for (; held_at < n; held_at += 128) layer_norm_last(&held, n, held_at, x_step, out_step);
         double moment_1, moment_1_lo; rf_fold2(moment_1_lanes, &moment_1, &moment_1_lo);
         double moment_2, moment_2_lo; rf_fold2(moment_2_lanes, &moment_2, &moment_2_lo);
@@ -231,9 +259,14 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
         held.mean_v = mean_v;
         held.mean_lo_2_v = mean_lo_2_v;
         held.sqrt_v_v = sqrt_v_v;
-        held_at = 0;
+        held_whole = contiguous && !num_bad(mean) && !num_bad(mean_lo_2) && !num_bad(sqrt_v); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held_at = held_whole && n >= 128 ? rf_unaligned(out) : 0; /* whole lines */
+        if (held_at > 0) layer_norm_last(&held, held_at, 0, x_step, out_step);
+        held_far = far && held_whole && ((uintptr_t)out + (uintptr_t)held_at * sizeof(double)) % 64 == 0;
     }
+    for (; held_whole && n - held_at >= 128; held_at += 128) layer_norm_last_whole(&held, held_at, held_far);
     for (; held_at < n; held_at += 128) layer_norm_last(&held, n, held_at, x_step, out_step);
+    if (far) rf_stream_end();
 }
 
 __attribute__((visibility("default"))) void rowfold_layer_norm_f64_one_pass__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);

@@ -316,6 +316,7 @@ static void logsumexp_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr
     double high_ = 0.0;
     double maximum_ = 0.0;
     double doubts = 4.0;
+    const int contiguous = x_step == (intptr_t)sizeof(double);
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -368,9 +369,8 @@ static void logsumexp_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr
         const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
         const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
-            const intptr_t count = rf_least(n - i, 128);
-            const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            if (count == 128) {
+            if (contiguous && n - i >= 128) {
+                const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
                 rf_vec half_of_sum_parts[8];
                 RF_UNROLL
                 for (int k = 0; k < 8; ++k) {
@@ -393,31 +393,33 @@ static void logsumexp_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr
                     half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
                 }
                 sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
-            } else {
-                const intptr_t whole = count & ~(intptr_t)7;
-                const intptr_t vectors = (count + 7) / 8;
-                intptr_t j = 0;
-                for (; j < whole; j += 8) {
-                    const rf_vec x_i_3 = rf_load(x_b + j);
-                    const rf_vec displaced = rf_min(largest, x_i_3);
-                    largest = rf_max(x_i_3, largest);
-                    const rf_vec displaced_2 = rf_max(low__v, displaced);
-                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                    rf_store(sum_parts + j, e);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-                    const rf_vec x_i_3_2 = rf_select(live, x_i_3, rf_set(-INFINITY));
-                    const rf_vec displaced = rf_min(largest, x_i_3_2);
-                    largest = rf_max(x_i_3_2, largest);
-                    const rf_vec displaced_2 = rf_max(low__v, displaced);
-                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                    const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
-                    rf_store(sum_parts + j, e_2);
-                }
-                sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
+                continue;
             }
+            const intptr_t count = rf_least(n - i, 128);
+            const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+            const intptr_t whole = count & ~(intptr_t)7;
+            const intptr_t vectors = (count + 7) / 8;
+            intptr_t j = 0;
+            for (; j < whole; j += 8) {
+                const rf_vec x_i_3 = rf_load(x_b + j);
+                const rf_vec displaced = rf_min(largest, x_i_3);
+                largest = rf_max(x_i_3, largest);
+                const rf_vec displaced_2 = rf_max(low__v, displaced);
+                const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                rf_store(sum_parts + j, e);
+            }
+            if (j < count) {
+                const rf_mask live = rf_first_lanes(count - j);
+                const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_3_2 = rf_select(live, x_i_3, rf_set(-INFINITY));
+                const rf_vec displaced = rf_min(largest, x_i_3_2);
+                largest = rf_max(x_i_3_2, largest);
+                const rf_vec displaced_2 = rf_max(low__v, displaced);
+                const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
+                rf_store(sum_parts + j, e_2);
+            }
+            sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
         }
         const double maximum = rf_fold_max(largest);
         const rf_vec maximum_v = rf_set(maximum);

@@ -114,10 +114,6 @@ typedef struct { __m256d v[4]; } softmax_avx2_wide;
 typedef softmax_avx2_wide softmax_avx2_acc;
 static inline softmax_avx2_wide softmax_avx2_wide_zero(void) { const __m256d z = _mm256_setzero_pd(); const softmax_avx2_wide r = { { z, z, z, z } }; return r; }
 static inline softmax_avx2_acc softmax_avx2_acc_zero(void) { return softmax_avx2_wide_zero(); }
-static inline float *softmax_avx2_open(char *p, intptr_t step, intptr_t i, float *buffer)
-{
-    return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer;
-}
 static inline void softmax_avx2_ahead(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline void softmax_avx2_ahead_write(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 1); }
 static inline void softmax_avx2_store(float *p, softmax_avx2_vec x) { _mm256_storeu_ps(p, x.a); _mm256_storeu_ps(p + 8, x.b); }
@@ -131,21 +127,26 @@ static inline softmax_avx2_acc softmax_avx2_acc_add_half(softmax_avx2_acc s, con
     for (int k = 0; k < 4; ++k) sum[k] = softmax_avx2_add(v[k], v[k + 4]);
     return softmax_avx2_acc_add(softmax_avx2_acc_add(s, softmax_avx2_add(sum[0], sum[2])), softmax_avx2_add(sum[1], sum[3]));
 }
-static inline void softmax_avx2_store_tail(float *p, softmax_avx2_vec x, softmax_avx2_mask m) { _mm256_maskstore_ps(p, _mm256_castps_si256(m.a), x.a); _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.b), x.b); }
-static inline void softmax_avx2_tree(float *parts, intptr_t vectors, softmax_avx2_vec *left, softmax_avx2_vec *right)
+static inline softmax_avx2_acc softmax_avx2_acc_join(softmax_avx2_acc s, softmax_avx2_acc x) { return softmax_avx2_wide_add(s, x); }
+static inline float *softmax_avx2_open(char *p, intptr_t step, intptr_t i, float *buffer)
 {
-    const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
-    for (intptr_t k = vectors; k < whole; ++k) softmax_avx2_store(parts + 16 * k, softmax_avx2_set(0));
+    return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer;
+}
+static inline void softmax_avx2_store_tail(float *p, softmax_avx2_vec x, softmax_avx2_mask m) { _mm256_maskstore_ps(p, _mm256_castps_si256(m.a), x.a); _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.b), x.b); }
+static inline void softmax_avx2_tree(const float *parts, intptr_t vectors, softmax_avx2_vec *left, softmax_avx2_vec *right)
+{
+    const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
     softmax_avx2_vec sum[4];
     for (int k = 0; k < 4; ++k) {
-        sum[k] = softmax_avx2_load(parts + 16 * k);
-        if (whole > 8) sum[k] = softmax_avx2_add(softmax_avx2_add(sum[k], softmax_avx2_load(parts + 16 * (k + 8))), softmax_avx2_add(softmax_avx2_load(parts + 16 * (k + 4)), softmax_avx2_load(parts + 16 * (k + 12))));
-        else if (whole > 4) sum[k] = softmax_avx2_add(sum[k], softmax_avx2_load(parts + 16 * (k + 4)));
+        const float *p = parts + 16 * k;
+        const softmax_avx2_vec last = k < rest ? softmax_avx2_load(p + 64 * fours) : softmax_avx2_set(0);
+        sum[k] = fours > 0 ? softmax_avx2_add(softmax_avx2_load(p), fours > 2 ? softmax_avx2_load(p + 128) : last) : last;
+        if (fours > 1) sum[k] = softmax_avx2_add(sum[k], fours > 2 ? softmax_avx2_add(softmax_avx2_load(p + 64), last) : softmax_avx2_load(p + 64));
     }
     *left = softmax_avx2_add(sum[0], sum[2]);
     *right = softmax_avx2_add(sum[1], sum[3]);
 }
-static inline softmax_avx2_acc softmax_avx2_acc_add_tree(softmax_avx2_acc s, float *parts, intptr_t vectors)
+static inline softmax_avx2_acc softmax_avx2_acc_add_tree(softmax_avx2_acc s, const float *parts, intptr_t vectors)
 {
     softmax_avx2_vec left, right;
     softmax_avx2_tree(parts, vectors, &left, &right);
@@ -165,24 +166,15 @@ static inline softmax_avx2_vec softmax_avx2_sub(softmax_avx2_vec x, softmax_avx2
 static inline softmax_avx2_vec softmax_avx2_set_lo(double a) { const double rest = a - (double)(float)a; return softmax_avx2_set(rest - rest == 0 ? rest : 0); }
 static inline double softmax_avx2_num_max(double a, double b) { return a > b ? a : b; }
 static inline double softmax_avx2_num_choose(int c, double a, double b) { return c ? a : b; }
+static inline intptr_t softmax_avx2_unaligned(const char *p) { return (intptr_t)((64 - (uintptr_t)p % 64) % 64 / sizeof(float)); }
 static inline softmax_avx2_vec softmax_avx2_mul(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
 static inline softmax_avx2_vec softmax_avx2_fma(softmax_avx2_vec x, softmax_avx2_vec y, softmax_avx2_vec z) { return softmax_avx2_pair(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
 static inline softmax_avx2_vec softmax_avx2_neg(softmax_avx2_vec x) { return softmax_avx2_pair(-x.a, -x.b); }
 static const float softmax_avx2_sixteenths[16] RF_ALIGNED = { 0x1.067aa2p+0f, 0x1.121998p+0f, 0x1.1e3c44p+0f, 0x1.2ae87cp+0f, 0x1.382456p+0f, 0x1.45f62ep+0f, 0x1.5464a8p+0f, 0x1.6376b4p+0f, 0x1.73339p+0f, 0x1.83a2cap+0f, 0x1.94cc4ap+0f, 0x1.a6b84ep+0f, 0x1.b96f74p+0f, 0x1.ccfab8p+0f, 0x1.e1638p+0f, 0x1.f6b39ap+0f };
 static inline __m256 softmax_avx2_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
 static inline softmax_avx2_vec softmax_avx2_sixteenth(softmax_avx2_vec z) { return softmax_avx2_pair(softmax_avx2_pick(_mm256_castps_si256(z.a)), softmax_avx2_pick(_mm256_castps_si256(z.b))); }
-static inline softmax_avx2_vec softmax_avx2_min(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
-static inline softmax_avx2_vec softmax_avx2_rint(softmax_avx2_vec x) { return softmax_avx2_pair(_mm256_round_ps(x.a, 8), _mm256_round_ps(x.b, 8)); }
-static inline __m256 softmax_avx2_power_of_2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(8388608.0f + 127.0f))), 23)); }
-static inline softmax_avx2_vec softmax_avx2_scale(softmax_avx2_vec p, softmax_avx2_vec n)
-{
-    const softmax_avx2_vec k = softmax_avx2_min(softmax_avx2_set(254.0), softmax_avx2_max(softmax_avx2_set(-252.0), n));
-    const softmax_avx2_vec h = softmax_avx2_rint(softmax_avx2_mul(k, softmax_avx2_set(0.5)));
-    const softmax_avx2_vec rest = softmax_avx2_sub(k, h);
-    return softmax_avx2_mul(softmax_avx2_mul(p, softmax_avx2_pair(softmax_avx2_power_of_2(h.a), softmax_avx2_power_of_2(h.b))), softmax_avx2_pair(softmax_avx2_power_of_2(rest.a), softmax_avx2_power_of_2(rest.b)));
-}
-static inline softmax_avx2_vec softmax_avx2_floor(softmax_avx2_vec x) { return softmax_avx2_pair(_mm256_round_ps(x.a, 9), _mm256_round_ps(x.b, 9)); }
-static inline softmax_avx2_vec softmax_avx2_scale_floor(softmax_avx2_vec p, softmax_avx2_vec n) { return softmax_avx2_scale(p, softmax_avx2_floor(n)); }
+static inline __m256 softmax_avx2_floored(__m256 p, __m256 n) { const __m256 z = _mm256_add_ps(_mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-254.0f), n)), _mm256_set1_ps(786432.0f)); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)))); }
+static inline softmax_avx2_vec softmax_avx2_scale_floor(softmax_avx2_vec p, softmax_avx2_vec n) { return softmax_avx2_pair(softmax_avx2_floored(p.a, n.a), softmax_avx2_floored(p.b, n.b)); }
 
 /* UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio. */
 static inline softmax_avx2_vec softmax_avx2_exp_shifted(softmax_avx2_vec x, softmax_avx2_vec k_hi, softmax_avx2_vec k_lo, softmax_avx2_vec shift)
@@ -237,6 +229,21 @@ static void softmax_avx2_speculative_last(const softmax_avx2_speculative_held *h
     softmax_avx2_close(out, out_step, i, count, out_b);
 }
 
+/* The same for a block of which nothing is missing. */
+static inline void softmax_avx2_speculative_last_whole(const softmax_avx2_speculative_held *held, intptr_t i)
+{
+    char *out = held->out;
+    const softmax_avx2_vec r_lo = held->r_lo;
+    const softmax_avx2_vec r_v = held->r_v;
+    float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
+    for (intptr_t j = 0; j < 256; j += 16) {
+        const softmax_avx2_vec out_i = softmax_avx2_load(out_b + j);
+        const softmax_avx2_vec small_2 = softmax_avx2_mul(out_i, r_lo);
+        const softmax_avx2_vec t = softmax_avx2_fma(out_i, r_v, small_2);
+        softmax_avx2_store(out_b + j, t);
+    }
+}
+
 /* Rows of a batch. */
 static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t x_next, intptr_t x_step, const char *temperature, char *out_rows, intptr_t out_next, intptr_t out_step)
 {
@@ -262,8 +269,10 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
     double low_ = 0.0;
     double doubts = 4.0;
     const int from_memory = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* not from a cache */
+    const int contiguous = x_step == (intptr_t)sizeof(float) && out_step == (intptr_t)sizeof(float);
     softmax_avx2_speculative_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
+    int held_whole = 0;
 
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -309,15 +318,15 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
         const double shift_exponent = shift_n_ - 72.0;
         const softmax_avx2_vec shift_n__v = softmax_avx2_set(shift_exponent);
         const softmax_avx2_vec low__v = softmax_avx2_set(low_);
+        softmax_avx2_acc sum_lanes_so_far = softmax_avx2_acc_zero();
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
-            const intptr_t count = softmax_avx2_least(n - i, 256);
-            const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
-            float *out_b = softmax_avx2_open(out, out_step, i, out_buffer);
-            if (from_memory) {
-                softmax_avx2_ahead(x_b);
-                softmax_avx2_ahead_write(out_b);
-            }
-            if (count == 256) {
+            if (contiguous && n - i >= 256 && held_whole && n - held_at >= 256) {
+                const float *x_b = (const float *)(const void *)(x + i * (intptr_t)sizeof(float));
+                float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
+                if (from_memory) {
+                    softmax_avx2_ahead(x_b);
+                    softmax_avx2_ahead_write(out_b);
+                }
                 softmax_avx2_vec half_of_sum_parts[8];
                 RF_UNROLL
                 for (int k = 0; k < 8; ++k) {
@@ -337,36 +346,55 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
                     softmax_avx2_store(out_b + j, e);
                     half_of_sum_parts[k] = softmax_avx2_add(half_of_sum_parts[k], e);
                 }
+                softmax_avx2_speculative_last_whole(&held, held_at);
+                held_at += 256;
                 sum_lanes = softmax_avx2_acc_add_half(sum_lanes, half_of_sum_parts);
-            } else {
-                const intptr_t whole = count & ~(intptr_t)15;
-                const intptr_t vectors = (count + 15) / 16;
-                intptr_t j = 0;
-                for (; j < whole; j += 16) {
-                    const softmax_avx2_vec x_i_3 = softmax_avx2_load(x_b + j);
-                    const softmax_avx2_vec x_i_3_2 = softmax_avx2_max(low__v, x_i_3);
-                    const softmax_avx2_vec e = softmax_avx2_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                    softmax_avx2_store(out_b + j, e);
-                    softmax_avx2_store(sum_parts + j, e);
+                if (!((i + 256) & 8191)) { /* a chunk ends */
+                    sum_lanes_so_far = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);
+                    sum_lanes = softmax_avx2_acc_zero();
                 }
-                if (j < count) {
-                    const softmax_avx2_mask live = softmax_avx2_first_lanes(count - j);
-                    const softmax_avx2_vec x_i_3 = softmax_avx2_load_tail(x_b + j, live);
-                    const softmax_avx2_vec x_i_3_2 = softmax_avx2_max(low__v, x_i_3);
-                    const softmax_avx2_vec e = softmax_avx2_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                    softmax_avx2_store_tail(out_b + j, e, live);
-                    const softmax_avx2_vec e_2 = softmax_avx2_select(live, e, softmax_avx2_set(0.0));
-                    softmax_avx2_store(sum_parts + j, e_2);
-                }
-                sum_lanes = softmax_avx2_acc_add_tree(sum_lanes, sum_parts, vectors);
+                continue;
             }
+            const intptr_t count = softmax_avx2_least(n - i, 256);
+            const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
+            float *out_b = softmax_avx2_open(out, out_step, i, out_buffer);
+            if (from_memory) {
+                softmax_avx2_ahead(x_b);
+                softmax_avx2_ahead_write(out_b);
+            }
+            const intptr_t whole = count & ~(intptr_t)15;
+            const intptr_t vectors = (count + 15) / 16;
+            intptr_t j = 0;
+            for (; j < whole; j += 16) {
+                const softmax_avx2_vec x_i_3 = softmax_avx2_load(x_b + j);
+                const softmax_avx2_vec x_i_3_2 = softmax_avx2_max(low__v, x_i_3);
+                const softmax_avx2_vec e = softmax_avx2_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                softmax_avx2_store(out_b + j, e);
+                softmax_avx2_store(sum_parts + j, e);
+            }
+            if (j < count) {
+                const softmax_avx2_mask live = softmax_avx2_first_lanes(count - j);
+                const softmax_avx2_vec x_i_3 = softmax_avx2_load_tail(x_b + j, live);
+                const softmax_avx2_vec x_i_3_2 = softmax_avx2_max(low__v, x_i_3);
+                const softmax_avx2_vec e = softmax_avx2_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                softmax_avx2_store_tail(out_b + j, e, live);
+                const softmax_avx2_vec e_2 = softmax_avx2_select(live, e, softmax_avx2_set(0.0));
+                softmax_avx2_store(sum_parts + j, e_2);
+            }
+            sum_lanes = softmax_avx2_acc_add_tree(sum_lanes, sum_parts, vectors);
             softmax_avx2_close(out, out_step, i, count, out_b);
+            if (!((i + 256) & 8191)) { /* a chunk ends */
+                sum_lanes_so_far = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);
+                sum_lanes = softmax_avx2_acc_zero();
+            }
             if (held_at < n) {
                 softmax_avx2_speculative_last(&held, n, held_at, out_step);
                 held_at += 256;
             }
         }
+        for (; held_whole && n - held_at >= 256; held_at += 256) softmax_avx2_speculative_last_whole(&held, held_at);
         for (; held_at < n; held_at += 256) softmax_avx2_speculative_last(&held, n, held_at, out_step);
+        sum_lanes = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);
         const double sum = softmax_avx2_fold(sum_lanes);
         double sum_2 = sum;
         const int large = sum >= 0x1p+56;
@@ -438,6 +466,7 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
             const double shift_exponent_4 = shift_n_ - 72.0;
             const softmax_avx2_vec shift_n__v_2 = softmax_avx2_set(shift_exponent_4);
             const softmax_avx2_vec low__v_2 = softmax_avx2_set(low_);
+            softmax_avx2_acc sum_lanes_2_so_far = softmax_avx2_acc_zero();
             for (intptr_t i = 0; i < n; i += 256) {
                 const intptr_t count = softmax_avx2_least(n - i, 256);
                 const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
@@ -465,7 +494,12 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
                 }
                 sum_lanes_2 = softmax_avx2_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
                 softmax_avx2_close(out, out_step, i, count, out_b);
+                if (!((i + 256) & 8191)) { /* a chunk ends */
+                    sum_lanes_2_so_far = softmax_avx2_acc_join(sum_lanes_2_so_far, sum_lanes_2);
+                    sum_lanes_2 = softmax_avx2_acc_zero();
+                }
             }
+            sum_lanes_2 = softmax_avx2_acc_join(sum_lanes_2_so_far, sum_lanes_2);
             const double sum_3 = softmax_avx2_fold(sum_lanes_2);
             sum_2 = sum_3;
         }
@@ -489,8 +523,11 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
         held.out = out;
         held.r_lo = r_lo;
         held.r_v = r_v;
-        held_at = 0;
+        held_whole = contiguous && !softmax_avx2_num_bad(r); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held_at = held_whole && n >= 256 ? softmax_avx2_unaligned(out) : 0; /* whole lines */
+        if (held_at > 0) softmax_avx2_speculative_last(&held, held_at, 0, out_step);
     }
+    for (; held_whole && n - held_at >= 256; held_at += 256) softmax_avx2_speculative_last_whole(&held, held_at);
     for (; held_at < n; held_at += 256) softmax_avx2_speculative_last(&held, n, held_at, out_step);
 }
 

@@ -44,10 +44,11 @@ def host_isa(config: Config) -> str:
 @functools.cache
 def machine() -> Machine:
     """This machine as the planner sees it: cache sizes from the system, the rest as calibrated, or by default."""
-    from ..codegen.machine import Machine
+    from ..codegen.machine import Machine, Traffic
 
     found = cpu.caches()
-    plain = Machine(found.l1 or 32 << 10, found.l2 or 1 << 20, found.l3 or 32 << 20)
+    l1, l2, l3 = found.l1 or 32 << 10, found.l2 or 1 << 20, found.l3 or 32 << 20
+    plain = Machine(l1, l2, l3, traffic=Traffic(cached=l3 // 2, long_row=l2 // 4, stream=l3))
     kept = cache.recall(_place(), configuration.resolve())
     if not kept:
         return plain

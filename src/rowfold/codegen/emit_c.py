@@ -13,19 +13,17 @@ from typing import Any
 from ..records import dataclass
 from .c.groups import Groups, words_used
 from .c.library import FunctionText, functions_of
-from .c.sweeps import Names, Sweeps
+from .c.sweeps import Names, Sweeps, converted
 from .c.text import CTYPES, indented
 from .c.words import builtins_of, environment, group_words, has_group_words, words_of
 from .isas import isa_of
-from .loops import Kernel, Port, sizes_of, statements, whole_row
+from .loops import Kernel, Kind, Port, Var, sizes_of, statements, whole_row
 from .lower.groups import group_of
 from .lower.overlap import Last, batch_of
 from .source import Source, identifier, symbol_of
 
-# Measured (docs/performance.md): a batch beyond IN_CACHE bytes is fetched ahead, but for rows so short that the
-# hardware goes on into the next one, and for rows so long that what is fetched drives out the row that waits.
-IN_CACHE, NEAR_ROW, LONG_ROW = 16 << 20, 4 << 10, 256 << 10
 SIZES = {"f32": 4, "f64": 8}
+PLACED = frozenset({"positions", "vector_number", "uniform", "row_length", "put", "accumulate"})  # not for any vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,8 @@ class LastText:
     fields: tuple[str, ...]
     parameters: str
     lines: tuple[str, ...]
+    whole_parameters: str  # of the function for a block of which nothing is missing
+    whole: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Unit:
     @property
     def lines(self) -> list[str]:
         bodies = chain.from_iterable(f.lines for f in self.functions)
-        return [*self.rows.lines, *(self.last.lines if self.last else ()), *bodies, self.rows.call]
+        return [*self.rows.lines, *((*self.last.lines, *self.last.whole) if self.last else ()), *bodies, self.rows.call]
 
     def fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -118,7 +118,7 @@ class _Page:
     def __init__(self, kernel: Kernel, name: str, groups_in: str = "") -> None:
         self.kernel, self.name = kernel, name
         self.batch = batch_of(kernel)
-        self.sweeps = Sweeps(kernel, self.batch, Names(self.name, self.last_arguments()))
+        self.sweeps = Sweeps(kernel, self.batch, Names(self.name, self.last_arguments(), self.whole_arguments()))
         self.groups = self._groups(groups_in) if groups_in else None
 
     def _groups(self, isa: str) -> Groups | None:
@@ -133,8 +133,12 @@ class _Page:
         last = self.batch.last
         if last is None:
             return ""
-        steps = [f"{p.name}_step" for p in last.ports if p.strided]
-        return ", ".join(["&held", "n", "held_at", *steps, *(f"{p.name}_length" for p in last.ports if p.table)])
+        return ", ".join(["&held", "n", "held_at", *_extent_names(last.ports)])
+
+    def whole_arguments(self) -> str:
+        last = self.batch.last
+        far = ["held_far"] if self.streamed() else []
+        return ", ".join(["&held", "held_at", *far, *(_extent_names(last.ports, whole=True) if last else ())])
 
     def last(self) -> LastText | None:
         last = self.batch.last
@@ -142,19 +146,58 @@ class _Page:
             return None
         fields = [(_pointer(p), "", p.name) for p in last.ports]
         fields += [(f"{CTYPES[v.kind]} ", "const ", v.name) for v in last.held]
-        body = list(self.sweeps.block(last.sweep, rare=True))
-        head = [f"{const}{ctype}{n} = held->{n};" for ctype, const, n in fields if _mentions(n, body)]
-        parameters = [f"const {self.name}_held *held", "intptr_t n", "intptr_t i"]
-        parameters += [f"intptr_t {p.name}_step" for p in last.ports if p.strided]
-        parameters += [f"intptr_t {p.name}_length" for p in last.ports if p.table]
-        kept = tuple(f"{ctype}{n};" for ctype, _, n in fields)
-        return LastText(last.sweep.comment, kept, ", ".join(parameters), (*self.prelude(body), *head, *body))
+        any_block, whole = self.sweeps.block(last.sweep, rare=True), self.sweeps.last_block(last.sweep, self.streamed())
+        texts = []
+        for body in map(list, (any_block, whole)):
+            head = [f"{const}{ctype}{n} = held->{n};" for ctype, const, n in fields if _mentions(n, body)]
+            texts.append((*self.prelude(body), *head, *body))
+        held, far = f"const {self.name}_held *held", ["int far"] if self.streamed() else []
+        every = [f"intptr_t {name}" for name in _extent_names(last.ports)]
+        some = [f"intptr_t {name}" for name in _extent_names(last.ports, whole=True)]
+        return LastText(
+            last.sweep.comment, tuple(f"{ctype}{n};" for ctype, _, n in fields),
+            ", ".join([held, "intptr_t n", "intptr_t i", *every]), texts[0],
+            ", ".join([held, "intptr_t i", *far, *some]), texts[1],
+        )  # fmt: skip
 
     def keep(self, last: Last) -> Iterable[str]:
         """What a row leaves to be done with the next one."""
         yield ""
         yield from (f"held.{name} = {name};" for name in [p.name for p in last.ports] + [v.name for v in last.held])
-        yield "held_at = 0;"
+        bad = "".join(f" && !num_bad({name})" for name in self.constants(last))
+        yield f"held_whole = contiguous{bad}; /* rows of NaN: by one loop, the compiler decides which is kept */"
+        target = self.shifted(last)
+        if target is None:
+            yield "held_at = 0;"
+            return
+        steps = "".join(f", {name}" for name in _extent_names(last.ports))
+        yield f"held_at = held_whole && n >= {self.sweeps.block_size} ? rf_unaligned({target}) : 0; /* whole lines */"
+        yield f"if (held_at > 0) {self.name}_last(&held, held_at, 0{steps});"
+        if self.streamed():
+            place = f"(uintptr_t){target} + (uintptr_t)held_at * sizeof({self.sweeps.ctype})"
+            yield f"held_far = far && held_whole && ({place}) % 64 == 0;"
+
+    def constants(self, last: Last) -> list[str]:
+        """The row-constants that the last sweep works with."""
+        made = {s.results[0]: s.args[0] for s in statements(whole_row(self.kernel)) if s.word == "set"}
+        found = (made.get(v) for v in last.held)
+        return list(dict.fromkeys(a.name for a in found if isinstance(a, Var) and a.kind is Kind.NUM))
+
+    def shifted(self, last: Last) -> str | None:
+        """The array whose lines the vectors of a last sweep may follow: no value depends on where its vector begins."""
+        walk = [s for head, phase in last.sweep.phases for s in (*head, *phase.body)]
+        if len(last.sweep.phases) > 1 or last.sweep.block_end or any(converted(p) for p in last.ports if p.row):
+            return None
+        words = {s.word for s in walk} | {a.name for s in walk for a in s.args if isinstance(a, Var)}
+        return None if words & PLACED else last.sweep.writes[0]
+
+    def streamed(self) -> str | None:
+        """The array that the last sweep may write around the caches: one whose lines nothing has touched."""
+        last = self.batch.last
+        if last is None or len(last.sweep.writes) > 1:
+            return None
+        target = self.shifted(last)
+        return None if target in (*last.sweep.reads, *last.host.writes) else target
 
     def prelude(self, lines: Iterable[str]) -> list[str]:
         """The length of the row as a number, and room for rows that are not contiguous, where they are used."""
@@ -181,21 +224,37 @@ class _Page:
         memory = [self.sweeps.stmt(s) for s in self.kernel.memory]
         lines += ["", "/* What one row tells the next. */", *memory] if memory else []
         lines += self.from_memory() if _mentions("from_memory", body) else []
+        lines += self.contiguous() if last or _mentions("contiguous", body) else []
         if last:
             lines += [f"{self.name}_held held;", "intptr_t held_at = n; /* so far no row waits for its last sweep */"]
+            lines += ["int held_whole = 0;", *(self.far() if self.streamed() else [])]
         lines += ["intptr_t alone = 0; /* rows before this one are not tried in a group */"] if group else []
         lines += ["", "for (intptr_t row = 0; row < rows; ++row) {", *indented([*group, *rows, *body]), "}"]
         if last:
-            lines.append(f"for (; held_at < n; held_at += {self.sweeps.block_size}) {self.sweeps.names.last()}")
+            lines += self.sweeps.rest_of_last()
+            lines += ["if (far) rf_stream_end();"] if self.streamed() else []
         return RowsText(self.parameters(), tuple(lines), self.call(), self.same_settings())
 
     def from_memory(self) -> list[str]:
         """Whether the rows come from memory, and are long enough for the next one to be no neighbour."""
         assert self.batch.last is not None
-        bytes_each = len(self.sweeps.streams(self.batch.last.host)) * SIZES[self.kernel.dtype]
-        shortest, longest = (size // SIZES[self.kernel.dtype] for size in (NEAR_ROW, LONG_ROW))
-        test = f"n >= {shortest} && n <= {longest} && rows > {IN_CACHE // bytes_each} / n"
+        size, traffic = SIZES[self.kernel.dtype], self.kernel.traffic
+        each = len(self.sweeps.streams(self.batch.last.host)) * size
+        shortest, longest = traffic.near_row // size, traffic.long_row // size
+        test = f"n >= {shortest} && n <= {longest} && rows > {traffic.cached // each} / n"
         return [f"const int from_memory = {test}; /* not from a cache */"]
+
+    def far(self) -> list[str]:
+        """Whether results bypass the caches, which hold no such row."""
+        arrays = sum(p.row and not converted(p) for p in self.kernel.ports)
+        most = self.kernel.traffic.stream // (arrays * SIZES[self.kernel.dtype])
+        return [f"const int far = n > {most}; /* a row that no cache holds */", "int held_far = 0;"]
+
+    def contiguous(self) -> list[str]:
+        """Whether every row of the computing type is one piece."""
+        size = f"(intptr_t)sizeof({self.sweeps.ctype})"
+        tests = [f"{p.name}_step == {size}" for p in self.kernel.ports if p.row and not converted(p)]
+        return [f"const int contiguous = {' && '.join(tests) or 1};"]
 
     def parameters(self) -> str:
         parts = ["intptr_t rows", "intptr_t n"]
@@ -218,6 +277,13 @@ class _Page:
 
     def same_settings(self) -> str:
         return " && ".join(f"steps[{k}] == 0" for k, p in enumerate(self.kernel.ports) if p.setting)
+
+
+def _extent_names(ports: Iterable[Port], *, whole: bool = False) -> list[str]:
+    """The steps and lengths that a walk over these arrays needs; where it is `whole`, contiguous rows need none."""
+    walked = list(ports)
+    steps = [f"{p.name}_step" for p in walked if p.strided and not (whole and p.row and not converted(p))]
+    return [*steps, *(f"{p.name}_length" for p in walked if p.table)]
 
 
 def _pointer(port: Port) -> str:

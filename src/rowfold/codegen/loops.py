@@ -13,6 +13,7 @@ from enum import Enum
 
 from ..records import dataclass, field, replace
 from .ir import SMALL_FOLDS
+from .machine import Traffic
 
 VECTORS = 16
 CHUNK = 1 << 13  # elements: rows beyond it are summed chunk by chunk (lower/chunks.py)
@@ -26,7 +27,7 @@ C_NAMES = frozenset(
     "asin acos atan sinh cosh tanh erf gamma lgamma tgamma floor ceil rint round trunc fabs fmin fmax fma abs div "
     "j0 j1 jn y0 y1 yn index rindex memcpy memset signgam drem significand scalb logb hypot cbrt remainder isnan isinf "
     "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j k q count whole live vectors entry "
-    "held held_at together from_memory rows row_length member alone".split()
+    "held held_at held_whole held_far contiguous far together from_memory rows row_length member alone".split()
 )
 LANES: Mapping[str, int] = {"f32": 16, "f64": 8}
 
@@ -170,6 +171,7 @@ class Kernel:
     banner: tuple[str, ...] = ()
     memory: tuple[Stmt, ...] = ()  # variables that a row may find as the row before left them, with their first values
     learn: tuple[Stmt, ...] = ()  # at the end of a row, where a language lets rows remember
+    traffic: Traffic = Traffic()
 
     @property
     def lanes(self) -> int:

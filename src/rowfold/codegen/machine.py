@@ -6,18 +6,36 @@ from ..records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """Sizes in bytes; `copy` is nanoseconds to read and write a byte at L1, L2, L3, memory; `tick` is ns a cycle.
+class Traffic:
+    """Sizes in bytes at which loops go about memory otherwise. None changes a bit (docs/performance.md).
 
-    Defaults: measured on one Zen 4 server core (docs/decisions/0003).
+    A batch beyond `cached` is fetched ahead, but for rows shorter than `near_row`, where the hardware goes on into the
+    next one, and rows longer than `long_row`, where what is fetched drives out the row that waits. Results of a row
+    that takes more than `stream` bypass the caches.
+    """
+
+    cached: int = 16 << 20
+    near_row: int = 4 << 10
+    long_row: int = 256 << 10
+    stream: int = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Sizes in bytes; `read` and `write` are nanoseconds a byte at L1, L2, L3, memory; `tick` is ns a cycle.
+
+    What is written is read first, unless the sweep has read it anyway, or writes around the caches: `stream` ns a byte.
+    Defaults: measured on one Zen 4 server core (docs/performance.md).
     """
 
     l1: int = 32 << 10
     l2: int = 1 << 20
     l3: int = 32 << 20
-    read: tuple[float, float, float, float] = (0.0030, 0.0080, 0.0100, 0.0320)
-    write: tuple[float, float, float, float] = (0.0055, 0.0090, 0.0100, 0.0400)
-    tick: float = 0.30
+    read: tuple[float, float, float, float] = (0.0030, 0.0060, 0.0080, 0.0165)
+    write: tuple[float, float, float, float] = (0.0055, 0.0120, 0.0140, 0.0330)
+    tick: float = 0.27
+    stream: float = 0.0180
+    traffic: Traffic = Traffic()
 
     def level(self, size: int) -> int:
         """0 to 3: the fastest level that holds `size` bytes beside everything else."""

@@ -7,6 +7,7 @@ from enum import Enum
 
 from ..records import dataclass
 from .ir import Const, Map, Program, Reduce, Ref, operands
+from .machine import Traffic
 
 
 class Lowering(Enum):
@@ -107,6 +108,7 @@ class Plan:
     form: str = ""  # of the emitted C, where it is not row by row: "cut" for one row and several threads
     chunked: bool = False  # for rows longer than a chunk: it decides bits, and the row's length decides it
     together: bool = False  # whether short rows go through it in groups, which changes no bit
+    traffic: Traffic = Traffic()
 
     @property
     def apart(self) -> bool:

@@ -119,6 +119,7 @@ def _candidate(
         cost.ns,
         (),
         chunked=n > CHUNK,
+        traffic=machine.traffic,
     )
     return Candidate(name, plan, "")
 

@@ -72,7 +72,7 @@ class _Cut(Staged):
     def chunk(self, walk: Walk) -> Iterator[str]:
         yield f"const intptr_t end = rf_least((chunk + 1) * {CHUNK}, extent);"
         yield f"for (intptr_t i = chunk * {CHUNK}; i < end; i += {self.block_size}) {{"
-        yield from indented(self.block(walk.sweep, False))
+        yield from indented(self.block(walk.sweep, rare=False))
         yield "}"
 
     def around(self, walk: Walk, body: list[str]) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Staged(Sweeps):
     """Prints a kernel whose rows go from stage to stage."""
 
     def __init__(self, kernel: Kernel, name: str) -> None:
-        super().__init__(kernel, Batch((), kernel.steps, None), Names(name, ""))
+        super().__init__(kernel, Batch((), kernel.steps, None), Names(name, "", ""))
         self.name = name
         self.first = (Scalars((), kernel.memory), *kernel.steps)
         self.declared = _declared(self.first)

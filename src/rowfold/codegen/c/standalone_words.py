@@ -21,7 +21,7 @@ _OURS = re.compile(r"\b(rf|num)_(?=\w)")
 
 def files_of(isa: Isa) -> tuple[str, ...]:
     """The templates that define the words of an instruction set; the first definition of a name holds."""
-    own = tuple(name for name in (f"isa/{isa.name}.c.j2", f"narrow/{isa.name}.c.j2") if has_template(name))
+    own = tuple(n for n in (f"{room}/{isa.name}.c.j2" for room in ("isa", "memory", "narrow")) if has_template(n))
     if isa.arch == "x86_64" and isa.fma:
         return (*own, "standalone/fma_x86.c.j2", "x86.c.j2", "standalone/libm.c.j2", *_SHARED)
     if isa.header == "fenv.h":

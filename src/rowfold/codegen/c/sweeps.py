@@ -19,10 +19,15 @@ class Names:
 
     kernel: str
     last_arguments: str
+    whole_arguments: str
 
     def last(self) -> str:
         """The call that does one block of the last row's last sweep."""
         return f"{self.kernel}_last({self.last_arguments});"
+
+    def last_whole(self) -> str:
+        """The call that does one block of which nothing is missing, in contiguous rows."""
+        return f"{self.kernel}_last_whole({self.whole_arguments});"
 
 
 class Sweeps(Statements):
@@ -65,14 +70,16 @@ class Sweeps(Statements):
         yield from map(self.stmt, sweep.before)
         yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in sweep.rotate for u in range(1, TURNS))
         yield f"for (intptr_t i = 0; i < {self.extent(sweep)}; i += {self.block_size}) {{"
-        yield from indented(self.block(sweep, rare))
+        if not rare and (sums := _sums(sweep)):
+            yield from indented(self.fast_block(sweep, sums))
+        yield from indented(self.block(sweep, rare=True))
         if sweep.chunk_end:
             yield from indented(self.chunk_end(sweep))
         if host:
             yield from indented(self.take_along())
         yield "}"
         if host:
-            yield f"for (; held_at < n; held_at += {self.block_size}) {self.names.last()}"
+            yield from self.rest_of_last()
         yield from (f"{name} = rf_max({turn_name(name, u)}, {name});" for name in sweep.rotate for u in range(1, TURNS))
         yield from map(self.stmt, sweep.after)
 
@@ -103,6 +110,63 @@ class Sweeps(Statements):
         yield f"    held_at += {self.block_size};"
         yield "}"
 
+    def rest_of_last(self) -> Iterator[str]:
+        """What the sweep that takes it along has left of the row before."""
+        step = self.block_size
+        yield f"for (; held_whole && n - held_at >= {step}; held_at += {step}) {self.names.last_whole()}"
+        yield f"for (; held_at < n; held_at += {step}) {self.names.last()}"
+
+    def direct(self, sweep: Sweep) -> Iterator[str]:
+        """Contiguous rows where they lie; the others as in any block."""
+        if any(converted(self.ports[name]) for name in (*sweep.reads, *sweep.writes)):
+            yield f"const intptr_t count = {self.block_size};"
+        for name in dict.fromkeys((*sweep.reads, *sweep.writes)):
+            port, const = self.ports[name], "" if name in sweep.writes else "const "
+            if not converted(port):
+                place = f"({const}{self.ctype} *)({const}void *)({name} + i * (intptr_t)sizeof({self.ctype}))"
+                yield f"{const}{self.ctype} *{name}_b = {place};"
+            elif name in sweep.reads:
+                yield from self.open_read(port, name in sweep.writes)
+            else:
+                yield self.open_write(port)
+
+    def closed(self, sweep: Sweep) -> Iterator[str]:
+        yield from (self.close(self.ports[name]) for name in sweep.writes if converted(self.ports[name]))
+
+    def fast_block(self, sweep: Sweep, sums: Mapping[Var, Stmt]) -> Iterator[str]:
+        """A block of which nothing is missing, straight through, with one of the row before where one waits."""
+        host = self.hosts(sweep)
+        waits = f" && held_whole && n - held_at >= {self.block_size}" if host else ""
+        beneath = [self.names.last_whole(), f"held_at += {self.block_size};"] if host else []
+        yield f"if (contiguous && n - i >= {self.block_size}{waits}) {{"
+        yield from indented(self.direct(sweep))
+        if host:
+            yield from indented(self.ahead(sweep))
+        yield from indented(self.whole_block(sweep, sums, beneath))
+        yield from indented(self.closed(sweep))
+        if sweep.chunk_end:
+            yield from indented(self.chunk_end(sweep))
+        yield "    continue;"
+        yield "}"
+
+    def last_block(self, sweep: Sweep, streamed: str | None) -> Iterator[str]:
+        """The lines of a whole block of the last sweep. `streamed`: an array that is written around caches if `far`."""
+        yield from self.direct(sweep)
+        if any("vectors" in self.stmt(s) for s in sweep.block_end):
+            yield f"const intptr_t vectors = {self.block_size // self.kernel.lanes};"
+        for head, phase in sweep.phases:
+            yield from map(self.stmt, head)
+            yield f"for (intptr_t j = 0; j < {self.block_size}; j += {self.kernel.lanes}) {{"
+            yield from indented(self.written(s, streamed) for s in phase.body)
+            yield "}"
+        yield from map(self.stmt, sweep.block_end)
+        yield from self.closed(sweep)
+
+    def written(self, s: Stmt, streamed: str | None) -> str:
+        if s.word == "store" and s.args[0] == streamed:
+            return f"rf_store_far({streamed}_b + j, {self.arg(s.args[1], Kind.VEC)}, far);"
+        return self.stmt(s)
+
     def extent(self, sweep: Sweep) -> str:
         """How much of the row a sweep walks."""
         if sweep.peek is not None:
@@ -112,7 +176,8 @@ class Sweeps(Statements):
             return f"({shared} ? n : {head})" if shared else head
         return f"({sweep.only.name} ? n : 0)" if sweep.only else "n"
 
-    def block(self, sweep: Sweep, rare: bool) -> Iterator[str]:
+    def block(self, sweep: Sweep, *, rare: bool) -> Iterator[str]:
+        """Any block; `rare`: none is worth a text of its own where nothing is missing."""
         end = "n" if sweep.peek is None else self.extent(sweep)
         yield f"const intptr_t count = rf_least({end} - i, {self.block_size});"
         for name in sweep.reads:
@@ -146,18 +211,19 @@ class Sweeps(Statements):
             yield from self.tail(phase)
         yield from map(self.stmt, sweep.block_end)
 
-    def whole_block(self, sweep: Sweep, sums: Mapping[Var, Stmt]) -> Iterator[str]:
-        """A block of all its vectors: they are summed in registers, in the order of the tree."""
+    def whole_block(self, sweep: Sweep, sums: Mapping[Var, Stmt], beneath: Iterable[str] = ()) -> Iterator[str]:
+        """A block of all its vectors, summed in registers, in the order of the tree, with what runs beneath it."""
         last = len(sweep.phases) - 1
         for k, (head, phase) in enumerate(sweep.phases):
             yield from map(self.stmt, head)
             if k < last:
                 yield "{"
                 yield "    intptr_t j = 0;"
-                yield from indented(self.whole_vectors(phase, "count"))
+                yield from indented(self.whole_vectors(phase, str(self.block_size)))
                 yield "}"
             else:
                 yield from self.by_halves(phase, sums)
+        yield from beneath
         for parts, s in sums.items():
             acc = s.results[0].name
             yield f"{acc} = rf_acc_add_half({acc}, {half_name(parts.name)});"
@@ -221,6 +287,11 @@ class Sweeps(Statements):
             lines = (pattern.sub(lambda m, t=turn: t.get(m[0], m[0]), self.stmt(s)) for s in phase.body)  # type: ignore[misc]
             yield from indented(["{", *indented(lines), "}"])
         yield "}"
+
+
+def converted(port: Port) -> bool:
+    """Whether a row of it is more than an array of the computing type, even where it is contiguous."""
+    return port.element != "T" or bool(port.narrow)
 
 
 def _sums(sweep: Sweep) -> dict[Var, Stmt]:

@@ -14,6 +14,8 @@ from ..isas import has_template, template_text
 from ..mathlib.coefficients import SIXTEENTHS
 from .text import literal
 
+PLACES = ("isa", "memory", "narrow", "together")  # folders of templates with words of single instruction sets
+
 
 @cache
 def environment() -> Environment:
@@ -30,7 +32,7 @@ def environment() -> Environment:
 def words_of(isa: str, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions of the vocabulary that the lines need, and what those need, in the order of the files."""
     used = ["rf_enter", "rf_leave", *identifiers(lines)]
-    own = [name for name in (f"{place}/{isa}.c.j2" for place in ("isa", "narrow", "together")) if has_template(name)]
+    own = [name for name in (f"{place}/{isa}.c.j2" for place in PLACES) if has_template(name)]
     files = ("tables.c.j2", "x86.c.j2", *own, "common.c.j2", "narrow.c.j2", "selection.c.j2")
     return _needed(definitions(files, dtype), used)
 

@@ -49,7 +49,8 @@ def lower(plan: Plan) -> Kernel:
 def kernel_of(ctx: Context, ports: Sequence[Port], steps: Sequence[Step]) -> Kernel:
     """What was lowered, without what nobody reads."""
     every, memory = tuple(dict.fromkeys(ports)), ctx.memory.take()
-    kernel = prune(Kernel(ctx.plan.name, ctx.plan.dtype, every, tuple(steps), memory=memory, learn=ctx.learned))
+    kernel = Kernel(ctx.plan.name, ctx.plan.dtype, every, tuple(steps), memory=memory, learn=ctx.learned)
+    kernel = prune(replace(kernel, traffic=ctx.plan.traffic))
     return in_chunks(kernel) if ctx.plan.chunked else kernel
 
 

@@ -61,7 +61,7 @@ class Words(Protocol):
         ...
 
     def scale_floor(self, p: Value, n: Value) -> Value:
-        """p 2^floor(n), as scale."""
+        """p 2^floor(n), p in [1, 2), n in sixteenths; any number below 2^-126 where it is, any above 2^127 likewise."""
         ...
 
     def sixteenth(self, z: Value) -> Value:

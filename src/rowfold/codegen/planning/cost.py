@@ -46,8 +46,10 @@ def price(
         level = source if i == 0 else resident
         reads = sweep_reads(program, sweep, groups, dtype)
         writes = sweep_writes(program, sweep, dtype)
-        out = resident if i + 1 < len(sweeps) else source
-        memory = reads * machine.read[level] + writes * machine.write[out]
+        last = i + 1 == len(sweeps)
+        again = SIZES[dtype] * sum(o in sweep.writes for _, o in sweep.reloads)
+        streamed = last and not sweep.reloads and element * n > machine.traffic.stream
+        memory = reads * machine.read[level] + _written(writes, again, source if last else resident, streamed, machine)
         work = _work(program, sweep, groups, t) * machine.tick / LANES[dtype]
         steps = 1 if sweep.solves is None else STEPS[dtype]
         total += max(work, memory) * steps
@@ -58,6 +60,13 @@ def price(
     if resident < 2:
         traffic = float(element)
     return Price(total, passes, traffic)
+
+
+def _written(size: float, again: float, level: int, streamed: bool, machine: Machine) -> float:
+    """Nanoseconds to write so many bytes, some of which (`again`) the sweep has just read."""
+    if streamed:
+        return size * machine.stream
+    return size * machine.write[level] - again * machine.read[level]
 
 
 def arithmetic(plan: Plan, machine: Machine) -> float:
