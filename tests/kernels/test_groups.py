@@ -78,3 +78,8 @@ def test_narrow_rows_go_together():
     """Rows of 16 bits, read and rounded through a block of floats."""
     x = np.random.default_rng(8).standard_normal((61, 100)).astype("float16")
     assert same(library.softmax, x)
+
+
+def test_a_group_at_the_end_of_a_batch_is_finished():
+    """The last sweep of a group runs beneath the next one, or behind the last row."""
+    assert [same(library.softmax, rows(70, 9)[:count]) for count in (8, 9, 16, 17, 25)] == [True] * 5

@@ -228,8 +228,9 @@ class _Page:
         if last:
             lines += [f"{self.name}_held held;", "intptr_t held_at = n; /* so far no row waits for its last sweep */"]
             lines += ["int held_whole = 0;", *(self.far() if self.streamed() else [])]
-        lines += ["intptr_t alone = 0; /* rows before this one are not tried in a group */"] if group else []
-        lines += ["", "for (intptr_t row = 0; row < rows; ++row) {", *indented([*group, *rows, *body]), "}"]
+        lines += self.groups.memory_of_rows() if self.groups else []
+        end = "row < rows || waiting" if self.groups and self.groups.last else "row < rows"
+        lines += ["", f"for (intptr_t row = 0; {end}; ++row) {{", *indented([*group, *rows, *body]), "}"]
         if last:
             lines += self.sweeps.rest_of_last()
             lines += ["if (far) rf_stream_end();"] if self.streamed() else []

@@ -27,7 +27,8 @@ C_NAMES = frozenset(
     "asin acos atan sinh cosh tanh erf gamma lgamma tgamma floor ceil rint round trunc fabs fmin fmax fma abs div "
     "j0 j1 jn y0 y1 yn index rindex memcpy memset signgam drem significand scalb logb hypot cbrt remainder isnan isinf "
     "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j k q count whole live vectors entry "
-    "held held_at held_whole held_far contiguous far together from_memory rows row_length member alone".split()
+    "held held_at held_whole held_far contiguous far together from_memory rows row_length member alone waiting "
+    "waiting_at more".split()
 )
 LANES: Mapping[str, int] = {"f32": 16, "f64": 8}
 

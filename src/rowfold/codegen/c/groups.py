@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 
 from ...records import replace
 from ..loops import Arg, Kernel, Kind, Phase, Port, Stmt, Sweep, Var
-from ..lower.groups import FOLDED, NUMBERS, ROWS, SPREAD, Alike, Check, Each, Group, Learn, Part, Together
+from ..lower.groups import FOLDED, NUMBERS, ROWS, SPREAD, Alike, Check, Each, Group, Learn, Part, Together, overlapping
 from .library import FunctionText, functions_of
 from .stmts import Statements
-from .sweeps import Sweeps
+from .sweeps import Sweeps, converted
 from .text import CTYPES, indented, literal
+from .widening import widened
 
 # Where a word on a double and one on eight of them are the same for every number; the others begin with num_.
 SAME = {"choose": "select", "and": "mask_and", "or": "mask_or", "not": "mask_not", "xor": "mask_xor"} | {
@@ -58,8 +59,13 @@ class Groups:
         made = [v for p in parts if isinstance(p, Together) for s in p.body for v in s.results]
         self.own = {v.name for v in made} | {v.name for p in parts if isinstance(p, Each) for v in p.gives}
         taken = [v for p in parts if isinstance(p, Each | Learn) for v in p.takes]
-        spread = [a for p in parts if isinstance(p, Together) for s in p.body if s.word in SPREAD for a in s.args]
-        self.stored = {v.name for v in (*taken, *spread) if isinstance(v, Var) and v.kind in NUMBERS}
+        given = [a for p in parts if isinstance(p, Together) for s in p.body if s.word in SPREAD for a in s.args]
+        self.spread = {s.results[0] for p in parts if isinstance(p, Together) for s in p.body if s.word in SPREAD}
+        overlap = overlapping(group, kernel)
+        self.host: Each | None = overlap[0] if overlap else None
+        self.last: Each | None = overlap[1] if overlap else None
+        self.hoisted = set(self.last.takes) if self.last else set[Var]()
+        self.stored = {v.name for v in (*taken, *given) if isinstance(v, Var) and v.kind in NUMBERS}
 
     def functions(self, *, fused: bool) -> list[FunctionText]:
         """The library functions of a group, for eight doubles."""
@@ -74,25 +80,59 @@ class Groups:
 
     def lines(self) -> Iterator[str]:
         """The group, ahead of a row alone."""
+        body = list(self.waiting() if self.last else self.parts(self.group.parts))
+        yield from ("", f"/* {ROWS} short rows together, unless one of them is rare. */")
+        yield "{" if self.last else f"if ({self.where()}) {{"
+        yield from indented([*self.sizes(body), *body])
+        yield "}"
+        yield from ["if (row >= rows) break;"] if self.last else ()
+
+    def where(self) -> str:
+        """The test that there is a group, and that it can be done in this way."""
+        plain = [p.name for p in self.kernel.ports if self.plain(p)]
         tests = [f"{a}_rows != {b}_rows" for a, b in self.group.apart]
-        tests += [f"{p.name}_step == (intptr_t)sizeof({self.sweeps.ctype})" for p in self.kernel.ports if self.plain(p)]
-        size, lanes = self.sweeps.block_size, self.kernel.lanes
-        where = " && ".join([f"rows - row >= {ROWS}", "row >= alone", "n > 0", f"n <= {size}", *tests])
-        yield from ("", f"/* {ROWS} short rows together, unless one of them is rare. */", f"if ({where}) {{")
-        body = list(self.parts(self.group.parts))
-        text = "\n".join(body)
-        sizes = {
-            "i": "0",
-            "count": "n",
-            "whole": f"n & ~(intptr_t){lanes - 1}",
-            "vectors": f"(n + {lanes - 1}) / {lanes}",
-        }
-        used = [f"{name} = {value}" for name, value in sizes.items() if re.search(rf"\b{name}\b", text)]
-        yield f"    const intptr_t {', '.join(used)}; /* one block */"
-        yield from indented(body)
+        tests += [f"{name}_step == (intptr_t)sizeof({self.sweeps.ctype})" for name in plain]
+        return " && ".join([f"rows - row >= {ROWS}", "row >= alone", "n > 0", f"n <= {self.sweeps.block_size}", *tests])
+
+    def sizes(self, body: Sequence[str]) -> Iterator[str]:
+        text, lanes = "\n".join(body), self.kernel.lanes
+        sizes = [("i", "0"), ("count", "n"), ("whole", f"n & ~(intptr_t){lanes - 1}")]
+        sizes += [("vectors", f"(n + {lanes - 1}) / {lanes}")]
+        used = [f"{name} = {value}" for name, value in sizes if re.search(rf"\b{name}\b", text)]
+        yield f"const intptr_t {', '.join(used)}; /* one block */"
+
+    def memory_of_rows(self) -> Iterator[str]:
+        """What is declared before the first row."""
+        yield "intptr_t alone = 0; /* rows before this one are not tried in a group */"
+        if self.last:
+            yield "intptr_t waiting_at = 0; /* the rows of a group that waits for its last sweep */"
+            yield "int waiting = 0;"
+            yield from (self.array(v) for v in self.last.takes)
+
+    def waiting(self) -> Iterator[str]:
+        """The last sweep of a group runs beneath the first of the next one."""
+        assert self.host is not None and self.last is not None
+        place = self.group.parts.index(self.host)
+        yield f"int more = {self.where()};"
+        for part in self.group.parts[:place]:
+            match part:
+                case Check(flag):
+                    yield f"more = more && {flag.name};"
+                case _:
+                    yield from self.parts([part], through=True)
+        yield from (self.array(v) for v in self.host.gives if v not in self.last.takes)
+        yield "if (more || waiting) {"
+        yield f"    for (int member = 0; member < {ROWS}; ++member) {{"
+        for test, walk, row in (("waiting", self.last, "waiting_at"), ("more", self.host, "row")):
+            yield f"        if ({test}) {{"
+            yield from indented(indented(indented(self.one(walk, row))))
+            yield "        }"
+        yield from ("    }", "    waiting = 0;", "}", "if (more) {")
+        yield from indented(self.loaded(v) for v in self.host.gives if v.kind in NUMBERS)
+        yield from indented(self.parts(self.group.parts[place + 1 :]))
         yield "}"
 
-    def parts(self, parts: Sequence[Part]) -> Iterator[str]:
+    def parts(self, parts: Sequence[Part], *, through: bool = False) -> Iterator[str]:
         for k, part in enumerate(parts):
             match part:
                 case Alike(body):
@@ -100,6 +140,8 @@ class Groups:
                 case Together(body):
                     for s in body:
                         yield from self.together(s)
+                case Each() if part is self.last:
+                    yield from ("waiting_at = row;", "waiting = 1;")
                 case Each():
                     yield from self.each(part)
                 case Learn():
@@ -110,7 +152,7 @@ class Groups:
                     yield from indented(self.parts(parts[k + 1 :]))
                     yield "}"
                     return
-        yield from (f"row += {ROWS - 1};", "continue;")
+        yield from () if through else (f"row += {ROWS - 1};", "continue;")
 
     def together(self, s: Stmt) -> Iterator[str]:
         first, array = s.results[0], each_of(s.results[0].name)
@@ -118,9 +160,9 @@ class Groups:
             assert isinstance(s.args[0], Var)
             source = each_of(s.args[0].name)
             if s.word in SPREAD:
-                yield f"{self.sweeps.ctype} {array}[{ROWS}]; rf_{SPREAD_BY[s.word]}({source}, {array});"
+                yield f"{self.room(first)}rf_{SPREAD_BY[s.word]}({source}, {array});"
             else:
-                yield f"double {array}[{ROWS}]; rf_{s.word}_rows({source}, {array});"
+                yield f"{self.room(first)}rf_{s.word}_rows({source}, {array});"
                 yield self.loaded(first)
             return
         given = [self.arg(a) for a in s.args]
@@ -144,22 +186,26 @@ class Groups:
 
     def kept(self, v: Var) -> str:
         word = "store" if v.kind is Kind.NUM else "numbers_of"
-        return f"double {each_of(v.name)}[{ROWS}]; rows_{word}({each_of(v.name)}, {all_of(v.name)});"
+        return f"{self.room(v)}rows_{word}({each_of(v.name)}, {all_of(v.name)});"
 
     def loaded(self, v: Var) -> str:
         word = "load" if v.kind is Kind.NUM else "flags_of"
         return f"const {TYPES[v.kind]} {all_of(v.name)} = rows_{word}({each_of(v.name)});"
 
     def each(self, part: Each) -> Iterator[str]:
-        yield from (self.memory(v) for v in part.gives if v not in part.takes)
-        body = [*(self.taken(v) for v in part.takes), *self.inside(part)]
+        yield from (self.array(v) for v in part.gives if v not in part.takes and v not in self.hoisted)
         yield f"for (int member = 0; member < {ROWS}; ++member) {{"
-        yield from indented(self.pointers(body, "(row + member)"))
-        yield from indented(body)
-        given = [v for v in part.gives if v.kind is not Kind.PARTS]  # parts are where they stay
-        yield from indented(f"{each_of(v.name)}[member] = {v.name};" for v in given)
+        yield from indented(self.one(part, "row"))
         yield "}"
         yield from (self.loaded(v) for v in part.gives if v.kind in NUMBERS)
+
+    def one(self, part: Each, first: str) -> Iterator[str]:
+        """What one row of the group that begins at `first` does."""
+        body = [*(self.taken(v) for v in part.takes), *self.inside(part)]
+        yield from self.pointers(body, f"({first} + member)")
+        yield from body
+        given = [v for v in part.gives if v.kind is not Kind.PARTS]  # parts are where they stay
+        yield from (f"{each_of(v.name)}[member] = {v.name};" for v in given)
 
     def pointers(self, lines: Sequence[str], row: str) -> Iterator[str]:
         """The arrays of one row."""
@@ -180,7 +226,7 @@ class Groups:
 
     def plain(self, port: Port) -> bool:
         """Whether its rows are used where they are."""
-        return port.row and port.element == "T" and not port.narrow
+        return port.row and not converted(port)
 
     def walk(self, sweep: Sweep) -> Iterator[str]:
         """A walk over the one block of a row."""
@@ -213,14 +259,19 @@ class Groups:
         yield f"while (j + {3 * lanes} < whole)"
         yield "    RF_UNROLL"
         yield f"    for (int k = 0; k < 4; ++k, j += {lanes}) {{"
-        yield from indented(indented(map(self.alone.stmt, phase.body)))
+        yield from indented(indented(map(self.alone.stmt, widened(phase.body, self.kernel.dtype))))
         yield "    }"
 
-    def memory(self, v: Var) -> str:
-        """Room for what each row gives to later steps."""
+    def room(self, v: Var) -> str:
+        """Its array, in front of what fills it, unless it is there already."""
+        return "" if v in self.hoisted else f"{self.array(v)} "
+
+    def array(self, v: Var) -> str:
+        """Room for a variable of each row."""
         if v.kind is Kind.PARTS:
             return f"RF_ALIGNED {self.sweeps.ctype} {each_of(v.name)}[{ROWS}][{self.sweeps.block_size}];"
-        return f"{'double' if v.kind in NUMBERS else CTYPES[v.kind]} {each_of(v.name)}[{ROWS}];"
+        ctype = "double" if v.kind in NUMBERS else self.sweeps.ctype if v in self.spread else CTYPES[v.kind]
+        return f"{ctype} {each_of(v.name)}[{ROWS}];"
 
     def taken(self, v: Var) -> str:
         where = f"{each_of(v.name)}[member]"
@@ -229,10 +280,7 @@ class Groups:
             return f"{self.sweeps.ctype} *{v.name} = {where};"
         if v.kind in NUMBERS:
             return f"const double {v.name} = {where};" if v.kind is Kind.NUM else f"const int {v.name} = {where} != 0;"
-        return f"{const}{CTYPES[v.kind]} {v.name} = {f'rf_set((double){where})' if v in self.spread() else where};"
-
-    def spread(self) -> set[Var]:
-        return {s.results[0] for p in self.group.parts if isinstance(p, Together) for s in p.body if s.word in SPREAD}
+        return f"{const}{CTYPES[v.kind]} {v.name} = {f'rf_set((double){where})' if v in self.spread else where};"
 
     def learn(self, part: Learn) -> Iterator[str]:
         """With the numbers of the last row."""

@@ -362,3 +362,23 @@ def _hazards(parts: Sequence[Part], ports: Sequence[Port]) -> tuple[tuple[str, s
     written = dict.fromkeys(w for part in early for s in part.parts if isinstance(s, Sweep) for w in s.writes)
     rows = [p.name for p in ports if p.row and not p.output]
     return tuple((row, out) for row in rows for out in written)
+
+
+def overlapping(group: Group, kernel: Kernel) -> tuple[Each, Each] | None:
+    """The first walk of a group and its last one, if that can as well run beneath the first of the next group."""
+    loops = [k for k, p in enumerate(group.parts) if isinstance(p, Each)]
+    if len(loops) < 2:
+        return None
+    before, behind = group.parts[: loops[0]], group.parts[loops[-1] + 1 :]
+    host, last = group.parts[loops[0]], group.parts[loops[-1]]
+    assert isinstance(host, Each) and isinstance(last, Each)
+    shared = {v.name for p in group.parts if isinstance(p, Alike) for s in p.body for v in s.results}
+    shared |= {v.name for s in kernel.memory for v in s.results}  # the next group may have others
+    fits = all(isinstance(p, Alike) or (isinstance(p, Check) and p.alike) for p in before)
+    fits = fits and all(isinstance(p, Learn) for p in behind) and not last.gives and not host.takes
+    fits = fits and all(isinstance(p, Sweep) and p.writes for p in last.parts) and _writes_only_rows(last)
+    return (host, last) if fits and not any(v.name in shared for v in _reads_of(last)) else None
+
+
+def _writes_only_rows(last: Each) -> bool:
+    return not any(s.assign for p in last.parts for s in statements_of(p))
