@@ -26,7 +26,7 @@ _warned: set[str] = set()
 def plan_key(plan: Plan) -> str:
     """Everything that decides the emitted text, and nothing that does not: the row length is not in it."""
     parts = (__version__, _templates(), plan.name, plan.dtype, plan.isa, plan.strategy, plan.sweeps, plan.groups)
-    text = repr((*parts, plan.state, plan.chunked, plan.form, plan.together))
+    text = repr((*parts, plan.state, plan.chunked, plan.form, plan.together, plan.traffic))
     text += repr((plan.program.nodes, plan.program.names, plan.program.outputs))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -52,13 +52,15 @@ def machine() -> Machine:
     kept = cache.recall(_place(), configuration.resolve())
     if not kept:
         return plain
-    return replace(plain, read=tuple(kept["read"]), write=tuple(kept["write"]), tick=kept["tick"])
+    traffic = replace(plain.traffic, **kept.get("traffic", {}))
+    return replace(plain, read=tuple(kept["read"]), write=tuple(kept["write"]), tick=kept["tick"], traffic=traffic)
 
 
 def remember(calibrated: Machine, config: Config) -> None:
     """Keep what was measured for later processes; what was planned with other values is planned again."""
     cache.forget_plans(config)
     body = {"read": calibrated.read, "write": calibrated.write, "tick": calibrated.tick}
+    body["traffic"] = {"cached": calibrated.traffic.cached, "stream": calibrated.traffic.stream}
     cache.note(_place(), body, config)
     machine.cache_clear()
 

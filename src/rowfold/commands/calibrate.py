@@ -11,8 +11,8 @@ import numpy as np
 
 from .. import bench, config, library
 from ..api import Kernel, kernel
-from ..building import host
-from ..codegen.machine import THROUGHPUT, Machine
+from ..building import build, host
+from ..codegen.machine import THROUGHPUT, Machine, Traffic
 from ..codegen.planner import make_plan
 from ..errors import PlanError
 from ..records import replace
@@ -20,6 +20,7 @@ from ..records import replace
 SHAPES = ((4096, 64), (1024, 512), (64, 4096), (64, 32000), (1, 2**20), (1, 2**22), (1, 2**24))
 LEVELS = ("L1", "L2", "L3", "memory")
 _SECONDS = 0.02  # of one measurement, at least one walk
+NEVER = 1 << 62  # bytes that no call has
 
 
 def run(as_json: bool) -> int:
@@ -45,7 +46,20 @@ def measured(machine: Machine) -> Machine:
     write = [b - r for b, r in zip(both, read, strict=True)]
     cost = THROUGHPUT[host.host_isa(config.resolve())]
     tick = exponential * 16 / (cost.exp + 4 * cost.simple)  # as cost.py prices an exponential that is written
-    return replace(machine, read=_four(read), write=_four(write), tick=round(tick, 4))
+    return replace(machine, read=_four(read), write=_four(write), tick=round(tick, 4), traffic=_traffic(machine))
+
+
+def _traffic(machine: Machine) -> Traffic:
+    """Where fetching ahead, or writing around the caches, gains nothing on twice the last cache, it is left alone."""
+    plain = Traffic(cached=machine.l3 // 2, long_row=machine.l2 // 4, stream=machine.l3)
+    row, elements = 8192, machine.l3 // 4
+    kinds = {"cached": (_weights, elements // row, row), "stream": (_centred, 1, elements)}
+    with bench.one_core():
+        for field, (function, rows, n) in kinds.items():
+            ways = [replace(machine, traffic=replace(plain, **{field: size})) for size in (0, NEVER)]
+            with_it, without = (_ns_a_walk(kernel(function), rows, n, way) for way in ways)
+            plain = plain if with_it < without else replace(plain, **{field: NEVER})
+    return plain
 
 
 def _four(values: list[float]) -> tuple[float, float, float, float]:
@@ -81,18 +95,43 @@ def _negated(x: Any) -> Any:
     return np.negative(x)
 
 
+def _centred(x: Any) -> Any:
+    return x - np.mean(x)
+
+
+def _weights(x: Any) -> Any:
+    e = np.exp(x)
+    return e / np.sum(e)
+
+
 def _ns_a_byte(made: Kernel[..., Any], n: int) -> float:
     """The fastest walks over one row again and again, by the compiled loop itself: a call would be all there is."""
-    ffi, lib = made.cffi((1, n))
-    x, y = np.ones(n, np.float32), np.empty(n, np.float32)
-    args = ffi.new("char *[]", [ffi.cast("char *", a.ctypes.data) for a in (x, y)])
     walks = max(1, int(_SECONDS / (n * 4 * 5e-11)))
-    dims = ffi.new("intptr_t[]", [walks, n])
-    steps = ffi.new("intptr_t[]", [0, 0, 4, 4])
+    x, y = np.ones(n, np.float32), np.empty(n, np.float32)
+    return _run(made.cffi((1, n)), (x, y), walks, (0, 0)) / walks / x.nbytes * 1e9
+
+
+def _ns_a_walk(made: Kernel[..., Any], rows: int, n: int, machine: Machine) -> float:
+    """The fastest walk over a batch, by the loop that this machine would get."""
+    chosen, program = config.resolve(), made.program({}, frozenset(), frozenset())
+    isa = host.host_isa(chosen)
+    plan = make_plan(program, dtype="f32", isa=isa, n=n, rows=rows, strategy="auto", machine=machine)
+    loop = build.loop_of(plan, build.plan_key(plan), chosen)
+    if not hasattr(loop, "cffi"):
+        return 0.0  # NumPy's loops have no such choice
+    x, y = np.ones((rows, n), np.float32), np.zeros((rows, n), np.float32)
+    return _run(loop.cffi(), (x, y), rows, (4 * n, 4 * n)) * 1e9
+
+
+def _run(compiled: Any, arrays: tuple[Any, Any], rows: int, next_row: tuple[int, int]) -> float:
+    """Seconds of the fastest of five calls of a loop with one input and one output."""
+    ffi, lib = compiled
+    args = ffi.new("char *[]", [ffi.cast("char *", a.ctypes.data) for a in arrays])
+    dims = ffi.new("intptr_t[]", [rows, arrays[0].shape[-1]])
+    steps = ffi.new("intptr_t[]", [*next_row, 4, 4])
     (symbol,) = dir(lib)
     loop = getattr(lib, symbol)
-    best = min(_seconds(lambda: loop(args, dims, steps, ffi.NULL)) for _ in range(5))
-    return best / walks / x.nbytes * 1e9
+    return min(_seconds(lambda: loop(args, dims, steps, ffi.NULL)) for _ in range(5))
 
 
 def _seconds(run: Any) -> float:
@@ -109,6 +148,9 @@ def _table(facts: dict[str, Any]) -> str:
         cells = (after["read"][i], before["read"][i], after["write"][i], before["write"][i])
         lines.append(f"{level:12}" + "".join(f"{cell:10.4f}" for cell in cells))
     lines.append(f"ns a cycle  {after['tick']:10.3f}{before['tick']:10.3f}")
+    for what, field in (("fetched ahead", "cached"), ("written around caches", "stream")):
+        size = after["traffic"][field]
+        lines.append(f"{what}: " + ("never, it gains nothing" if size == NEVER else f"beyond {size >> 20} MB"))
     for change in facts["changed"]:
         shape = "x".join(map(str, change["shape"]))
         lines.append(f"{change['kernel']} at {shape}: {change['after']} instead of {change['before']}")
