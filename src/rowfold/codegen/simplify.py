@@ -15,6 +15,7 @@ from .rewriting.algebra import in_order, is_map, leaves, product, total, write_s
 from .rewriting.exponents import exp, log, power, root
 from .rewriting.extrema import compared, extremum, position, same
 from .rewriting.gathers import take
+from .rewriting.joined import joined
 from .rewriting.products import absolute, added, power_of_product, scaled, where
 from .rewriting.rewriter import Rewriter
 from .rewriting.selection import topk
@@ -26,7 +27,8 @@ def simplify(program: Program) -> Program:
     """The canonical program. Pure and deterministic; equal maths in different spelling gives equal programs."""
     rewrite = _Rewriter(b := Builder(program.name))
     rewrite.summed = b.summed(rewrite.run(program))  # the first run finds which exponentials are summed ...
-    return in_order(b.finish(rewrite.run(program)))  # ... and only those are worth splitting in the second
+    split = b.finish(rewrite.run(program))  # ... and only those are worth splitting in the second
+    return in_order(joined(split))
 
 
 class _Rewriter(Rewriter):

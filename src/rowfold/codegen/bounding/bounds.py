@@ -119,8 +119,9 @@ class ElementErrors:
         return Bounded(one, error, error, exponent.const)
 
     def shift(self, left: Bounded, right: Bounded, sign: int) -> Bounded:
-        error = left.argument + right.argument
-        return Bounded(self.plain.shift(left.value, right.value, sign), error, error, left.const and right.const)
+        value = self.plain.shift(left.value, right.value, sign)
+        error = left.argument + right.argument + _lost(left.value, sign * right.value, value)
+        return Bounded(value, error, error, left.const and right.const)
 
     def join(self, mantissa: Bounded, log: Bounded) -> Bounded:
         value = self.plain.join(mantissa.value, log.value)
@@ -256,10 +257,9 @@ class ElementErrors:
         value = np.where(flag, a.value, b.value)
         apart = distance(a.value, b.value) + np.maximum(a.error, b.error)
         error = np.where(mask.uncertain, apart, np.where(flag, a.error, b.error))
-        argument = np.where(mask.uncertain, apart, np.where(flag, a.argument, b.argument))
         if value.dtype == bool:
             return self._flag(value, error, const)
-        return Bounded(value, error, argument, const)
+        return self._plain(value, error, const)  # a choice is rounded before it is an exponent
 
     def _flag(self, value: Array, error: Array, const: bool) -> Bounded:
         certain = np.where(error > 0, 1.0, 0.0)
@@ -269,6 +269,13 @@ class ElementErrors:
         stretch = np.expm1(log.argument)
         inside: Array = mantissa.error * scale * (1 + stretch) + np.abs(value) * stretch
         return np.where(scale == 0, 0.0, inside)
+
+
+def _lost(a: Array, b: Array, total: Array) -> Array:
+    """What a sum lost of its operands, exactly: beside 1e38 there is nothing left of 1, and the oracle must know it."""
+    other = total - a
+    rest = np.abs((a - (total - other)) + (b - other))
+    return np.where(np.isfinite(rest), rest, 0.0)
 
 
 def _whole(op: str, args: Sequence[Bounded], value: Array) -> Array:

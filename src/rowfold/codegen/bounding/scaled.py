@@ -212,12 +212,12 @@ class ScaledRules(Generic[V]):
 
     def _sum(self, op: str, a: Value[V], b: Value[V], element: bool) -> Value[V]:
         value = self.plain.map(op, [self.collapse(a), self.collapse(b)])
-        for part in (a, b):
-            if isinstance(part, LogSum):
-                value = self.plain.beside_log(value, part.infinite, element)
-                if not element:
-                    return LogSum(value, part.infinite)
-        return value
+        logs = [part.infinite for part in (a, b) if isinstance(part, LogSum)]
+        for infinite in logs:
+            value = self.plain.beside_log(value, infinite, element)
+        if element or not logs:
+            return value
+        return LogSum(value, logs[0] if len(logs) == 1 else self.plain.map("maximum", logs))
 
     def _parts(self, a: Value[V]) -> tuple[V, V]:
         match a:

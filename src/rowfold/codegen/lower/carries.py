@@ -116,7 +116,7 @@ class Count(Settling):
         return (fold(code, self.ctx, self.acc, "selected").value,)
 
     def publish(self, code: Code, state: Sequence[Number]) -> None:
-        selected = Plain(state[0])
+        selected = Plain(state[0], exact=True)
         self.ctx.counts[self.where] = selected
         node = Reduce("count", (), self.where)
         if node in self.ctx.program.nodes:
@@ -235,7 +235,7 @@ class Position(Settling):
         return self.ctx.element(self.x, place), self.ctx.in_whole_row(place)
 
     def publish(self, code: Code, state: Sequence[Number]) -> None:
-        self.ctx.known[self.ref] = Plain(state[-1])
+        self.ctx.known[self.ref] = Plain(state[-1], exact=True)
 
 
 @dataclass

@@ -29,6 +29,7 @@ from .forms import (
     times,
 )
 from .logs import LN2, log_of_displaced, log_of_scaled
+from .moderate import moderate
 from .smallrows import small_fold
 
 LOG2E = math.log2(math.e)
@@ -171,9 +172,10 @@ class Context:
         c = self.code
         m, n, log = form.m, form.binade, form.log
         for group, power in form.powers.items():
+            late = self.bias(group) if self.dtype == "f64" else 0.0  # doubles have no room to spare for it
             exponent, far = self.shift(group, power)
             n, log = op(c, "power", "add", n, exponent), op(c, "far", "add", log, far)
-            m = op(c, "unit", "div", m, self.unit(group) ** power)
+            m, n = op(c, "unit", "div", m, (self.unit(group) * 2.0**-late) ** power), op(c, "n", "sub", n, late * power)
         if isinstance(log, Var):
             kept = c.num("far", "min", FAR, c.num("far", "max", -FAR, log))
             p, k = c.call(Kind.NUM, ("p", "k"), "exp_split", kept, LOG2E, LOG2E_LO)
@@ -198,7 +200,7 @@ class Context:
                 return Plain(self.code.num(name, "scalar", self.ports[ref].name), exact=True)
             case Reduce("count", _, None):
                 assert self.count is not None
-                return Plain(self.count)
+                return Plain(self.count, exact=True)
             case Reduce(kind):
                 raise AssertionError(f"the {kind} at {ref} is used before the sweep that carries it")
             case Map("take", (x, y)):
@@ -231,7 +233,7 @@ class Context:
             if any(isinstance(f, Scaled | DisplacedSum) for f in forms) or (
                 operation == "divide" and self._pair(forms[1])
             ):
-                sides = [self.multiplicative(f) for f in forms]
+                sides = [moderate(self, self.multiplicative(f)) for f in forms]
                 return times(self.code, name, sides[0], sides[1], NUM_OPS[operation])
         if operation == "negative" and isinstance(self.num(args[0]), Scaled | DisplacedSum):
             return times(self.code, name, Plain(-1.0), self.multiplicative(self.num(args[0])), "mul")

@@ -21,7 +21,7 @@ INF = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A double. `exact` says that it is a number of the computing dtype; `lo` holds what its rounding lost, if kept."""
+    """A double. `exact`: it is a number of the computing dtype, or a count. `lo`: what its rounding lost, if kept."""
 
     value: Number
     exact: bool = False

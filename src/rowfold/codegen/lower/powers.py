@@ -110,6 +110,7 @@ class _Mask:
 def _steps(rows: Rows, form: PowerRow, by: Scaled, name: str) -> list[Factor | _Number | _Mask]:
     """The numbers meet the exponential before any row does: a row's subnormal numbers are then rounded once."""
     numbers = [item for item in (*form.met, by) if isinstance(item, Scaled)]
+    numbers.sort(key=lambda item: item.lo is None)  # two parts of a number make NaN of what is infinite already
     steps: list[Factor | _Number | _Mask] = [_number(rows, number, name) for number in numbers]
     for i, item in enumerate(form.met):
         match item:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..ir import Const, Input, Map, Param, Reduce, Ref, Type
 from .algebra import ONE, Product, is_map, leaves, product, total, write_product, write_sum
 from .algebra import Sum as Terms
@@ -101,7 +103,8 @@ def sum_of(r: Rewriter, parts: list[Product]) -> Ref:
 def where(r: Rewriter, condition: Ref, x: Ref, y: Ref) -> Ref:
     """Where the other choice is 0, exp(k) of a row-constant k moves outside, so that it can cancel there.
 
-    Only exponentials: a sum of them can be 0, and what the predicate hides must not become 0 / 0.
+    Only exponentials: a sum of them can be 0, and what the predicate hides must not become 0 / 0. Where the other
+    choice is -inf, a positive factor moves outside: the choice is then between numbers as they are, and rounds nothing.
     """
     if r.b.nodes[y] == Const(0.0):
         whole = product(r.b, x)
@@ -110,4 +113,16 @@ def where(r: Rewriter, condition: Ref, x: Ref, y: Ref) -> Ref:
             inside = write_product(r.b, whole.times(outside, -1))
             kept = Product(1.0, {r.b.map("where", condition, inside, y): 1})
             return write_product(r.b, kept.times(outside))
+    if r.b.nodes[y] == Const(-math.inf) and r.b.is_row(x):
+        whole = product(r.b, x)
+        outside = Product(abs(whole.coefficient), whole.only(lambda a: _above_0(r, a)).powers)
+        if outside != ONE:
+            inside = write_product(r.b, whole.times(outside, -1))
+            return write_product(r.b, Product(1.0, {r.b.map("where", condition, inside, y): 1}).times(outside))
     return r.b.map("where", condition, x, y)
+
+
+def _above_0(r: Rewriter, atom: Ref) -> bool:
+    """Whether a row-constant cannot be 0: -inf times it is -inf."""
+    node = r.b.nodes[atom]
+    return node == Reduce("count", ()) or (isinstance(node, Param) and node.positive)

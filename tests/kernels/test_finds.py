@@ -1,0 +1,88 @@
+"""What random programs found (tests/property/test_random_plans.py), each as a kernel and a row that stands alone."""
+
+import numpy as np
+import pytest
+
+import rowfold as rf
+
+INF = np.inf
+BACKENDS = ("c", "llvm", "numpy")
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@rf.kernel
+def masked(x, keep: rf.Mask, *, t: rf.Positive = 0.7):
+    """The usual spelling of a mask, with a temperature."""
+    z = np.where(keep, x / t, -np.inf)
+    e = np.exp(z - np.max(z))
+    return e / np.sum(e)
+
+
+@rf.kernel
+def weighted(x, s: rf.Scalar):
+    return s * np.exp(x - np.max(x)) / np.sum(np.exp(x - np.max(x)))
+
+
+@rf.kernel
+def away(x, z):
+    """An element's distance from a place, weighted."""
+    return np.exp(x - rf.logsumexp(x)) * (z - np.argmin(x)), np.exp(x - rf.logsumexp(x)) * (z - x.size)
+
+
+@rf.kernel
+def shifted(x, s: rf.Scalar):
+    """An exponential under a scalar beside a sum of exponentials with a far maximum."""
+    return np.exp(x + s) * 2.0, rf.logsumexp(x)
+
+
+@rf.kernel
+def largest_share(x, s: rf.Scalar):
+    return np.max(np.exp(x - np.max(x)) / np.sum(np.exp(x - np.max(x)))) * s
+
+
+@every_backend
+@every_dtype
+def test_a_mask_keeps_the_exponents_of_a_scaled_row(backend, dtype):
+    """x / t is not rounded before it is an exponent, behind np.where as without it."""
+    rng = np.random.default_rng(0)
+    x, keep = (rng.normal(size=(20, 100)) * 50).astype(dtype), rng.random((20, 100)) < 0.5
+    assert masked.using(backend=backend).check(x, keep)
+
+
+@every_backend
+@every_dtype
+def test_an_infinite_number_times_a_softmax_is_infinite(backend, dtype):
+    """The two parts of a reciprocal do not meet an infinity: one of them may be negative."""
+    x = np.random.default_rng(1).normal(size=(50, 7)).astype(dtype)
+    np.testing.assert_array_equal(weighted.using(backend=backend)(x, np.full(50, INF)), np.full((50, 7), INF, dtype))
+
+
+@every_backend
+@every_dtype
+def test_a_row_less_a_place_is_rounded_once(backend, dtype):
+    """Positions and lengths are exact: where the row nearly cancels them, all its digits are left."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(40, 30)).astype(dtype)
+    z = (np.argmin(x, axis=-1)[:, None] + rng.normal(size=(40, 30)) * 1e-3).astype(dtype)
+    assert away.using(backend=backend).check(x, z)
+    assert away.using(backend=backend).check(x, (30 + rng.normal(size=(40, 30)) * 1e-3).astype(dtype))
+
+
+@pytest.mark.parametrize("backend", ["c", "llvm"])
+@every_dtype
+def test_a_far_maximum_costs_no_other_exponential(backend, dtype):
+    """What is not divided by a sum of exponentials does not stand under its shift."""
+    x = np.linspace(-3, 3, 20, dtype=dtype)[None].repeat(2, 0)
+    x[0, 7], x[1, 7] = 30000.0, 3e7
+    assert shifted.using(backend=backend).check(x, np.array([1.0, 2.0]))
+
+
+@every_backend
+@pytest.mark.parametrize("number", [1e-308, 5e-320, 1.7e308])
+def test_a_double_at_the_ends_of_its_range_meets_a_share(backend, number):
+    """A ratio of sums is near one before anything is multiplied with it, in float64 too."""
+    x = np.array([[0.25, 0.125, 0.0]])
+    got = largest_share.using(backend=backend)(x, np.array([number]))
+    e = np.exp(x - 0.25)
+    np.testing.assert_allclose(got, number / np.sum(e), rtol=1e-15 if number > 1e-300 else 1e-3)
