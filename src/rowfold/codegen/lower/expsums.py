@@ -232,7 +232,8 @@ class ExpSums:
 
     def _met(self, rows: Rows, node: Reduce, weight: Var, e: Var) -> Var:
         """The exponential as an infinite weight meets it: never rounded to 0, which would make a NaN."""
-        if node.args[0] == self.group.base:
+        clamped = self.lowering not in RUNNING and self.ctx.bias(self.index) > 0.0  # under a bias, never to 0
+        if node.args[0] == self.group.base or clamped:
             return e
         c = rows.code
         endless = c.mask("endless", "eq", c.vec("size", "abs", weight), INF)
