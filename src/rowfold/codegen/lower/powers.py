@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 INF = math.inf
 ROOM = 1.04  # times the largest mantissa, 2.06, and 1/2: below 1
-REACH = {"f32": 252.0, "f64": 2044.0}
 BELOW = {"f32": 20000.0, "f64": 65536.0}  # this far below the largest of its row nothing is left of an exponential
 
 
@@ -84,10 +83,8 @@ def materialize(rows: Rows, form: PowerRow, name: str) -> Var:
 
 
 def _joined(rows: Rows, t: Var, k: Var, name: str) -> Var:
-    """t 2^k for a t and a k of any size; one word scales numbers near one, or by no more than REACH."""
-    c, reach = rows.code, REACH[rows.ctx.dtype]
-    near = c.vec("near", "min", reach, c.vec("near", "max", -reach, k))
-    return c.vec(name, "scale", c.vec(name, "scale", t, c.vec("beyond", "sub", k, near)), near)
+    """t 2^k for a t and a k of any size."""
+    return rows.code.vec(name, "scale_far", t, k)
 
 
 @dataclass(frozen=True, slots=True)

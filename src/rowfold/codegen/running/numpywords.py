@@ -82,6 +82,9 @@ class NumpyWords:
     def scale_floor(self, p: Any, n: Any) -> Any:
         return self.scale(p, np.floor(n))
 
+    def scale_far(self, t: Any, k: Any) -> Any:
+        return self.scale(t, k)
+
     def sixteenth(self, z: Any) -> Any:
         bits = np.asarray(z, self.format).view(np.int32 if self._dtype == "f32" else np.int64)
         return np.asarray(SIXTEENTHS[self._dtype], self.format)[bits & 15]

@@ -13,6 +13,7 @@ from .numbers import NORMAL, Numbers, exponent_bits, flag_words, number_words, p
 from .small import small_words
 from .values import DOUBLE, INDEX, Builder, Type, Value
 
+FARTHEST = {"f32": 252.0, "f64": 2044.0}  # powers of two that one scaling takes
 Word = Callable[..., Any]
 Wide: TypeAlias = "Value | tuple[Value, Value]"  # float32: lanes of double; float64: pairs (hi, lo)
 PLAIN = ("add", "sub", "mul", "div", "neg", "sqrt", "rint", "floor", "abs", "copysign", "fma", "select",
@@ -62,6 +63,14 @@ class Vectors:
 
     def scale_floor(self, p: Value, n: Value) -> Value:
         return self.b.native("scale", (p, n)) or self._scaled(p, self.b.apply("floor", n))
+
+    def scale_far(self, t: Value, k: Value) -> Value:
+        """In two steps, where one is not enough."""
+        native = self.b.native("scale", (t, k))
+        if native is not None:
+            return native
+        near = self.min(FARTHEST[self.dtype], self.max(-FARTHEST[self.dtype], k))
+        return self._scaled(self._scaled(t, k - near), near)
 
     def sixteenth(self, z: Value) -> Value:
         return self.b.native("sixteenth", (z,)) or self._sixteenth(z)
@@ -159,6 +168,7 @@ def vector_words(v: Vectors, numbers: Numbers) -> Mapping[str, Word]:
         "max",
         "scale",
         "scale_floor",
+        "scale_far",
         "sixteenth",
         "exponent",
         "mantissa",
