@@ -111,7 +111,10 @@ def functions(dtype: Dtype, kind: Kind) -> Mapping[str, Word]:
 def _vectors(dtype: Dtype) -> dict[str, Word]:
     words = NumpyWords(dtype)
     magic, number = words.const(MAGIC[dtype]), words.format
-    named = ("fma", "min", "max", "abs", "scale", "scale_floor", "scale_far", "sixteenth", "exponent", "mantissa", "select")
+    named = (
+        *("fma", "min", "max", "abs", "select"),
+        *("scale", "scale_floor", "scale_far", "sixteenth", "exponent", "mantissa"),
+    )
 
     def set_lo(a: Array) -> Array:
         return finite_or_0(a - a.astype(number)).astype(number)
