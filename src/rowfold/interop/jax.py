@@ -1,13 +1,14 @@
 """Kernels inside JAX: `rowfold.interop.jax.softmax(x, axis=-1)` and `rowfold.interop.jax.wrap(kernel)`.
 
-They run by `jax.pure_callback` on the CPU, under jit, vmap and grad; gradients are the kernel's own, by `custom_vjp`,
-and have gradients themselves where no parameter is optional.
+On the CPU, under jit, vmap and grad, in float32, float64 where JAX has it, bfloat16 and float16. A kernel is a handler
+of XLA's foreign functions, C compiled for the jaxlib that is installed; without a C compiler it is a callback. What
+gradients read least for is kept (`k.with_saved`), by `custom_vjp`; gradients have gradients, too.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,96 +17,250 @@ import numpy as np
 
 from rowfold import library
 from rowfold.api import Kernel
+from rowfold.codegen.ir import Role
+from rowfold.errors import DTypeError
+from rowfold.interop import jax_ffi
+from rowfold.interop.keeping import Keeper, Pattern
 from rowfold.interop.operator import Operator
+from rowfold.kernels.saved import FLOAT_ROLES, WIDE_ROLES
+
+Settings = tuple[tuple[str, Any], ...]
 
 
 def wrap(kernel: Kernel[..., Any]) -> Callable[..., Any]:
     """The kernel as a function of JAX arrays: `f(*arrays, axis=-1, **settings)`, under jit, vmap and grad.
 
-    `axis` and the settings are known when tracing. Errors of the call are raised where the result is used.
+    `axis` and the settings are known when tracing. What values decide (an index out of range) is an error where the
+    result is used; everything else is raised at once: DTypeError, TypeError, ValueError, IndexError.
     """
     operator = Operator(kernel)
-    count = len(operator.parameters)
+    names = tuple(p.name for p in operator.parameters)
 
     @functools.wraps(kernel)
     def function(*arrays: Any, axis: int = -1, **settings: Any) -> Any:
+        if len(arrays) < len(names):
+            arrays = (*arrays, *(settings.pop(name, None) for name in names[len(arrays) :]))
         given = [None if a is None else jnp.asarray(a) for a in arrays]
+        _check(operator, given)
         places = tuple(i for i, a in enumerate(given) if a is not None)
-        call = _differentiable(operator, places, axis, tuple(sorted(settings.items())))
+        call = _function(_exact(operator, places), int(axis), tuple(sorted(settings.items())))
         results = call(*(a for a in given if a is not None))
-        return results[0] if len(operator.results) == 1 else results
+        return results[0] if len(results) == 1 else results
 
-    function.__doc__ = f"{kernel.__doc__}\n\nTakes up to {count} JAX arrays."
+    function.__doc__ = f"{kernel.__doc__}\n\nTakes up to {len(names)} JAX arrays."
     return function
-
-
-@functools.cache
-def _of_the_library(name: str) -> Callable[..., Any]:
-    return wrap(getattr(library, name))
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
     if name not in library.__all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _of_the_library(name)
+    found: Callable[..., Any] = wrap(getattr(library, name))
+    globals()[name] = found  # found at once from now on
+    return found
 
 
 def __dir__() -> list[str]:
     return sorted([*library.__all__, "wrap"])
 
 
+def _check(operator: Operator, arrays: Sequence[Any]) -> None:
+    """What a call of the kernel would refuse, and JAX cannot leave to it: it runs when nobody can be told."""
+    for p, a in zip(operator.parameters, arrays, strict=False):
+        if a is not None and p.role in FLOAT_ROLES and not jnp.issubdtype(a.dtype, jnp.floating) and a.dtype != bool:
+            what = f"{operator.kernel.name}: {p.name!r} has dtype {a.dtype}; expected floats"
+            raise DTypeError(f"{what}; pass {p.name}.astype(jnp.float32)")
+
+
 @functools.lru_cache(256)
-def _differentiable(
-    operator: Operator, places: tuple[int, ...], axis: int, settings: tuple[tuple[str, Any], ...]
-) -> Callable[..., Any]:
-    """The call with the arguments at these places present, with its gradients."""
-    run = functools.partial(_run, operator, places, axis, settings)
+def _exact(operator: Operator, places: tuple[int, ...]) -> Operator:
+    """The kernel whose parameters are those that are there."""
+    missing = [p.name for i, p in enumerate(operator.parameters) if i not in places and not p.optional]
+    if missing or len(places) > len(operator.parameters):
+        what = f"{missing[0]!r} is missing" if missing else f"takes {len(operator.parameters)} arrays"
+        raise TypeError(f"{operator.kernel.name}: {what}")
+    if not any(p.optional for p in operator.parameters):
+        return operator
+    return operator.with_all([operator.parameters[i].name for i in places])
+
+
+@functools.lru_cache(1024)
+def _function(operator: Operator, axis: int, settings: Settings) -> Callable[..., tuple[Any, ...]]:
+    """The call with its gradients."""
+    given = dict(settings)
+    run = functools.partial(_results, operator, axis, given)
     backward = operator.vjp
     if backward is None:
         return run
     function: Any = jax.custom_vjp(run)
-    count = len(operator.parameters)
+    keeper = Keeper(operator)
+
+    def run_kept(*arrays: Any) -> Any:
+        return _kept(pattern_of(arrays), arrays, axis)
+
+    def pattern_of(arrays: Any) -> Pattern:
+        return keeper.pattern(tuple(a.dtype == bool for a in arrays), given)
+
+    def keep(*arrays: Any) -> Any:
+        found, pattern = kept(*arrays), pattern_of(arrays)  # not `run`: this is differentiated again
+        count = len(found) - pattern.numbers
+        return found, (arrays, tuple(found[i] for i in pattern.results), found[count:])
 
     def forward(*arrays: Any) -> Any:
-        return function(*arrays), arrays  # not `run`: this is differentiated again for a second derivative
+        if not keeper.usable:
+            return function(*arrays), (arrays, (), ())
+        found, residuals = keep(*arrays)
+        return found[: len(operator.results)], residuals
 
-    def gradients(arrays: Any, incoming: Any) -> Any:
-        floats = [g for g, (_, _, kind) in zip(incoming, operator.results, strict=True) if kind is None]
-        where = (*places, *range(count, count + len(floats)))
-        found = _differentiable(backward, where, axis, settings)(*arrays, *floats)
-        by_place = dict(zip(operator.differentiated, found, strict=True))
-        return tuple(_cotangent(by_place.get(i), a) for i, a in zip(places, arrays, strict=True))
+    def gradients(residuals: Any, incoming: Any) -> Any:
+        arrays, results, numbers = residuals
+        floats = tuple(incoming[i] for i in operator.floats)
+        if not keeper.usable:
+            found = _function(backward, axis, settings)(*arrays, *floats)
+            by_place = dict(zip(operator.differentiated, found, strict=True))
+        else:
+            pattern = pattern_of(arrays)
+            found = _from_kept(operator, pattern, axis, settings)(arrays, results, numbers, floats)
+            by_place = dict(zip(pattern.differentiated, found, strict=True))
+        return tuple(_cotangent(by_place.get(i), a) for i, a in enumerate(arrays))
 
+    kept: Any = jax.custom_vjp(run_kept)
+    kept.defvjp(keep, gradients)
     function.defvjp(forward, gradients)
-    result: Callable[..., Any] = function
+    function.__name__ = operator.kernel.name
+    result: Callable[..., tuple[Any, ...]] = function
     return result
 
 
 def _cotangent(gradient: Any, array: Any) -> Any:
     """The gradient in the array's dtype; what JAX wants for an integer is nothing, of a type of its own."""
-    if gradient is None or not jnp.issubdtype(array.dtype, jnp.floating):
+    if not jnp.issubdtype(array.dtype, jnp.floating):
         return np.zeros(array.shape, jax.dtypes.float0)
-    return gradient.astype(array.dtype)
+    return jnp.zeros_like(array) if gradient is None else gradient.astype(array.dtype)
 
 
-def _run(
-    operator: Operator, places: tuple[int, ...], axis: int, settings: tuple[tuple[str, Any], ...], *arrays: Any
+# forward
+
+
+def _results(operator: Operator, axis: int, settings: Mapping[str, Any], *arrays: Any) -> tuple[Any, ...]:
+    """What the kernel gives: by its handler, or by a callback."""
+    found = jax_ffi.call(operator.kernel, arrays, axis, settings)
+    if found is None:
+        return _called_back(operator, axis, settings, arrays)
+    gradients = [p for p, _, _ in operator.results if p is not None]
+    shapes = dict(zip((p.name for p in operator.parameters), (a.shape for a in arrays), strict=True))
+    if not gradients:
+        return found
+    return tuple(_in_shape(g, shapes[p.name], p.role, axis) for g, p in zip(found, gradients, strict=True))
+
+
+def _kept(pattern: Pattern, arrays: Sequence[Any], axis: int) -> tuple[Any, ...]:
+    """The results, and the numbers that its gradients need."""
+    forward, own = pattern.halves.forward, [arrays[i] for i in pattern.places]
+    found = jax_ffi.call(forward, own, axis, pattern.floats, doubles=pattern.numbers)
+    return _called_back(Operator(forward), axis, pattern.floats, own) if found is None else found
+
+
+# backward
+
+
+@functools.lru_cache(1024)
+def _from_kept(operator: Operator, pattern: Pattern, axis: int, settings: Settings) -> Callable[..., Any]:
+    """The gradients from what was kept. Their own gradients are those of the whole call, in its arguments."""
+
+    def run(arrays: Any, results: Any, numbers: Any, incoming: Any) -> tuple[Any, ...]:
+        return _gradients(pattern, axis, arrays, results, numbers, incoming)
+
+    def forward(arrays: Any, results: Any, numbers: Any, incoming: Any) -> Any:
+        return function(arrays, results, numbers, incoming), (arrays, results, numbers, incoming)
+
+    def again(residuals: Any, along: Any) -> Any:
+        arrays, results, numbers, incoming = residuals
+        whole = operator.vjp
+        assert whole is not None  # there was a first derivative
+        floats = [i for i, a in enumerate(arrays) if jnp.issubdtype(a.dtype, jnp.floating)]
+
+        def of_floats(own: Any, gradients: Any) -> Any:
+            placed = {**dict(enumerate(arrays)), **dict(zip(floats, own, strict=True))}
+            return _function(whole, axis, settings)(*(placed[i] for i in range(len(arrays))), *gradients)
+
+        _, pull = jax.vjp(of_floats, tuple(arrays[i] for i in floats), incoming)
+        own, gradients = pull(tuple(along))
+        by_place = dict(zip(floats, own, strict=True))
+        zeros = (tuple(map(_nothing, results)), tuple(map(_nothing, numbers)))
+        return tuple(_cotangent(by_place.get(i), a) for i, a in enumerate(arrays)), *zeros, gradients
+
+    function: Any = jax.custom_vjp(run)
+    function.defvjp(forward, again)
+    result: Callable[..., Any] = function
+    return result
+
+
+def _nothing(array: Any) -> Any:
+    return _cotangent(None, array)
+
+
+def _gradients(
+    pattern: Pattern, axis: int, arrays: Any, results: Any, numbers: Any, incoming: Any
 ) -> tuple[Any, ...]:
-    dtype = jnp.result_type(*(a.dtype for a in arrays if jnp.issubdtype(a.dtype, jnp.floating)))
-    shapes = operator.shapes(_placed(operator, places, [a.shape for a in arrays]), axis, np.broadcast_shapes)
-    kinds = [np.dtype(kind or dtype) for _, _, kind in operator.results]
-    made = [jax.ShapeDtypeStruct(s or (), k if s is not None else dtype) for s, k in zip(shapes, kinds, strict=True)]
+    kept = dict(zip(pattern.results, results, strict=True))
+    given = pattern.ordered(dict(enumerate(arrays)), kept, incoming, numbers)
+    wide = [a.shape for a, p in zip(given, pattern.later.parameters, strict=True) if p.role in WIDE_ROLES]
+    shapes = {pattern.names[i]: arrays[i].shape for i in pattern.differentiated}
+    summing = pattern.halves.summing(pattern.kernel, shapes, wide, axis)
+    found = jax_ffi.call(summing, given, axis, pattern.later_settings)
+    if found is None:
+        found = _gradients_called_back(pattern, axis, arrays, kept, numbers, incoming)
+    roles = [pattern.kernel.parameters[i].role for i in pattern.differentiated]
+    return tuple(_in_shape(g, s, role, axis) for g, s, role in zip(found, shapes.values(), roles, strict=True))
+
+
+def _in_shape(gradient: Any, shape: tuple[int, ...], role: Role, axis: int) -> Any:
+    """The gradient of a parameter that was broadcast from this shape, summed to it."""
+    if gradient.shape == shape:
+        return gradient
+    if gradient.ndim == 1 and gradient.size == np.prod(shape):  # over the batch already
+        return gradient.reshape(shape)
+    if role in WIDE_ROLES and len(shape) < gradient.ndim:
+        gradient = jnp.moveaxis(gradient, axis, -1)  # a lower-rank row lies on its last axis
+    leading = gradient.ndim - len(shape)
+    ones = [k for k, size in enumerate(shape, leading) if size == 1 and gradient.shape[k] != 1]
+    return jnp.sum(gradient, axis=(*range(leading), *ones), keepdims=True).reshape(shape)
+
+
+# where there is no handler
+
+
+def _called_back(
+    operator: Operator, axis: int, settings: Mapping[str, Any], arrays: Sequence[Any]
+) -> tuple[Any, ...]:
+    shapes = operator.shapes([a.shape for a in arrays], axis, np.broadcast_shapes)
+    found = [(a.dtype, p.role) for a, p in zip(arrays, operator.parameters, strict=True)]
+    dtype = jnp.result_type(*(t for t, role in found if role is Role.ROW and jnp.issubdtype(t, jnp.floating)))
+    kinds = [jax.dtypes.canonicalize_dtype(np.dtype(kind or dtype)) for _, _, kind in operator.results]
+    made = [jax.ShapeDtypeStruct(s or (), k) for s, k in zip(shapes, kinds, strict=True)]
 
     def call(*values: Any) -> tuple[Any, ...]:
-        given = _placed(operator, places, [np.asarray(v) for v in values])
-        results = operator(given, axis, dict(settings))
-        return tuple(np.zeros(m.shape, m.dtype) if r is None else np.asarray(r, m.dtype)
-                     for r, m in zip(results, made, strict=True))  # fmt: skip
+        found = operator([np.asarray(v) for v in values], axis, settings)
+        return tuple(np.asarray(r, m.dtype) for r, m in zip(found, made, strict=True))
 
     return tuple(jax.pure_callback(call, tuple(made), *arrays, vmap_method="sequential"))
 
 
-def _placed(operator: Operator, places: tuple[int, ...], values: list[Any]) -> list[Any]:
-    """The values at their parameters' places, None elsewhere."""
-    given = dict(zip(places, values, strict=True))
-    return [given.get(i) for i in range(len(operator.parameters))]
+def _gradients_called_back(
+    pattern: Pattern, axis: int, arrays: Any, kept: Any, numbers: Any, incoming: Any
+) -> tuple[Any, ...]:
+    places, count = tuple(kept), len(arrays)
+    shapes = [arrays[i].shape for i in pattern.differentiated]
+    made = [jax.ShapeDtypeStruct(arrays[i].shape, arrays[i].dtype) for i in pattern.differentiated]
+
+    def call(own: Any, results: Any, doubles: Any, gradients: Any) -> tuple[Any, ...]:
+        given = {i: np.asarray(own[i]) for i in range(count)}
+        held = {i: np.asarray(r) for i, r in zip(places, results, strict=True)}
+        found = pattern.backward(given, held, [np.asarray(d) for d in doubles], [np.asarray(g) for g in gradients],
+                                 shapes, axis)  # fmt: skip
+        return tuple(np.asarray(r, m.dtype) for r, m in zip(found, made, strict=True))
+
+    operands = (tuple(arrays), tuple(kept.values()), tuple(numbers), tuple(incoming))
+    return tuple(jax.pure_callback(call, tuple(made), *operands, vmap_method="sequential"))
+
+

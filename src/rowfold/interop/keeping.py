@@ -49,7 +49,8 @@ class Keeper:
 class Pattern:
     """One way of calling a kernel: the halves of its differentiated program, and which arrays go where.
 
-    `parameters`, `results`: the places of what is kept; `numbers`: how many float64 numbers a row.
+    `parameters`, `results`: the places of what is kept; `numbers`: how many float64 numbers a row. `places`: the
+    arguments of the forward half; `later`: the kernel of the gradients, whose arguments `order` finds.
     """
 
     def __init__(self, operator: Operator, present: tuple[Absent, ...], settings: Mapping[str, Any]) -> None:
@@ -70,19 +71,19 @@ class Pattern:
         read = {p.name for p in self.later.parameters}
         optional = {p.name for p, found in zip(own, present, strict=True) if found or (found is False and p.optional)}
         self.parameters = tuple(i for i, n in enumerate(names) if n in read | optional)
-        self._names, self._floats = names, floats
-        self._places = tuple(names.index(p.name) for p in self.halves.forward.parameters)
+        self.names, self.floats = names, floats
+        self.places = tuple(names.index(p.name) for p in self.halves.forward.parameters)
         self.later_settings = {n: v for n, v in floats.items() if n in {s.name for s in self.later.settings}}
         self._sort()
 
     def _sort(self) -> None:
         """Where each argument of `later` comes from: arrays, results, numbers or gradients, and its place there."""
-        saving, names, own = self.halves.saving, self._names, self.later.parameters
+        saving, names, own = self.halves.saving, self.names, self.later.parameters
         known = {n: (0, i) for i, n in enumerate(names)} | {n: (1, i) for n, i in saving.results.items()}
         known |= {n: (2, i) for i, n in enumerate(saving.numbers)}
         self._incoming = [p.name for p in own if p.name not in known]
         known |= {n: (3, i) for i, n in enumerate(self._incoming)}
-        self._order = [known[p.name] for p in own]
+        self.order = [known[p.name] for p in own]
         self._wide = [i for i, p in enumerate(own) if p.role in WIDE_ROLES]
         roles = [self.kernel.parameters[i].role for i in self.differentiated]
         self._rows = [k for k, role in enumerate(roles) if role in WIDE_ROLES]
@@ -95,7 +96,7 @@ class Pattern:
 
     def forward(self, arrays: Sequence[Any], axis: int) -> tuple[Any, ...]:
         """The kernel's results, and then the numbers to keep."""
-        found = self.halves.forward(*[arrays[i] for i in self._places], axis=axis, **self._floats)
+        found = self.halves.forward(*[arrays[i] for i in self.places], axis=axis, **self.floats)
         return found if isinstance(found, tuple) else (found,)
 
     def backward(
@@ -110,7 +111,7 @@ class Pattern:
             return found if isinstance(found, tuple) else (found,)
         held = dict(zip((p.name for p in self.later.parameters), given, strict=True))
         rest = [held.pop(n) for n in self._incoming]
-        of = {self._names[i]: s for i, s in zip(self.differentiated, shapes, strict=True)}
+        of = {self.names[i]: s for i, s in zip(self.differentiated, shapes, strict=True)}
         saved = Saved(self.kernel, self.halves, held, of, {**self.later_settings, "axis": axis})
         return self.halves.gradients(saved, rest, None)
 
@@ -120,7 +121,7 @@ class Pattern:
     ) -> list[Any]:  # fmt: skip
         """The arguments of `later`, the kernel of the gradients from what was kept."""
         sources = (arrays, results, numbers, incoming)
-        return [sources[kind][place] for kind, place in self._order]
+        return [sources[kind][place] for kind, place in self.order]
 
 
 def _standin(role: Role, *, boolean: bool | None) -> Any:

@@ -97,11 +97,6 @@ class Gradients:
         value, gradients = found[: kernel.leading], found[kernel.leading :]
         return (value if len(value) > 1 else value[0]), gradients
 
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """The options that were chosen for this kernel."""
-        return dict(self._chosen)
-
     @cached_property
     def _valued(self) -> Any:
         from ..codegen.derivatives.functions import count_of_results, gradient_function

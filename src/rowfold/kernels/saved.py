@@ -140,23 +140,23 @@ class Halves(NamedTuple):
             found = self.backward(*arrays, out=out, **saved.options)
             return found if isinstance(found, tuple) else (found,)
         axis = saved.options.get("axis", -1)
-        found = self._summing(saved, arrays, axis)(*arrays, **saved.options)
+        wide = [np.shape(a) for a, p in zip(arrays, self.backward.parameters, strict=True) if p.role in WIDE_ROLES]
+        found = self.summing(saved.kernel, saved.shapes, wide, axis)(*arrays, **saved.options)
         whole = found if isinstance(found, tuple) else (found,)
         return in_shapes(saved.name, whole, list(saved.shapes.values()), axis, out)
 
-    def _summing(self, saved: Saved, arrays: Sequence[Any], axis: Any) -> Any:
-        """The kernel that sums the gradients of what all of the batch shares."""
+    def summing(self, kernel: Any, shapes: Mapping[str, Any], wide: Sequence[Any], axis: Any) -> Any:
+        """The kernel of the gradients that sums those of what all of the batch shares, by the shapes of its call."""
         own = {p.name for p in self.forward.parameters if p.role is Role.ROW}
-        wide = [np.shape(a) for a, p in zip(arrays, self.backward.parameters, strict=True) if p.role in WIDE_ROLES]
-        names = shared({n: s for n, s in saved.shapes.items() if n in own}, wide, axis)
-        if not names or len(names) == len(saved.shapes):
+        names = shared({n: s for n, s in shapes.items() if n in own}, wide, axis)
+        if not names or len(names) == len(shapes):
             return self.backward
         if names not in self.summers:
             from ..codegen.derivatives.functions import program_function
             from ..codegen.vjp import with_totals
 
-            fn = program_function(saved.kernel, with_totals(self.saving.backward, self.saving.forward, names))
-            made = saved.kernel.beside(fn, saved.name, 0.0, saved.kernel.vjp.chosen)
+            fn = program_function(kernel, with_totals(self.saving.backward, self.saving.forward, names))
+            made = kernel.beside(fn, self.backward.name, 0.0, kernel.vjp.chosen)
             known_by(made, self.backward.known_as, f"summed {sorted(names)}")
             self.summers[names] = made
         return self.summers[names]
