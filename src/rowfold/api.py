@@ -100,11 +100,6 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
 
         return settings_of(self._fn)
 
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """The options that were chosen for this kernel."""
-        return dict(self._chosen)
-
     @cached_property
     def static(self) -> dict[str, Setting]:
         """The settings that are compiled into the kernel."""

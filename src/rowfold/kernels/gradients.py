@@ -28,6 +28,12 @@ class Differentiable:
     name: str
     static: Any
     _kernel_of: Callable[..., Vjp]  # in `api`, above this module
+    _chosen: Any
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """The options that were chosen for this kernel."""
+        return dict(self._chosen)
 
     @cached_property
     def vjp(self) -> Vjp:
