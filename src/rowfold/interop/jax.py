@@ -86,49 +86,48 @@ def _exact(operator: Operator, places: tuple[int, ...]) -> Operator:
 @functools.lru_cache(1024)
 def _function(operator: Operator, axis: int, settings: Settings) -> Callable[..., tuple[Any, ...]]:
     """The call with its gradients."""
-    given = dict(settings)
-    run = functools.partial(_results, operator, axis, given)
-    backward = operator.vjp
-    if backward is None:
-        return run
-    function: Any = jax.custom_vjp(run)
-    keeper = Keeper(operator)
+    run = functools.partial(_results, operator, axis, dict(settings))
+    return run if operator.vjp is None else _Differentiable(operator, operator.vjp, axis, settings, run).call
 
-    def run_kept(*arrays: Any) -> Any:
-        return _kept(pattern_of(arrays), arrays, axis)
 
-    def pattern_of(arrays: Any) -> Pattern:
-        return keeper.pattern(tuple(a.dtype == bool for a in arrays), given)
+class _Differentiable:
+    """A call, by `custom_vjp`: what it keeps, and its gradients from that."""
 
-    def keep(*arrays: Any) -> Any:
-        found, pattern = kept(*arrays), pattern_of(arrays)  # not `run`: this is differentiated again
+    def __init__(self, operator: Operator, backward: Operator, axis: int, settings: Settings, run: Any) -> None:
+        self.operator, self.backward, self.axis, self.settings = operator, backward, axis, settings
+        self.keeper = Keeper(operator)
+        self.call: Any = jax.custom_vjp(run)
+        self.call.__name__ = operator.kernel.name
+        self.kept: Any = jax.custom_vjp(lambda *arrays: _kept(self.pattern(arrays), arrays, axis))
+        self.call.defvjp(self.forward, self.gradients)
+        self.kept.defvjp(self.keep, self.gradients)
+
+    def pattern(self, arrays: Sequence[Any]) -> Pattern:
+        return self.keeper.pattern(tuple(a.dtype == bool for a in arrays), dict(self.settings))
+
+    def forward(self, *arrays: Any) -> Any:
+        """The results, by what is differentiated again for a second derivative; and the residuals."""
+        if not self.keeper.usable:
+            return self.call(*arrays), (arrays, (), ())
+        found, residuals = self.keep(*arrays)
+        return found[: len(self.operator.results)], residuals
+
+    def keep(self, *arrays: Any) -> Any:
+        found, pattern = self.kept(*arrays), self.pattern(arrays)
         count = len(found) - pattern.numbers
         return found, (arrays, tuple(found[i] for i in pattern.results), found[count:])
 
-    def forward(*arrays: Any) -> Any:
-        if not keeper.usable:
-            return function(*arrays), (arrays, (), ())
-        found, residuals = keep(*arrays)
-        return found[: len(operator.results)], residuals
-
-    def gradients(residuals: Any, incoming: Any) -> Any:
+    def gradients(self, residuals: Any, incoming: Any) -> Any:
         arrays, results, numbers = residuals
-        floats = tuple(incoming[i] for i in operator.floats)
-        if not keeper.usable:
-            found = _function(backward, axis, settings)(*arrays, *floats)
-            by_place = dict(zip(operator.differentiated, found, strict=True))
-        else:
-            pattern = pattern_of(arrays)
-            found = _from_kept(operator, pattern, axis, settings)(arrays, results, numbers, floats)
+        floats = tuple(incoming[i] for i in self.operator.floats)
+        if self.keeper.usable:
+            pattern = self.pattern(arrays)
+            found = _from_kept(self.operator, pattern, self.axis, self.settings)(arrays, results, numbers, floats)
             by_place = dict(zip(pattern.differentiated, found, strict=True))
+        else:
+            found = _function(self.backward, self.axis, self.settings)(*arrays, *floats)
+            by_place = dict(zip(self.operator.differentiated, found, strict=True))
         return tuple(_cotangent(by_place.get(i), a) for i, a in enumerate(arrays))
-
-    kept: Any = jax.custom_vjp(run_kept)
-    kept.defvjp(keep, gradients)
-    function.defvjp(forward, gradients)
-    function.__name__ = operator.kernel.name
-    result: Callable[..., tuple[Any, ...]] = function
-    return result
 
 
 def _cotangent(gradient: Any, array: Any) -> Any:
