@@ -210,6 +210,13 @@ def test_doctor_finds_numpy_right(capsys):
     assert printed(capsys, "doctor")["self_test"]["numpy"] == "right"
 
 
+def test_doctor_says_which_backend_is_chosen(monkeypatch, capsys):
+    """Where the C compiler fails, llvmlite's is the first that works."""
+    monkeypatch.setenv("ROWFOLD_CC", "false")
+    chosen = printed(capsys, "doctor")["chosen"]
+    assert (chosen["backend"], chosen["why"]) == ("llvm", "the first that works; c failed")
+
+
 def test_doctor_says_what_to_do_about_a_compiler_that_fails(monkeypatch, capsys):
     """A problem that llvmlite goes round has its advice."""
     monkeypatch.setenv("ROWFOLD_CC", "false")

@@ -139,7 +139,7 @@ static inline double num_exponent_of(double m, double scale) { const double n = 
 static inline double num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_nan_if(int c, double a) { return c ? NAN : a; }
-static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
+static inline double num_abs(double a) { return fabs(a); }
 static inline double num_max(double a, double b) { return a > b ? a : b; }
 static inline double num_power_of_2(double n) { double r; const uint64_t bits = (uint64_t)((int)n + 1023) << 52; memcpy(&r, &bits, sizeof r); return r; }
 static inline double num_scale(double p, double n) { const double k = n < 2046 ? (n > -2044 ? n : -2044) : 2046, h = (double)(int)(k * 0.5); return p * num_power_of_2(h) * num_power_of_2(k - h); }

@@ -159,7 +159,7 @@ static inline double num_high_end(double n, double octave, double drop) { return
 static inline double num_div_rest(double a, double b, double q) { return num_finite_or_0(num_fma(-q, b, a) / b); }
 static inline void num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = num_finite_or_0(num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
-static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
+static inline double num_abs(double a) { return fabs(a); }
 static inline double num_max(double a, double b) { return a > b ? a : b; }
 static inline double num_copysign(double a, double b) { return copysign(a, b); }
 static inline int num_isfinite(double a) { return !num_bad(a); }

@@ -142,7 +142,7 @@ static inline double num_low_end(double n, double octave, double drop) { return 
 static inline double num_high_end(double n, double octave, double drop) { return (n + drop) * octave; }
 static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
-static inline double num_abs(double a) { return a < 0 ? -a : a + 0; }
+static inline double num_abs(double a) { return fabs(a); }
 static inline double num_max(double a, double b) { return a > b ? a : b; }
 static inline double num_copysign(double a, double b) { return copysign(a, b); }
 static inline int num_isfinite(double a) { return !num_bad(a); }

@@ -12,6 +12,7 @@ from rowfold.codegen.emit_llvm import LlvmBuilder
 from rowfold.codegen.loops import Kind
 from rowfold.codegen.lower.kernel import lower
 from rowfold.codegen.running import planwords
+from rowfold.codegen.ssa.llvm_text import WEIGHTS
 from rowfold.codegen.ssa.numbers import Numbers, flag_words, number_words
 from rowfold.codegen.ssa.values import DOUBLE
 from rowfold.codegen.targets import host
@@ -39,7 +40,7 @@ def text_of(dtype, kind, word, count):
     if kind is Kind.FLAG:
         result = b.apply("select", result, b.const(1.0, DOUBLE), 0.0)
     body = [*b.lines, f"store double {result.text}, ptr %out", "ret void"]
-    return "\n".join(["define void @word(ptr %in, ptr %out) #0 {", *body, "}", FUSED])
+    return "\n".join(["define void @word(ptr %in, ptr %out) #0 {", *body, "}", FUSED, *WEIGHTS])
 
 
 def computed(dtype, kind, word, given):

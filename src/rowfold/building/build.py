@@ -85,6 +85,7 @@ def loop_of(plan: Plan, key: str, config: Config) -> HasLoop:
 def _compiled(plan: Plan, key: str, config: Config, language: str) -> cache.Loaded:
     from ..codegen.generate import llvm_of, source_of
 
+    cache.compiler_for(language, config)  # before a text is made that nothing compiles
     source = source_of(plan) if language == "c" else llvm_of(plan, host(plan.isa, cpu.arch()))
     if not (config.dump or config.override or config.debug):
         return cache.load(source, key, config)

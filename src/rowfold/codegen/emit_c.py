@@ -19,10 +19,9 @@ from .c.words import builtins_of, environment, group_words, has_group_words, wor
 from .isas import isa_of
 from .loops import Kernel, Kind, Port, Var, sizes_of, statements, whole_row
 from .lower.groups import group_of
-from .lower.overlap import Last, batch_of
+from .lower.overlap import SIZES, Last, ahead_of, batch_of
 from .source import Source, identifier, symbol_of
 
-SIZES = {"f32": 4, "f64": 8}
 PLACED = frozenset({"positions", "vector_number", "uniform", "row_length", "put", "accumulate"})  # not for any vector
 
 
@@ -239,10 +238,8 @@ class _Page:
     def from_memory(self) -> list[str]:
         """Whether the rows come from memory, and are long enough for the next one to be no neighbour."""
         assert self.batch.last is not None
-        size, traffic = SIZES[self.kernel.dtype], self.kernel.traffic
-        each = len(self.sweeps.streams(self.batch.last.host)) * size
-        shortest, longest = traffic.near_row // size, traffic.long_row // size
-        test = f"n >= {shortest} && n <= {longest} && rows > {traffic.cached // each} / n"
+        shortest, longest, elements = ahead_of(self.batch.last, self.kernel)
+        test = f"n >= {shortest} && n <= {longest} && rows > {elements} / n"
         return [f"const int from_memory = {test}; /* not from a cache */"]
 
     def far(self) -> list[str]:

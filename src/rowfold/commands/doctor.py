@@ -39,12 +39,15 @@ def run(arguments: argparse.Namespace) -> int:
     backends = {} if fault else {name: self_test(name) for name in _ADVICE}  # a fault would be that of every backend
     findings = [*_configured(fault), *_machine(), *_cache(config), *_backends(backends)]
     if arguments.json:
-        print(json.dumps(_facts(config) | {"self_test": backends, "problems": findings}, indent=1))
+        facts = {"self_test": backends, "chosen": _chosen(config, backends), "problems": findings}
+        print(json.dumps(_facts(config) | facts, indent=1))
     else:
         tests = [f"  {name:11} {result}" for name, result in backends.items()] or ["  not tried"]
         told = [f"  {f['problem']}\n    {f['advice']}" for f in findings] or ["  none"]
         llvm = f"LLVM          {_llvm() or 'none: llvmlite is not to be had'}"
-        print("\n".join([*config_lines(), llvm, "self-test", *tests, "problems", *told]))
+        chosen = _chosen(config, backends)
+        line = f"chosen        {_told(chosen) if chosen else 'nothing'}"
+        print("\n".join([*config_lines(), llvm, "self-test", *tests, line, "problems", *told]))
     return 1 if any(finding["serious"] for finding in findings) else 0
 
 
@@ -59,6 +62,30 @@ def self_test(backend: str) -> str:
     except (RowfoldError, RuntimeWarning, OSError) as error:
         return f"failed: {str(error).splitlines()[0]}"
     return "right" if found.ok else f"wrong: {found.worst:.3g} times the error bound at {found.place}"
+
+
+def _chosen(config: Config, backends: dict[str, str]) -> dict[str, Any] | None:
+    """The backend that compiles kernels here, by what, for which instruction set, and why it is that one."""
+    if not backends:
+        return None
+    failed = [name for name, result in backends.items() if result.startswith("failed")]
+    able = [name for name in backends if name not in failed]
+    if config.backend != "auto":
+        name, why = config.backend, f"asked for{', though it failed' if config.backend in failed else ''}"
+    elif able:
+        name = able[0]
+        before = ", ".join(failed[: list(backends).index(name)])
+        why = f"the first that works; {before} failed" if before else "the first of c, llvm and numpy that works"
+    else:
+        return None
+    makers = {"c": compiler.find(config.cc), "llvm": load_llvm.find()}
+    isa = cpu.host_isas()[0] if config.isa == "auto" else config.isa
+    return {"backend": name, "why": why, "compiler": str(makers.get(name) or "") or None, "isa": isa}
+
+
+def _told(chosen: dict[str, Any]) -> str:
+    by = f" by {chosen['compiler']}" if chosen["compiler"] else ""
+    return f"backend {chosen['backend']}{by}, instructions {chosen['isa']}: {chosen['why']}"
 
 
 def _facts(config: Config) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def find(plan_key: str, config: Config) -> Loaded | None:
 def load(source: Source, plan_key: str, config: Config) -> Loaded:
     """The kernel of this source: from the cache, or compiled and then kept there under the source and the plan."""
     _check_cpu(source.symbol, source.isa, source.features)
-    compiler = _compiler(source.language, config)
+    compiler = compiler_for(source.language, config)
     identity = compilers.identity(compiler) if source.language == "c" else load_llvm.identity()
     key = library_key(source, identity)
     store = _guarded(lambda: open_store(config.cache_dir, create=True)) if config.cache else None
@@ -244,7 +244,8 @@ def _entry_of(body: dict[str, Any]) -> Entry:
         raise Fault(f"a record of the cache has other fields than it should: {error}") from error
 
 
-def _compiler(language: str, config: Config) -> Compiler:
+def compiler_for(language: str, config: Config) -> Compiler:
+    """What compiles this language. CompileError says what is missing, and what to install."""
     if language == "llvm":
         llvm = load_llvm.find()
         if llvm is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ...records import dataclass
 from ..loops import CHUNK, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
-from ..lower.overlap import Batch
+from ..lower.overlap import Batch, streams
 from .stmts import Statements
 from .text import POINTERS, TURNS, half_name, indented, suffix, turn_name
 from .widening import widened
@@ -91,16 +91,11 @@ class Sweeps(Statements):
     def hosts(self, sweep: Sweep) -> bool:
         return self.batch.last is not None and self.batch.last.host is sweep
 
-    def streams(self, sweep: Sweep) -> list[Port]:
-        """What a sweep walks in the kernel's own format."""
-        ports = (self.ports[name] for name in dict.fromkeys((*sweep.reads, *sweep.writes)))
-        return [p for p in ports if p.element == "T"]
-
     def ahead(self, sweep: Sweep) -> Iterator[str]:
         """Several streams at once, and stores among them, are more than the hardware's own prefetching follows."""
-        if streams := self.streams(sweep):
+        if found := streams(sweep, self.ports):
             yield "if (from_memory) {"
-            yield from (f"    rf_ahead{'_write' if p.output else ''}({p.name}_b);" for p in streams)
+            yield from (f"    rf_ahead{'_write' if p.output else ''}({p.name}_b);" for p in found)
             yield "}"
 
     def take_along(self) -> Iterator[str]:

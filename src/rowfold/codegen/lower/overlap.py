@@ -5,7 +5,7 @@ Both move statements and change none, so no bit depends on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ...records import dataclass, replace
 from ..loops import Kernel, Kind, Port, Scalars, Step, Stmt, Sweep, Unless, Until, Var, assigned, whole_row
@@ -13,6 +13,9 @@ from ..loops import Kernel, Kind, Port, Scalars, Step, Stmt, Sweep, Unless, Unti
 HOISTED = frozenset({Kind.NUM, Kind.FLAG, Kind.VEC})  # what is worth keeping over a whole batch
 HELD = HOISTED | {Kind.MASK}
 GIVEN = frozenset({"row_length", "live"})  # variables that no statement makes
+
+
+SIZES = {"f32": 4, "f64": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +130,16 @@ def _independent(steps: Iterable[Step], last: Sweep) -> bool:
         and not any(isinstance(a, str) and a in last.writes for s in step.body for a in s.args)
         for step in steps
     )
+
+
+def streams(sweep: Sweep, ports: Mapping[str, Port]) -> list[Port]:
+    """What a sweep walks in the kernel's own format."""
+    walked = (ports[name] for name in dict.fromkeys((*sweep.reads, *sweep.writes)))
+    return [p for p in walked if p.element == "T"]
+
+
+def ahead_of(last: Last, kernel: Kernel) -> tuple[int, int, int]:
+    """For which rows it pays to fetch ahead: the shortest, the longest, and more than so many elements together."""
+    size, traffic = SIZES[kernel.dtype], kernel.traffic
+    count = len(streams(last.host, {p.name: p for p in kernel.ports}))
+    return traffic.near_row // size, traffic.long_row // size, traffic.cached // (max(count, 1) * size)

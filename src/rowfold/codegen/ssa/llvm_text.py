@@ -1,4 +1,4 @@
-"""LLVM's text for operations, loops and branches; what touches memory is in emit_llvm."""
+"""LLVM's text for operations, loops and branches; what touches memory is in llvm_memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ..loops import Kernel
 from ..mathlib.coefficients import SIXTEENTHS
 from ..targets import Target
-from .values import BITS, INDEX, Again, Builder, Carried, Type, Value, bits_of
+from .values import BITS, INDEX, Again, Body, Builder, Carried, Type, Value, bits_of
 
 PTR = Type("ptr")
 FLOATS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "neg": "fneg", "lt": "fcmp olt", "le": "fcmp ole",
@@ -22,17 +22,20 @@ CONVERSIONS = {"widen": "fpext", "narrow": "fptrunc", "to_int": "fptosi", "from_
                "truncate": "trunc", "bits": "bitcast",
                "wide": "sext"}  # fmt: skip
 NATIVE = {"scale": "scalef", "exponent": "getexp", "mantissa": "getmant"}  # AVX-512's names
-RARE = ", !prof !0"
+WEIGHTS = ('!0 = !{!"branch_weights", i32 1, i32 2000}', '!2 = !{!"branch_weights", i32 2000, i32 1}')
+RARE, LIKELY = ", !prof !0", ", !prof !2"  # what LLVM makes a branch of, which nothing has to wait for
 SIZES = {"f32": 4, "f64": 8, "i8": 1, "i16": 2, "i64": 8}
 
 
 class LlvmText(Builder, ABC):
     """Writes LLVM's text. A constant is written where it is used."""
 
-    def __init__(self, kernel: Kernel, target: Target) -> None:
+    def __init__(self, kernel: Kernel, target: Target, shared: dict[str, list[str]]) -> None:
         super().__init__()
         self.kernel, self.target = kernel, target
         self.label = "entry"
+        self.shared = shared  # functions of the module that several others call
+        self.head: list[str] = []  # room on the stack, in the entry block
 
     def comment(self, text: str) -> None:
         self.lines.append(f"; {text}")
@@ -73,6 +76,10 @@ class LlvmText(Builder, ABC):
             return self.intrinsic(f"{CALLS[word]}.{self.suffix(of)}", values, result)
         table = FLOATS if of.element in BITS else INTEGERS
         return self.line(f"{table[word]} {self.name(of)} {texts}", result)
+
+    def choose(self, test: Value, then: Value, otherwise: Value) -> Value:
+        given = ", ".join(map(self.typed, (test, then, otherwise)))
+        return self.line(f"select {given}{LIKELY if not test.type.lanes else ''}", then.type)
 
     def intrinsic(self, name: str, values: Sequence[Value], result: Type) -> Value:
         return self.line(f"call {self.name(result)} @llvm.{name}({', '.join(map(self.typed, values))})", result)
@@ -116,9 +123,13 @@ class LlvmText(Builder, ABC):
         return self.intrinsic(f"vector.reduce.umin.{self.suffix(vector.type)}", [vector], Type(vector.type.element))
 
     def native(self, word: str, values: Sequence[Value]) -> Value | None:
+        of = values[0].type
+        if word == "first":  # the lowest bit that is set
+            bits = self.line(f"bitcast {self.typed(values[0])} to i{of.lanes}", Type(f"i{of.lanes}"))
+            lowest = bits & (self.const(0, bits.type) - bits)
+            return self.line(f"bitcast {self.typed(lowest)} to {self.name(of)}", of)
         if self.target.vocabulary != "avx512":
             return None
-        of = values[0].type
         if word == "sixteenth":
             return self.sixteenth(values[0])
         most = 64 // SIZES[of.element]
@@ -144,6 +155,40 @@ class LlvmText(Builder, ABC):
         low, high = (f"{self.name(of)} <{', '.join(map(self.typed, half))}>" for half in (text[:8], text[8:]))
         given = f"{low}, {self.typed(places)}, {high}"
         return self.line(f"call {self.name(of)} @llvm.x86.avx512.vpermi2var.pd.512({given})", of)
+
+    # functions
+
+    def another(self) -> LlvmText:
+        """A builder for one more function of this module."""
+        raise NotImplementedError
+
+    def reserve(self, *names: str) -> None:
+        """Names of parameters, which no value may have."""
+        self._taken.update((name, self._taken.get(name, 0) + 1) for name in names)
+
+    def defined(self, head: str, result: str = "void", value: str = "") -> list[str]:
+        """The function of all lines so far."""
+        lines = [*self.head, *self.lines, f"ret {result}{value and ' '}{value}"]
+        indented = (line if line.endswith(":") else f"  {line}" for line in lines)
+        return [f"define internal {result} {head} #0 {{", "entry:", *indented, "}"]
+
+    def subroutine(self, name: str, given: Carried, results: Sequence[Type], body: Body) -> list[Value]:
+        if name not in self.shared:
+            b = self.another()
+            parameters = [Value(b, b.fresh("given"), v.type) for v in given]
+            made = body(b, parameters)
+            struct, packed = f"{{ {', '.join(map(self.name, results))} }}", "poison"
+            for k, value in enumerate(made):
+                packed = b.line(f"insertvalue {struct} {packed}, {b.typed(value)}, {k}", value.type).text
+            head = f"@{name}({', '.join(b.typed(p) for p in parameters)})"
+            self.shared[name] = b.defined(head, struct, packed) if made else b.defined(head)
+        struct = f"{{ {', '.join(map(self.name, results))} }}" if results else "void"
+        call = f"call {struct} @{name}({', '.join(map(self.typed, given))})"
+        if not results:
+            self.lines.append(call)
+            return []
+        whole = self.line(call, PTR).text
+        return [self.line(f"extractvalue {struct} {whole}, {k}", of) for k, of in enumerate(results)]
 
     # control
 

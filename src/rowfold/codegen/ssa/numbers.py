@@ -47,35 +47,34 @@ class Numbers:
         return lambda *args: self.b.apply(word.removeprefix("mask_"), *args)
 
     def min(self, a: Any, b: Any) -> Value:
-        return self.select(self.b.apply("lt", a, b), a, b)
+        return self.b.apply("select", self.b.apply("lt", a, b), a, b)
 
     def max(self, a: Any, b: Any) -> Value:
-        return self.select(self.b.apply("gt", a, b), a, b)
+        return self.b.apply("select", self.b.apply("gt", a, b), a, b)
 
     def select(self, c: Value, a: Any, b: Any) -> Value:
-        if not isinstance(a, Value) and not isinstance(b, Value):
-            a = self.const(a)
-        return self.b.apply("select", c, a, b)
+        return self.b.apply("select", c, *(v if isinstance(v, Value) else self.const(v) for v in (a, b)))
 
-    def abs(self, a: Value) -> Value:
-        return self.select(a < 0.0, -a, a + 0.0)
+    def choose(self, c: Value, a: Any, b: Any) -> Value:
+        """The same by a test that is nearly always answered in one way."""
+        return self.b.choose(c, *(v if isinstance(v, Value) else self.const(v) for v in (a, b)))
 
     def scale(self, p: Value, n: Value) -> Value:
         """p 2^n in two factors."""
-        k = self.select(n < 2046.0, self.max(n, -2044.0), 2046.0)
+        k = self.choose(n < 2046.0, self.max(n, -2044.0), 2046.0)
         h = self.b.convert("from_int", self.b.convert("to_int", k * 0.5, "i32"), "f64")
         return p * power(self.b, h) * power(self.b, k - h)
 
     def exponent(self, x: Value) -> Value:
         a = self.abs(x)
-        return exponent_bits(self.b, self.raised(a)) - self.select(a < NORMAL["f64"], 54.0, 0.0)
+        return exponent_bits(self.b, self.raised(a)) - self.choose(a < NORMAL["f64"], 54.0, 0.0)
 
     def mantissa(self, x: Value) -> Value:
         return unit(self.b, self.raised(self.abs(x)))
 
     def raised(self, a: Value) -> Value:
         """A subnormal number lifted among the normal ones."""
-        return self.select(a < NORMAL["f64"], a * 2.0**54, a)
+        return self.choose(a < NORMAL["f64"], a * 2.0**54, a)
 
     # the words of the loops
 
@@ -84,7 +83,7 @@ class Numbers:
         return a if self.computing == "f64" else self.b.convert("widen", self.b.convert("narrow", a, "f32"), "f64")
 
     def finite_or_0(self, a: Value) -> Value:
-        return self.select(self.isfinite(a), a, 0.0)
+        return self.choose(self.isfinite(a), a, 0.0)
 
     def isfinite(self, a: Value) -> Value:
         return (a - a).eq(0.0)
@@ -94,22 +93,22 @@ class Numbers:
 
     def join(self, hi: Value, lo: Value) -> Value:
         apart = (hi.eq(INF) & lo.eq(-INF)) | (hi.eq(-INF) & lo.eq(INF))
-        return self.select(apart, hi, hi + lo)
+        return self.choose(apart, hi, hi + lo)
 
     def log_rest(self, small: Value, rest: Value, maximum: Value) -> Value:
-        at_top = self.select(self.isnan(rest), rest, -INF)
+        at_top = self.choose(self.isnan(rest), rest, -INF)
         nothing = maximum.eq(-INF) & rest.eq(0.0)
-        return self.select(maximum.eq(INF), at_top, self.select(nothing, 0.0, small))
+        return self.choose(maximum.eq(INF), at_top, self.choose(nothing, 0.0, small))
 
     def far_shift(self, m: Value, reach: Value) -> Value:
         top = FLOAT_MAX[self.computing]
         near = (reach <= REACH) & (reach >= -REACH)
-        return self.select(near, 0.0, self.select(m > top, top, self.select(m < -top, -top, m)))
+        return self.choose(near, 0.0, self.choose(m > top, top, self.choose(m < -top, -top, m)))
 
     def exponent_of(self, m: Value, scale: Value) -> Value:
         reach = m * scale
         n = (reach + ROUNDER) - ROUNDER
-        return self.select(reach > REACH, REACH, self.select(reach < -REACH, -REACH, n))
+        return self.choose(reach > REACH, REACH, self.choose(reach < -REACH, -REACH, n))
 
     def second_moment(
         self, squares: Value, squares_lo: Value, total: Value, total_lo: Value, off: Value, off_lo: Value
@@ -119,15 +118,15 @@ class Numbers:
         return (squares - explained) + (squares_lo - (lost + (total * off_lo + total_lo * off)))
 
     def binade(self, a: Value) -> Value:
-        return self.select((a >= 1.5) & self.isfinite(a), self.exponent(a * FOUR_THIRDS), 0.0)
+        return self.choose((a >= 1.5) & self.isfinite(a), self.exponent(a * FOUR_THIRDS), 0.0)
 
     def center(self, b: Value, a: Value) -> Value:
-        return self.select(self.abs(b * a) >= 2.0**12, self.finite_or_0(self.single(b)), 0.0)
+        return self.choose(self.abs(b * a) >= 2.0**12, self.finite_or_0(self.single(b)), 0.0)
 
     def stretch(self, a: Value) -> Value:
         size = self.abs(a)
-        large = self.select(size > 2.0**164, 2.0**126, self.select(size > 2.0**100, 2.0**64, 1.0))
-        return self.select(size < 2.0**-164, 2.0**-126, self.select(size < 2.0**-100, 2.0**-64, large))
+        large = self.choose(size > 2.0**164, 2.0**126, self.choose(size > 2.0**100, 2.0**64, 1.0))
+        return self.choose(size < 2.0**-164, 2.0**-126, self.choose(size < 2.0**-100, 2.0**-64, large))
 
     def leading(self, a: Value) -> Value:
         return self.b.convert("bits", self.b.apply("and", self.b.convert("bits", a, "i64"), -(1 << 29)), "f64")
@@ -140,7 +139,7 @@ class Numbers:
         middle = apply("shr", low, 1) + apply("shr", high, 1) + both
         whole = apply("shl", middle, coarse)
         bits = apply("select", whole < 0, apply("xor", whole, -(2**63)), ~whole)
-        return self.select(middle.eq(low), a, self.b.convert("bits", bits, "f64"))
+        return self.choose(middle.eq(low), a, self.b.convert("bits", bits, "f64"))
 
     def _order(self, a: Value) -> Value:
         bits = self.b.convert("bits", a, "i64")
@@ -148,7 +147,7 @@ class Numbers:
 
     def trailing(self, a: Value, leading: Value) -> Value:
         rest = self.max(self.abs(a - leading), self.abs(a) * 2.0**-48)
-        return self.select(self.isfinite(a), self.copysign(rest, a), a)
+        return self.choose(self.isfinite(a), self.copysign(rest, a), a)
 
     # two results
 
@@ -194,7 +193,7 @@ def _bits(x: Value) -> str:
 
 def number_words(w: Numbers) -> Mapping[str, Word]:
     """The words that give a double."""
-    apply, choose = w.b.apply, w.select
+    apply, choose = w.b.apply, w.choose
     methods = ("min", "max", "abs", "scale", "exponent", "mantissa", "finite_or_0", "join", "binade", "far_shift",
                "exponent_of", "log_rest", "second_moment", "center", "stretch", "leading", "trailing",
                "halfway")  # fmt: skip
@@ -212,12 +211,12 @@ def number_words(w: Numbers) -> Mapping[str, Word]:
         "mul_rest": lambda a, b, p: w.finite_or_0(w.fma(a, b, -p)),
         "nan_if": lambda c, a: choose(c, math.nan, a),
         "from_flag": lambda c: choose(c, 1.0, 0.0),
-        "at_least_0": lambda a: choose(a < 0.0, 0.0, a),
+        "at_least_0": lambda a: w.select(a < 0.0, 0.0, a),
         "square": lambda a: a * a,
         "reciprocal": lambda a: 1.0 / a,
-        "sign": lambda a: choose(a > 0.0, 1.0, choose(a < 0.0, -1.0, a)),
-        "minimum": lambda a, b: choose((a < b) | w.isnan(a), a, b),
-        "maximum": lambda a, b: choose((a > b) | w.isnan(a), a, b),
+        "sign": lambda a: w.select(a > 0.0, 1.0, w.select(a < 0.0, -1.0, a)),
+        "minimum": lambda a, b: w.select((a < b) | w.isnan(a), a, b),
+        "maximum": lambda a, b: w.select((a > b) | w.isnan(a), a, b),
     }
 
 

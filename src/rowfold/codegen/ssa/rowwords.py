@@ -56,6 +56,10 @@ class RowWords(StateWords, ABC):
     def _scalar(self, s: Stmt) -> Value:
         return self.b.number(self.ports[str(s.args[0])])
 
+    def _apart(self, s: Stmt) -> Value:
+        """Whether two arrays of the call are not one."""
+        return ~self.b.same(*(self.ports[str(a)] for a in s.args))
+
     def _element(self, s: Stmt) -> Value:
         """One element of a row as a double; 0 outside the row."""
         at: Value = self.arg(s.args[1], Kind.NUM)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ...records import dataclass
 from ..loops import Kernel, Port
@@ -103,6 +103,7 @@ class Place:
 
 Operand: TypeAlias = Value | float
 Carried: TypeAlias = Sequence[Value]
+Body: TypeAlias = Callable[[Any, Sequence[Value]], list[Value]]  # of a function: its builder, and what it is given
 Again: TypeAlias = Callable[[list[Value]], tuple[Value, list[Value]]]
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 
@@ -148,6 +149,10 @@ class Builder(ABC):
         typed = next(a.type for a in operands[word == "select" :] if isinstance(a, Value))
         values = [a if isinstance(a, Value) else self.const(a, typed) for a in operands]
         return self.operation(word, values, typed.of("i1") if word in COMPARISONS else typed)
+
+    def choose(self, test: Value, then: Value, otherwise: Value) -> Value:
+        """`select` by a test that is nearly always answered in one way."""
+        return self.apply("select", test, then, otherwise)
 
     @abstractmethod
     def operation(self, word: str, values: Sequence[Value], result: Type) -> Value:
@@ -196,8 +201,12 @@ class Builder(ABC):
         """The smallest of a vector of integers."""
 
     def native(self, word: str, values: Sequence[Value]) -> Value | None:
-        """scale, exponent or mantissa as one instruction, where the machine has it."""
+        """scale, exponent, mantissa or a mask's first lane, where the machine has an instruction or two for it."""
         return None
+
+    def subroutine(self, name: str, given: Carried, results: Sequence[Type], body: Body) -> list[Value]:
+        """What a function makes of what it is given; here its body itself, where the language has one function."""
+        return body(self, given)
 
     # control
 

@@ -40,6 +40,7 @@ class Row(RowWords):
         self.several = {**functions_of(self.numbers), "fold2": fold2(builder, self.numbers)}
         self.env: dict[str, Held] = {"row_length": builder.convert("from_int", length, "f64")}
         self.place: Place | None = None
+        self.rare = False  # whether this is code for few rows, which is to be short
 
     # steps
 
@@ -67,8 +68,12 @@ class Row(RowWords):
             self.b.comment(line)
 
     def unless(self, safe: Var, steps: tuple[Step, ...]) -> None:
-        rare = ~self.value(safe)
-        self.branch(rare, self.carried(assigned(steps)), lambda: self.steps(steps), rare=True)
+        def then() -> None:
+            outer, self.rare, self.vectors.short = self.rare, True, True
+            self.steps(steps)
+            self.rare = self.vectors.short = outer
+
+        self.branch(~self.value(safe), self.carried(assigned(steps)), then, rare=True)
 
     def until(self, done: Var, steps: tuple[Step, ...]) -> None:
         names = self.carried(assigned(steps))
@@ -95,16 +100,28 @@ class Row(RowWords):
 
     def sweep(self, sweep: Sweep) -> None:
         self.run(sweep.before)
-        turns = [(name, turn_name(name, u)) for name in sweep.rotate for u in range(1, TURNS)]
+        rotated = () if self.rare else sweep.rotate
+        turns = [(name, turn_name(name, u)) for name in rotated for u in range(1, TURNS)]
         for name, turn in turns:
             self.env[turn] = self.env[name]
-        names = self.carried(assigned((replace(sweep, before=(), after=()),))) + [turn for _, turn in turns]
+        names = self.moving(sweep) + [turn for _, turn in turns]
         block = VECTORS * self.kernel.lanes
         end = self.extent(sweep)
         self.loop((self.index(0), end, block), names, lambda i: self.block(sweep, i, end))
+        self.walked(sweep)
         for name, turn in turns:
             self.env[name] = self.vectors.max(self.env.pop(turn), self.env[name])
         self.run(sweep.after)
+
+    def ready(self, sweep: Sweep) -> None:
+        """Called where the arrays of a block are open."""
+
+    def walked(self, sweep: Sweep) -> None:
+        """Called behind the last block."""
+
+    def moving(self, sweep: Sweep) -> list[str]:
+        """What changes from block to block."""
+        return self.carried(assigned((replace(sweep, before=(), after=()),)))
 
     def extent(self, sweep: Sweep) -> Value:
         """How much of the row a sweep walks."""
@@ -116,7 +133,7 @@ class Row(RowWords):
         end = self.b.apply("select", self.n < lanes, self.n, lanes)
         for a, b in sweep.peek:
             end = self.b.apply("select", self.b.same(self.ports[a], self.ports[b]), self.n, end)
-        return end
+        return self.b.apply("select", self.value(sweep.wary), self.n, end) if sweep.wary else end
 
     def block(self, sweep: Sweep, start: Value, end: Value) -> None:
         lanes = self.kernel.lanes
@@ -124,10 +141,14 @@ class Row(RowWords):
         count = self.b.let("count", self.b.apply("select", rest < block, rest, block))
         for name in dict.fromkeys((*sweep.reads, *sweep.writes)):
             self.b.open(self.ports[name], start, count, read=name in sweep.reads)
+        self.ready(sweep)
         whole = self.b.let("whole", self.b.apply("and", count, -lanes))
         self.place = Place(start, count, whole)
         for head, phase in sweep.phases:
             self.run(head)
+            if self.rare:
+                self.masked(phase, self.place)
+                continue
             done = self.turns(phase, sweep.rotate, self.place) if sweep.rotate else self.index(0)
             self.phase(phase, done, self.place)
         self.run(sweep.block_end)
@@ -152,6 +173,17 @@ class Row(RowWords):
 
         self.loop((done, place.at, self.kernel.lanes), self.carried(_assigned(phase.body)), body)
         self.branch(place.at < place.count, self.carried(_assigned(phase.tail)), tail, rare=False)
+
+    def masked(self, phase: Phase, place: Place) -> None:
+        """All vectors of a block as the last one: half the text, a little slower."""
+
+        def body(at: Value) -> None:
+            live = self.b.let("live", self.b.first_lanes(place.count - at, self.kernel.lanes))
+            self.env["live"] = live
+            self.body(phase.tail, Place(place.start, place.count, at, live))
+
+        bounds = (self.index(0), place.count, self.kernel.lanes)
+        self.loop(bounds, self.carried(_assigned(phase.tail)), body)
 
     def turns(self, phase: Phase, names: Sequence[str], place: Place) -> Value:
         """The whole vectors in groups, each vector of a group with maxima of its own; where they end."""

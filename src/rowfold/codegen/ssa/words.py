@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ..loops import VECTORS, Kind
@@ -26,6 +26,7 @@ class Vectors:
     def __init__(self, builder: Builder, dtype: Any, *, rounds: bool) -> None:
         self.b, self.dtype, self._rounds = builder, dtype, rounds
         self.type = Type(dtype, builder.kernel.lanes)
+        self.short = False  # whether what is long is called, not written out
 
     def const(self, value: float) -> Value:
         return self.b.const(value, self.type)
@@ -121,9 +122,10 @@ class Vectors:
     def _part(self, array: Value, k: int) -> Value:
         return self.b.load_array(array, self.b.const(k * self.type.lanes, INDEX), self.type)
 
-    def fill(self, array: Value, vectors: Value, vector: Value) -> None:
+    def fill(self, array: Value, vectors: Value, vector: Value, whole: Value | None = None) -> None:
         """The places behind the last vector of a block that is not full."""
-        lanes, end = self.type.lanes, self.b.const(VECTORS * self.type.lanes, INDEX)
+        lanes = self.type.lanes
+        end = self.b.const(VECTORS * lanes, INDEX) if whole is None else whole * lanes
 
         def body(at: Value, _: list[Value]) -> list[Value]:
             self.b.store_array(array, at, vector)
@@ -133,10 +135,32 @@ class Vectors:
 
     def tree(self, parts: Value, vectors: Value) -> tuple[Value, Value]:
         """A block's vectors summed to two: halves are added to halves."""
-        self.fill(parts, vectors, self.const(0.0))
-        sums = [self._part(parts, k) + self._part(parts, k + 8) for k in range(8)]
-        sums = [a + b for a, b in zip(sums[:4], sums[4:], strict=True)]
-        return sums[0] + sums[2], sums[1] + sums[3]
+
+        def body(b: Builder, given: Sequence[Value]) -> list[Value]:
+            return Vectors(b, self.dtype, rounds=self._rounds).summed(*given)
+
+        given = [parts, vectors]
+        left, right = self.b.subroutine("tree", given, [self.type] * 2, body) if self.short else self.summed(*given)
+        return left, right
+
+    def summed(self, parts: Value, vectors: Value) -> list[Value]:
+        """The tree of 16, 8 or 4 vectors: zeros added to a sum are left out."""
+        b, whole = self.b, self.b.const(VECTORS, INDEX)
+        for size in (VECTORS // 2, VECTORS // 4):
+            whole = b.apply("select", vectors <= b.const(size, INDEX), b.const(size, INDEX), whole)
+        self.fill(parts, vectors, self.const(0.0), whole)
+        few = [self._part(parts, k) for k in range(4)]
+
+        def more() -> list[Value]:
+            return [few[k] + self._part(parts, k + 4) for k in range(4)]
+
+        def most() -> list[Value]:
+            halves = [[self._part(parts, k + j) + self._part(parts, k + j + 8) for j in (0, 4)] for k in range(4)]
+            return [a + b for a, b in halves]
+
+        sums = b.branch(whole > 4, more, few, rare=False)
+        sums = b.branch(whole > 8, most, sums, rare=False)
+        return [sums[0] + sums[2], sums[1] + sums[3]]
 
     def pairs_tree(self, parts: Value, exponents: Value, vectors: Value, at: Value) -> tuple[Value, Value]:
         """The sums of parts * 2^exponents over 2^at, two of them."""
@@ -193,6 +217,8 @@ def mask_words(v: Vectors) -> Mapping[str, Word]:
     b, lanes = v.b, v.type.lanes
 
     def first(mask: Value) -> Value:
+        if (native := b.native("first", (mask,))) is not None:
+            return native
         places = b.lanes_from(b.const(0, INDEX), lanes)
         lowest = b.lowest(b.apply("select", mask, places, lanes))
         return places.eq(b.splat(lowest, lanes)) & mask
