@@ -61,6 +61,11 @@ def test_numbers_of_a_group_are_those_of_its_rows(isa):
     assert same(many_words.using(isa=isa), x, w, y)
 
 
+def test_rows_of_several_blocks_go_together():
+    """Those whose logarithms would wait for each other."""
+    assert [same(library.log_softmax, rows(n, 10)) for n in (257, 512, 1000)] == [True] * 3
+
+
 def test_masked_rows_go_together():
     """A mask a row, and bytes beside floats."""
     mask = np.random.default_rng(5).random((61, 70)) < 0.7

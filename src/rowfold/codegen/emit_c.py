@@ -69,9 +69,9 @@ class Unit:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def unit_of(kernel: Kernel, isa_name: str, strategy: str, name: str = "", *, grouped: bool = False) -> Unit:
-    """A kernel as lines of C; `grouped`: with short rows side by side."""
-    page = _Page(kernel, name or identifier(kernel.name), isa_name if grouped else "")
+def unit_of(kernel: Kernel, isa_name: str, strategy: str, name: str = "", *, grouped: int = 0) -> Unit:
+    """A kernel as lines of C; `grouped`: with rows of up to so many blocks side by side."""
+    page = _Page(kernel, name or identifier(kernel.name), isa_name, grouped)
     fused = isa_of(isa_name).fma
     functions = functions_of(kernel, statements(whole_row(kernel)), page.sweeps, fused=fused)
     return Unit(
@@ -87,7 +87,7 @@ def unit_of(kernel: Kernel, isa_name: str, strategy: str, name: str = "", *, gro
 
 
 def emit(
-    kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str, *, grouped: bool = False
+    kernel: Kernel, isa_name: str, strategy: str, version: str, signature: str, types: str, *, grouped: int = 0
 ) -> Source:
     """The translation unit of a kernel. Same input, same bytes."""
     isa, unit = isa_of(isa_name), unit_of(kernel, isa_name, strategy, grouped=grouped)
@@ -114,17 +114,17 @@ def emit(
 class _Page:
     """Lays out one kernel."""
 
-    def __init__(self, kernel: Kernel, name: str, groups_in: str = "") -> None:
+    def __init__(self, kernel: Kernel, name: str, isa: str, grouped: int = 0) -> None:
         self.kernel, self.name = kernel, name
         self.batch = batch_of(kernel)
         self.sweeps = Sweeps(kernel, self.batch, Names(self.name, self.last_arguments(), self.whole_arguments()))
-        self.groups = self._groups(groups_in) if groups_in else None
+        self.groups = self._groups(isa, grouped) if grouped else None
 
-    def _groups(self, isa: str) -> Groups | None:
-        group = group_of(self.kernel, self.batch.whole)
+    def _groups(self, isa: str, blocks: int) -> Groups | None:
+        group = group_of(self.kernel, self.batch.whole, one_block=blocks == 1)
         if group is None or not has_group_words(isa, self.kernel.dtype, words_used(group)):
             return None
-        return Groups(self.kernel, group, self.sweeps)
+        return Groups(self.kernel, group, self.sweeps, blocks)
 
     # the last sweep
 
@@ -223,7 +223,7 @@ class _Page:
         memory = [self.sweeps.stmt(s) for s in self.kernel.memory]
         lines += ["", "/* What one row tells the next. */", *memory] if memory else []
         lines += self.from_memory() if _mentions("from_memory", body) else []
-        lines += self.contiguous() if last or _mentions("contiguous", body) else []
+        lines += self.contiguous() if last or _mentions("contiguous", [*body, *group]) else []
         if last:
             lines += [f"{self.name}_held held;", "intptr_t held_at = n; /* so far no row waits for its last sweep */"]
             lines += ["int held_whole = 0;", *(self.far() if self.streamed() else [])]

@@ -28,7 +28,7 @@ def source_of(plan: Plan) -> Source:
 
         source = emit_form(kernel, plan.form, plan.isa, plan.strategy, __version__, signature, types)
     else:
-        grouped = plan.together and plan.state is None
+        grouped = plan.together if plan.state is None else 0
         source = emit(kernel, plan.isa, plan.strategy, __version__, signature, types, grouped=grouped)
     return replace(source, apart=plan.apart)
 

@@ -107,7 +107,7 @@ class Plan:
     state: StatePart | None = None  # of a plan for a part of a row
     form: str = ""  # of the emitted C, where it is not row by row: "cut" for one row and several threads
     chunked: bool = False  # for rows longer than a chunk: it decides bits, and the row's length decides it
-    together: bool = False  # whether short rows go through it in groups, which changes no bit
+    together: int = 0  # blocks of the longest rows that go through it in groups, which changes no bit
     traffic: Traffic = Traffic()
 
     @property
@@ -131,8 +131,8 @@ def describe(plan: Plan, *, brief: bool = False) -> list[str]:
     if not brief:
         head += f", {_plural(plan.memory_passes, 'memory pass')}, {plan.bytes_per_element:g} bytes an element"
     lines = [head] + [f"  sweep {i}: {sweep.note}" for i, sweep in enumerate(plan.sweeps, 1)]
-    if plan.together:
-        lines.append("  eight short rows at a time")
+    if plan.together and not brief:
+        lines.append("  in C, eight rows at a time")
     if plan.apart:
         why = "read anywhere" if plan._reads_anywhere else "written before its sums are certain"  # noqa: SLF001
         lines.append(f"  outputs must lie apart from inputs: a row is {why}")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ..errors import PlanError
 from ..records import dataclass, replace
 from .ir import SELECTIONS, SUMS, THRESHOLDS, Const, Input, Map, Node, Param, Program, Reduce, Ref, Role, Type, operands
+from .isas import has_template
 from .loops import CHUNK, LANES, VECTORS
 from .machine import Machine
 from .plan import Group, Lowering, Plan, SweepPlan, label
@@ -27,6 +28,7 @@ FORMS = {
 STRATEGIES = ("auto", *FORMS, "one_pass")
 LONGEST = 2**28  # a float32 lane counts 2^24 vectors of 16
 TOGETHER = 8  # rows that one vector of doubles has room for (lower/groups.py)
+LONG = 8  # blocks of the longest rows that go in groups
 CARRIED = SUMS | SELECTIONS | THRESHOLDS | {"max", "min", "argmax", "prod"}
 
 
@@ -51,8 +53,16 @@ def make_plan(program: Program, *, dtype: str, isa: str, n: int, rows: int, stra
         raise PlanError(f"no plan of {program.name} meets strategy={strategy!r} at n={n}: {reasons}")
     best = min(possible, key=lambda p: p.ns)
     rejected = tuple((c.name, _why(c, best)) for c in candidates if c.plan is not best)
-    together = rows >= TOGETHER and n <= VECTORS * LANES[dtype]
+    together = _together(program, n, rows, VECTORS * LANES[dtype]) if has_template(f"together/{isa}.c.j2") else 0
     return replace(best, strategy=_met(best, strategy), rejected=rejected, together=together)
+
+
+def _together(program: Program, n: int, rows: int, block: int) -> int:
+    """Rows shorter than two blocks go in groups, and longer ones whose logarithms would wait for each other."""
+    maps = [(Ref(i), node.op) for i, node in enumerate(program.nodes) if isinstance(node, Map)]
+    waits = any(op.startswith("log") and not program.is_row(ref) for ref, op in maps)
+    longest = LONG * block if waits else 2 * block - 1
+    return 0 if rows < TOGETHER or n > longest else 1 if n <= block else LONG
 
 
 def _why(candidate: Candidate, best: Plan) -> str:

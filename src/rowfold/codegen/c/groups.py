@@ -51,8 +51,8 @@ def each_of(name: str) -> str:
 class Groups:
     """Prints one group."""
 
-    def __init__(self, kernel: Kernel, group: Group, sweeps: Sweeps) -> None:
-        self.kernel, self.group, self.sweeps = kernel, group, sweeps
+    def __init__(self, kernel: Kernel, group: Group, sweeps: Sweeps, blocks: int) -> None:
+        self.kernel, self.group, self.sweeps, self.blocks = kernel, group, sweeps, blocks
         self.alone = Statements(kernel)
         self.doubles = Statements(replace(kernel, dtype="f64"))
         parts = group.parts
@@ -92,9 +92,12 @@ class Groups:
         plain = [p.name for p in self.kernel.ports if self.plain(p)]
         tests = [f"{a}_rows != {b}_rows" for a, b in self.group.apart]
         tests += [f"{name}_step == (intptr_t)sizeof({self.sweeps.ctype})" for name in plain]
-        return " && ".join([f"rows - row >= {ROWS}", "row >= alone", "n > 0", f"n <= {self.sweeps.block_size}", *tests])
+        longest = self.blocks * self.sweeps.block_size
+        return " && ".join([f"rows - row >= {ROWS}", "row >= alone", "n > 0", f"n <= {longest}", *tests])
 
     def sizes(self, body: Sequence[str]) -> Iterator[str]:
+        if self.blocks > 1:
+            return
         text, lanes = "\n".join(body), self.kernel.lanes
         sizes = [("i", "0"), ("count", "n"), ("whole", f"n & ~(intptr_t){lanes - 1}")]
         sizes += [("vectors", f"(n + {lanes - 1}) / {lanes}")]
@@ -218,7 +221,7 @@ class Groups:
         for item in part.parts:
             match item:
                 case Sweep():
-                    yield from self.walk(item)
+                    yield from self.walk(item) if self.blocks == 1 else self.sweeps.sweep(item, rare=False)
                 case Stmt(results, "parts") if results[0] in part.gives:
                     yield self.taken(results[0])
                 case Stmt():

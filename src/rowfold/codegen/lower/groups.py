@@ -71,15 +71,15 @@ class Group:
     apart: tuple[tuple[str, str], ...]
 
 
-def group_of(kernel: Kernel, steps: Sequence[Step]) -> Group | None:
+def group_of(kernel: Kernel, steps: Sequence[Step], *, one_block: bool = True) -> Group | None:
     """The steps of a row, for a group of them; None where rows do something that only one at a time can."""
     if any(p.entries or p.table or p.element not in ELEMENTS for p in kernel.ports):
         return None
-    items = _flat(steps)
+    items = _flat(steps, one_block)
     if items is None:
         return None
     made = _Distribution(kernel)
-    for item in kept_in_parts(items):
+    for item in kept_in_parts(items) if one_block else items:
         made.take(item)
     made.flush()
     made.learn(kernel.learn)
@@ -96,7 +96,7 @@ BREAK = Break()
 Item = Stmt | Sweep | Check | Break
 
 
-def _flat(steps: Sequence[Step]) -> list[Item] | None:
+def _flat(steps: Sequence[Step], one_block: bool) -> list[Item] | None:
     """The steps without what is rare, in one list."""
     items: list[Item] = []
     for step in steps:
@@ -106,8 +106,9 @@ def _flat(steps: Sequence[Step]) -> list[Item] | None:
             case Sweep() if not step.chunk_end:
                 items += step.before
                 items += [Check(step.only, False)] if step.only is not None else []
-                items += [replace(step, before=(), block_end=(), after=(), only=None)]
-                items += [BREAK, *step.block_end] if step.block_end else []  # a short row is one block
+                walk = replace(step, before=(), after=(), only=None)
+                items += [replace(walk, block_end=()) if one_block else walk]
+                items += [BREAK, *step.block_end] if step.block_end and one_block else []
                 items += step.after
             case Unless(_, safe, _):
                 items.append(Check(safe, False))
@@ -167,7 +168,8 @@ def statements_of(item: Item) -> list[Stmt]:
         case Check() | Break():
             return []
         case Sweep():
-            return [s for head, phase in item.phases for s in (*head, *phase.body, *phase.tail)]
+            walk = [s for head, phase in item.phases for s in (*head, *phase.body, *phase.tail)]
+            return [*walk, *item.block_end]
 
 
 def _made(item: Item) -> list[Var]:
@@ -300,7 +302,7 @@ def _replaced(sweep: Sweep, now: dict[str, Arg]) -> Sweep:
         )
 
     phases = tuple((body(head), replace(p, body=body(p.body), tail=body(p.tail))) for head, p in sweep.phases)
-    return replace(sweep, phases=phases)
+    return replace(sweep, phases=phases, block_end=body(sweep.block_end))
 
 
 def _reads_of(part: Part) -> list[Var]:

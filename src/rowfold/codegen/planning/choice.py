@@ -84,7 +84,7 @@ def _plan(program: Program, dtype: str, isa: str, n: int, rows: int, strategy: s
 def _same(plan: Plan) -> Plan:
     """The plan without what does not show in its text."""
     same = replace(plan, n=0, memory_passes=0, bytes_per_element=0.0, ns=0.0, rejected=(), strategy=_loop(plan))
-    return replace(same, together=False)
+    return replace(same, together=0)
 
 
 def _loop(plan: Plan) -> str:
