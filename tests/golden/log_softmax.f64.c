@@ -4,7 +4,6 @@
  * log_softmax: speculative, 2 sweeps (fewest by fusion: 2)
  *   sweep 1: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two without its largest term
  *   sweep 2: write subtract(z, log(expsum(1, multiply(x, divide(1, temperature)))))
- *   eight short rows at a time
  *
  * Written by rowfold 0.1.0 for portable; compile with no flags.
  */

@@ -3,7 +3,6 @@
  *
  * logsumexp: speculative, 1 sweep (fewest by fusion: 1)
  *   sweep 1: the exponential sum of x under a guessed power of two without its largest term
- *   eight short rows at a time
  *
  * Written by rowfold 0.1.0 for portable; compile with no flags.
  */
