@@ -52,9 +52,27 @@ def _probabilities(x: Array) -> Array:
     return np.divide(e, s, out=e)
 
 
+def _entropy(x: Array) -> Array:
+    """log s - sum e (x - m) / s, with one array beside the exponentials."""
+    d = x - np.max(x, axis=-1, keepdims=True)
+    e = np.exp(d)
+    s = np.sum(e, axis=-1)
+    return np.log(s) - np.sum(np.multiply(e, d, out=d), axis=-1) / s
+
+
+def _kl_div(x: Array, z: Array) -> Array:
+    """E_p[x - z] - LSE(x) + LSE(z)."""
+    d, c = x - np.max(x, axis=-1, keepdims=True), z - np.max(z, axis=-1, keepdims=True)
+    e = np.exp(d)
+    s, t = np.sum(e, axis=-1), np.sum(np.exp(c), axis=-1)
+    return np.sum(np.multiply(e, np.subtract(d, c, out=d), out=d), axis=-1) / s - np.log(s) + np.log(t)
+
+
 _EXPRESSIONS: dict[str, Callable[[Problem], Array]] = {
     "log_softmax": lambda p: p.x - _lse(p.x),
     "logsumexp": lambda p: _lse(p.x)[:, 0],
+    "entropy": lambda p: _entropy(p.x),
+    "kl_div": lambda p: _kl_div(p.x, p.z),
     "cross_entropy": lambda p: _lse(p.x)[:, 0] - p.x[np.arange(len(p.x)), p.target],
     "temperature_softmax": lambda p: _probabilities(p.x / p.x.dtype.type(TEMPERATURE)),
     "masked_softmax": lambda p: _probabilities(np.where(p.mask, p.x, -np.inf)),
@@ -72,6 +90,16 @@ def scipy_special(p: Problem) -> Job | None:
         return None
     function = getattr(special, p.operator)
     return fresh(lambda: function(p.x, axis=-1), np.asarray)
+
+
+def scipy_stats(p: Problem) -> Job | None:
+    """`scipy.stats.entropy` of SciPy's softmax, of one distribution or of two."""
+    from scipy import special, stats
+
+    if p.operator not in ("entropy", "kl_div") or p.dtype not in (np.float32, np.float64):
+        return None
+    rows = (p.x,) if p.operator == "entropy" else (p.x, p.z)
+    return fresh(lambda: stats.entropy(*(special.softmax(a, axis=-1) for a in rows), axis=-1), np.asarray)
 
 
 def entmax_package(p: Problem) -> Job | None:
@@ -94,6 +122,7 @@ def entmax_package(p: Problem) -> Job | None:
 
 PEERS = (
     Peer("scipy", "scipy", scipy_special),
+    Peer("scipy.stats", "scipy", scipy_stats),
     Peer("numpy", "numpy", numpy_expression),
     Peer("entmax", "entmax", entmax_package),
 )
