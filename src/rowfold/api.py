@@ -233,7 +233,8 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         call = call._replace(form=form)
         if (call, config) not in self._bound:
             try:
-                self._bound[call, config] = self._bind(values, call, config)
+                bound = self._bound[call, config] = self._bind(values, call, config)
+                bound.grain = 16 if form == "tiles" else 1
             except (CompileError, LoadError):
                 self._bound[call, config] = None
         return self._bound[call, config]

@@ -1,12 +1,13 @@
-"""Kernel -> C in another form than row by row: a row cut into chunks, for threads; see c/cut.py."""
+"""Kernel -> C in another form than row by row: "cut", chunks of a row for threads; "tiles", rows beside each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .c.cut import cut_of
+from .c.cut import CutText, cut_of
 from .c.library import functions_of
 from .c.staged import Staged
+from .c.tiles import TilesText, tiles_of
 from .c.words import builtins_of, environment, words_of
 from .emit_c import RowsText
 from .isas import isa_of
@@ -21,11 +22,11 @@ def emit_form(
     isa, name = isa_of(isa_name), identifier(kernel.name)
     symbol = symbol_of(kernel.name, kernel.dtype, f"{strategy}_{form}", isa_name)
     functions = functions_of(kernel, statements(whole_row(kernel)), Staged(kernel, name), fused=isa.fma)
-    page = cut_of(kernel, name)
+    page: CutText | TilesText = cut_of(kernel, name) if form == "cut" else tiles_of(kernel, name)
     words = words_of(isa_name, kernel.dtype, [*page.lines, *(line for f in functions for line in f.lines)])
     template = environment().get_template(f"{form}.c.j2")
     text = template.render(
-        cut=page,
+        page=page,
         start=tuple(_start(kernel)),
         symbol=symbol,
         name=name,

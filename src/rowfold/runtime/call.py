@@ -102,6 +102,10 @@ class Caller(Remembering):
                 call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans, call.narrow
             )
             call = call.matched(spec, values, found.ufunc.types[0])
+            if not call.layout.plain or (call.arrays and call.arrays[0].strides[-1:] != (call.arrays[0].itemsize,)):
+                from . import tiles
+
+                found = tiles.arranged(found, call.cast())
             many = call.rows * call.layout.n >= AWAKE  # a small call needs no threads, sums need the rows in order
             if isinstance(found, Bound) and many and not any(r.total for r in found.results):
                 from . import threads

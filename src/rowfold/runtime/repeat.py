@@ -31,6 +31,7 @@ class Repeat:
         self.sources, self.takes = sources, takes
         self.uses = 0
         self.data = 0  # what the loop at `pointer` is called with
+        self.beside = False  # whether the loop is for rows that lie beside each other
         self.apart = False  # whether no output may be the memory of an input
         self.first = 0  # which operand is the row argument in which axis counts
         self.call: Operands
@@ -68,7 +69,10 @@ class Repeat:
     def operands(self, arrays: tuple[Any, ...], options: Mapping[str, Any]) -> list[Array]:
         """The loop's inputs without the settings. Raises IndexError for an index that names no element."""
         given = self.given(arrays, options)
-        return [a if take is None else take(a) for a, take in zip(given, self.takes, strict=True)]
+        made = [a if take is None else take(a) for a, take in zip(given, self.takes, strict=True)]
+        if self.beside and made[self.first].strides[-1] == made[self.first].itemsize:
+            raise ValueError("these rows do not lie beside each other")
+        return made
 
     def given(self, arrays: tuple[Any, ...], options: Mapping[str, Any]) -> list[Array]:
         return [arrays[s] if type(s) is int else options[s] for s in self.sources]  # type: ignore[index]
@@ -95,6 +99,7 @@ def of(
     again.data = getattr(found, "data", 0)
     again.call, again.results, again.name = call, tuple(t.result for t in targets), spec.name
     again.apart = bool(getattr(found, "apart", False))
+    again.beside = getattr(found, "grain", 1) > 1
     again.keepdims, again.settings = bool(how.keepdims), call.arrays[len(sources) :]
     again.index = {k: a for k, a in enumerate(present) if a.role == "index"}
     again.setting_names = tuple(s.name for s in spec.settings)

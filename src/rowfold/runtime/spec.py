@@ -87,7 +87,7 @@ class HasLoop(Protocol):
 class Bound:
     """A loop with the results that it gives, for specs that do not tell them."""
 
-    __slots__ = ("apart", "formed", "pointer", "results", "threads", "ufunc")
+    __slots__ = ("apart", "formed", "grain", "pointer", "results", "threads", "ufunc")
 
     def __init__(
         self, loop: HasLoop, results: Results, threads: int | None = None,
@@ -98,6 +98,7 @@ class Bound:
         self.apart = bool(getattr(loop, "apart", False))  # no output may be the memory of an input
         self.results = results
         self.threads = threads  # of a call that does not say how many
+        self.grain = 1  # rows that are walked together
         self.formed = formed  # the same in another form of C; none where there is no such thing
 
 

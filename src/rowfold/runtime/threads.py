@@ -37,6 +37,7 @@ class Spread(NamedTuple):
     data: int
     apart: bool
     results: Results
+    grain: int = 1  # rows that are walked together
 
 
 def available() -> int:
@@ -72,7 +73,8 @@ def spread(found: Any, asked: int | None, elements: int, rows: int) -> Any:
     spread_over = _several(found, count) if count > 1 else found
     if not long or isinstance(spread_over.ufunc, Pooled):
         return spread_over
-    return Spread(Sliced(spread_over.ufunc), 0, 0, bool(getattr(found, "apart", False)), found.results)
+    apart, grain = bool(getattr(found, "apart", False)), getattr(found, "grain", 1)
+    return Spread(Sliced(spread_over.ufunc), 0, 0, apart, found.results, grain)
 
 
 @functools.cache
@@ -82,12 +84,12 @@ def _default() -> int:
 
 def _several(found: Any, count: int) -> Any:
     apart = bool(getattr(found, "apart", False))
-    pointer = getattr(found, "pointer", 0)
+    pointer, grain = getattr(found, "pointer", 0), getattr(found, "grain", 1)
     team = _team(count) if pointer else None
     if team is None:
-        return Spread(Pooled(found.ufunc, count), 0, 0, apart, found.results)
-    loop, data = _handed(pointer, team, count, found.ufunc)
-    return Spread(loop, team.loop, data, apart, found.results) if data else found
+        return Spread(Pooled(found.ufunc, count), 0, 0, apart, found.results, grain)
+    loop, data = _handed(pointer, team, count, found.ufunc, grain)
+    return Spread(loop, team.loop, data, apart, found.results, grain) if data else found
 
 
 def _cut(found: Any, count: int, *, long: bool) -> Any:
@@ -110,14 +112,14 @@ def _whole(pointer: int, hands: Hands, loop: Any) -> tuple[Any, int]:
 
 
 @functools.lru_cache(512)
-def _handed(pointer: int, team: _Team, count: int, loop: Any) -> tuple[Any, int]:
+def _handed(pointer: int, team: _Team, count: int, loop: Any, grain: int) -> tuple[Any, int]:
     """The loop that hands this kernel's rows to the team, and its data."""
     left, right = (ufuncs.cores_of(side) for side in loop.signature.split("->"))
     sizes = 1 + len(dict.fromkeys(label for core in (*left, *right) for label in core))
     operands = len(left) + len(right)
     if operands > _MOST[0] or sizes > _MOST[1]:
         return loop, 0
-    kind = (ctypes.c_int64 * 8)(pointer, team.address, count, operands, sizes, AWAKE, ASLEEP, 1)
+    kind = (ctypes.c_int64 * 8)(pointer, team.address, count, operands, sizes, AWAKE, ASLEEP, grain)
     _kept.append(kind)
     data = ctypes.addressof(kind)
     types = loop.types[0].replace("->", "")

@@ -200,7 +200,12 @@ void rowfold_team_loop(char **args, const intptr_t *dims, const intptr_t *steps,
     const Kind *kind = data;
     Team *t = (Team *)(uintptr_t)kind->team;
     Rows job = { kind, args, dims, steps };
-    const int64_t n = dims[1] > 0 ? dims[1] : 1, least = (2048 / n + kind->grain) / kind->grain * kind->grain;
+    const int64_t n = dims[1] > 0 ? dims[1] : 1, each = dims[0] / kind->threads;
+    int64_t least = 2048 / n + 1;
+    if (kind->grain > 1) { /* tiles of rows, up to four at once */
+        least = (each + kind->grain - 1) / kind->grain * kind->grain;
+        least = least < kind->grain ? kind->grain : least > 4 * kind->grain ? 4 * kind->grain : least;
+    }
     if (dims[0] < 2 || !pays(t, dims[0] * (n + 64), kind->awake, kind->asleep) /* a row costs something, too */
         || !together(t, rows, &job, dims[0], least, kind->threads))
         ((Loop)(uintptr_t)kind->loop)(args, dims, steps, 0);

@@ -182,6 +182,11 @@ class Sweeps(Statements):
                 yield self.open_write(self.ports[name])
         if self.hosts(sweep):
             yield from self.ahead(sweep)
+        yield from self.lines_of_block(sweep, rare=rare)
+        yield from (self.close(self.ports[name]) for name in sweep.writes)
+
+    def lines_of_block(self, sweep: Sweep, *, rare: bool) -> Iterator[str]:
+        """What is done with a block that is open."""
         if not rare and (sums := _sums(sweep)):
             yield f"if (count == {self.block_size}) {{"
             yield from indented(self.whole_block(sweep, sums))
@@ -190,7 +195,6 @@ class Sweeps(Statements):
             yield "}"
         else:
             yield from self.any_block(sweep)
-        yield from (self.close(self.ports[name]) for name in sweep.writes)
 
     def any_block(self, sweep: Sweep) -> Iterator[str]:
         yield f"const intptr_t whole = count & ~(intptr_t){self.kernel.lanes - 1};"
@@ -240,11 +244,15 @@ class Sweeps(Statements):
             return self.stmt(s)
         parts = s.args[0]
         assert isinstance(parts, Var)
-        half, value = f"{half_name(parts.name)}[k]", self.arg(s.args[1], Kind.VEC)
+        half, value = self.half(parts), self.arg(s.args[1], Kind.VEC)
         return f"{half} = rf_add({half}, {value});" if second else f"{half} = {value};"
 
     def close(self, port: Port) -> str:
         return f"rf_close{suffix(port, POINTERS)}({port.name}, {port.name}_step, i, count, {port.name}_b);"
+
+    def half(self, parts: Var) -> str:
+        """The place of a vector in half a block."""
+        return f"{half_name(parts.name)}[k]"
 
     def open_write(self, port: Port) -> str:
         n = port.name
