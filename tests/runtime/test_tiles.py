@@ -12,6 +12,7 @@ from rowfold.runtime import tiles
 from rowfold.runtime.cpu import host_isas
 
 KERNELS = ("softmax", "log_softmax", "layer_norm", "entropy", "logsumexp", "max", "var")
+FEW = ("softmax", "log_softmax", "layer_norm", "max")
 SHAPES = ((5, 9), (16, 16), (257, 17), (300, 64), (CHUNK + 700, 64), (40, 200))
 
 
@@ -30,7 +31,7 @@ def unlike(kernel, x, *more, axis=0, **options):
 
 def quick(case):
     """The best instruction set, and softmax on the others."""
-    return (case[2] == host_isas()[0] and case[1] == "float32") or case == ("softmax", "float64", host_isas()[0])
+    return (case[2] == host_isas()[0] and case[1] == "float32" and case[0] in FEW) or case == ("softmax", "float64", host_isas()[0])
 
 
 @pytest.mark.parametrize(("name", "dtype", "isa"), sliced(product(KERNELS, ("float32", "float64"), host_isas()), quick))
@@ -40,7 +41,7 @@ def test_another_axis_has_the_same_bits(name, dtype, isa):
     assert [shape for shape in SHAPES if unlike(kernel, draw(shape, dtype))] == []
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", FEW)
 def test_rows_of_a_tile_that_part_meet_again(name):
     """Some columns need the walks of rare rows, others are not finite."""
     x = draw((500, 70))

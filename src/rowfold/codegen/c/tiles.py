@@ -1,6 +1,6 @@
 """Rows beside each other in a tile: the C of it, for rows along another axis than the last.
 
-A tile is as many rows as a vector has lanes; every vector of a walk holds one element of each. The lanes of a single row
+A tile has as many rows as a vector has lanes; a vector of a walk holds one element of each. The lanes of a single row
 become a loop, so that sums have the order that they have in a row of its own, and its bits.
 """
 
