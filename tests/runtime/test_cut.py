@@ -29,7 +29,8 @@ def hard(n):
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype"), sliced(product(KERNELS, ("float32", "float64")), lambda c: c[1] == "float32" or c[0] == "softmax")
+    ("name", "dtype"),
+    sliced(product(KERNELS, ("float32", "float64")), lambda c: c[1] == "float32" or c[0] == "softmax"),
 )
 def test_a_row_has_the_same_bits_for_any_number_of_threads(name, dtype):
     """Two and three threads share a row, and write what one writes."""
