@@ -2,22 +2,21 @@
 
 import runpy
 import time
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import rowfold as rf
 from rowfold import library
 from rowfold.runtime.cpu import host_isas
-from rowfold.testing import Random, check, fuzz, load, random_case, random_source, reproducer
+from rowfold.testing import Random, check, fuzz, load, random_cases, random_source, reproducer
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.py"))
-BUILDS_A_PROGRAM = 2  # dtype, strategy and instruction set: what compiling, the dear part, depends on
-CASES_A_BUILD = 8
+CASES_A_BUILD, CASES = 8, 16
 KERNELS = ("softmax", "log_softmax", "logsumexp", "softmin", "cross_entropy", "entropy", "layer_norm", "rms_norm")
 
 
@@ -31,26 +30,15 @@ class Drawn:
         return self.data.draw(st.sampled_from(options))
 
 
-def some_cases(draws, fn):
-    """Cases of one program, in groups that share what is compiled."""
-    for _ in range(BUILDS_A_PROGRAM):
-        first = random_case(draws, fn, host_isas())
-        yield first
-        for _ in range(CASES_A_BUILD - 1):
-            case = random_case(draws, fn, [first.isa])
-            yield replace(case, dtype=first.dtype, strategy=first.strategy, selected=first.selected)
-
-
 def run(draws, source):
     """Runs some cases of one program; the worst error as a part of its bound."""
     kernel = rf.kernel(load(source))
     worst = 0.0
-    for case in some_cases(draws, kernel.__wrapped__):
+    for case in islice(random_cases(draws, kernel.__wrapped__, host_isas(), CASES_A_BUILD), CASES):
         try:
             verdicts = check(kernel, case)
         except Exception as error:
             text = reproducer(source, case)
-            note(text)
             raise AssertionError(f"{type(error).__name__}: {error}\n\n{text}") from error
         worst = max([worst, *(v.worst for v in verdicts)])
     return worst

@@ -330,7 +330,7 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
         case (("argmax" | "argmin"), [a]):
             return _position(xp, op, a, chosen)
         case "excess", [a, target, power]:
-            return excess(a, target[..., :1], int(power.flat[0]), chosen)
+            return excess(a, constant(target), int(np.max(power, initial=0)), chosen)
         case (("topk" | "topk_at"), [a, k]):
             values, places = largest(a, int(k.flat[0]), chosen)
             return values if op == "topk" else places
@@ -346,6 +346,11 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
             return fold(xp, "sum", [w * _distances(xp, w, factors, chosen, dtype)], chosen, dtype)
         case _:
             raise AssertionError(f"{op} is not a reduction over {len(rows)} rows")
+
+
+def constant(row: Array) -> Array:
+    """The number that all elements of a row are; -inf of an empty one."""
+    return np.max(row, axis=-1, keepdims=True, initial=-np.inf)
 
 
 def excess(a: Array, target: Array, power: int, chosen: Array) -> Array:

@@ -162,6 +162,12 @@ class Program:
         """The length of a k-vector; 0 for what is none."""
         return entries(self.nodes, self.shapes, ref)
 
+    @property
+    def shortest(self) -> int:
+        """The least row length that a call may have: an index needs an element, and k largest need k."""
+        index = any(i.role is Role.INDEX for _, i in self.inputs)
+        return max([int(index), *(self.entries(Ref(i)) for i, _ in enumerate(self.nodes))])
+
     def stored(self, output: Output) -> Type:
         """What a kernel writes: booleans, int64 and float64 numbers themselves, the rest as computed, to be cast."""
         dtype = output.dtype or {Type.BOOL: "bool", Type.INT: "int64"}.get(self.types[output.ref], "")

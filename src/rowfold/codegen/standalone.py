@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import __version__
 from ..records import dataclass, replace
-from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of, shortest_of
+from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of
 from .c.standalone_words import renamed, section_words
 from .c.words import environment
 from .emit_c import Unit, unit_of
@@ -161,7 +161,7 @@ def kind_of(program: Program, dtype: str, sections: Sequence[Section], ports: Se
     arguments = arguments_of(program, ports, DTYPES[dtype])
     return Kind(
         dtype, DTYPES[dtype], f"rowfold_{identifier(program.name)}_{dtype}", tuple(arguments),
-        tuple(indexes_of(program, arguments)), shortest_of(program), longest_of(program, dtype), tuple(sections),
+        tuple(indexes_of(program, arguments)), program.shortest, longest_of(program, dtype), tuple(sections),
         tuple(contract),
     )  # fmt: skip
 

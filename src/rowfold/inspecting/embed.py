@@ -11,7 +11,6 @@ import numpy as np
 
 from ..codegen import standalone
 from ..codegen.bounding.published import PUBLISHED
-from ..codegen.c.standalone_api import shortest_of
 from ..codegen.ir import Map, Program
 from ..codegen.loops import C_NAMES
 from ..codegen.lower.kernel import lower
@@ -109,7 +108,7 @@ def _kind(
 
 def _choices(program: Program, dtype: str, isa: str, shape: tuple[int, ...] | None, strategy: str) -> Choices:
     if shape is None:
-        return every(program, dtype, isa, shortest_of(program), strategy)
+        return every(program, dtype, isa, program.shortest, strategy)
     rows = int(np.prod(shape[:-1])) if shape else 1
     return one(program, dtype, isa, shape[-1] if shape else 1, max(rows, 1), strategy)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,7 @@ def reference(
     """The row function on float64 copies, row by row and without warnings. Results have the row on its old axis."""
     rows = _Rows(kernel, arrays, axis, where, settings)
     with np.errstate(all="ignore"):
-        results = [rows.one(at, settings) for at in np.ndindex(rows.batch)]
+        results = [rows.one(at, settings) for at in np.ndindex(rows.batch)] or [rows.blank(settings)]
     return rows.gather(results, keepdims)
 
 
@@ -72,7 +74,8 @@ class _Rows:
     def _flat(self, a: Array) -> Array:
         """The axes of the row moved last and made one."""
         moved = np.moveaxis(a, self.axes, range(-len(self.axes), 0)) if self.axes else a
-        return moved.reshape(*moved.shape[: a.ndim - len(self.axes)], -1)
+        batch = moved.shape[: a.ndim - len(self.axes)]
+        return moved.reshape(*batch, math.prod(moved.shape[len(batch) :]))
 
     def _selected(self, where: Any, shape: tuple[int, ...]) -> Array:
         return self._flat(np.broadcast_to(np.asarray(where, dtype=bool), shape))
@@ -93,6 +96,14 @@ class _Rows:
             result = self.fn(*args, **settings)
         parts = result if isinstance(result, tuple) else (result,)
         return tuple(self._scattered(np.asarray(r), chosen) for r in parts)
+
+    def blank(self, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The results of a row of zeros: what a batch of no rows has no example of."""
+        row = copy.copy(self)
+        wide = {p.name for p in self.found if p.role in _WIDE}
+        row.values = {n: np.zeros(a.shape[-1:] if n in wide else (), a.dtype) for n, a in self.values.items()}
+        row.batch, row.where = (), None
+        return row.one((), settings)
 
     def _empty(self, args: list[Any], settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """A row of nothing: NumPy refuses some reductions, the program is read on the identities."""
@@ -133,11 +144,9 @@ class _Rows:
 
     def gather(self, results: list[tuple[Any, ...]], keepdims: bool) -> Any:
         """One array for each result, the row back on its axis."""
-        if not results:
-            raise ValueError("the reference needs at least one row")
         made = []
         for parts in zip(*results, strict=True):
-            stacked = np.stack(parts).reshape((*self.batch, *parts[0].shape))
+            stacked = np.stack(parts)[: math.prod(self.batch)].reshape((*self.batch, *parts[0].shape))
             if parts[0].ndim:
                 stacked = self._back(stacked)
             elif keepdims:

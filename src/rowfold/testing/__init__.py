@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rowfold.testing.cases import STRATEGIES, WIDTHS, Case, check, random_case, reproducer
+from rowfold.testing.cases import STRATEGIES, WIDTHS, Case, check, random_case, random_cases, reproducer
 from rowfold.testing.layouts import LAYOUTS, laid_out
 from rowfold.testing.programs import Draws, Random, load, random_source
 from rowfold.testing.published import PUBLISHED, Bound, published_bound
@@ -46,6 +46,7 @@ __all__ = [
     "load",
     "published_bound",
     "random_case",
+    "random_cases",
     "random_source",
     "reproducer",
     "ulp",
@@ -75,8 +76,9 @@ def fuzz(kernel: Any, seconds: float = 10, *, seed: int | None = None) -> Report
     draws, isas = Random(start), tuple(host_isas())
     deadline = time.monotonic() + seconds
     cases, refused, worst = 0, 0, 0.0
-    while cases == 0 or time.monotonic() < deadline:
-        case = random_case(draws, kernel.__wrapped__, isas)
+    for case in random_cases(draws, kernel.__wrapped__, isas):
+        if cases and time.monotonic() > deadline:
+            break
         verdicts = _checked(kernel, case, start)
         cases, refused = cases + 1, refused + (not verdicts)
         worst = max([worst, *(v.worst for v in verdicts)])

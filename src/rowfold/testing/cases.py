@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rowfold.codegen.bounding.oracle import Expected, Verdict, judge, oracle
-from rowfold.codegen.ir import WHERE, Const, Program, Reduce, Role
+from rowfold.codegen.ir import WHERE, Program, Role
 from rowfold.codegen.rewriting.predicate import under_where
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import Parameter, parameters, settings_of, trace
@@ -80,14 +80,22 @@ def random_case(draws: Draws, fn: Callable[..., Any], isas: Sequence[str], width
     )
 
 
+def random_cases(draws: Draws, fn: Callable[..., Any], isas: Sequence[str], each: int = 8) -> Iterator[Case]:
+    """Cases without end; `each` that follow one another share dtype, strategy and ISA: compiling is the dear part."""
+    while True:
+        first = random_case(draws, fn, isas)
+        yield first
+        for _ in range(each - 1):
+            case = random_case(draws, fn, [first.isa])
+            yield replace(case, dtype=first.dtype, strategy=first.strategy, selected=first.selected)
+
+
 def _least_width(fn: Callable[..., Any]) -> int:
     """The shortest row that the function has a value for: an index needs an element, and the k largest need k."""
     index = any(p.role is Role.INDEX for p in parameters(fn))
     if any(s.required for s in settings_of(fn)):
         return int(index)
-    nodes = trace(fn).nodes
-    sizes = (nodes[n.args[1]] for n in nodes if isinstance(n, Reduce) and n.op == "topk")
-    return max([int(index), *(int(size.value) for size in sizes if isinstance(size, Const))])
+    return trace(fn).shortest
 
 
 def arrays(case: Case, found: Sequence[Parameter]) -> dict[str, Array]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rowfold.codegen.bisect import COARSE, bisect
-from rowfold.codegen.bounding.bounds import SUM_ERROR, Bounded, ElementErrors, distance
-from rowfold.codegen.interpret import excess, fold, largest
+from rowfold.codegen.bounding.bounds import Bounded, ElementErrors, distance
+from rowfold.codegen.interpret import constant, excess, fold, largest
 
 Array = NDArray[Any]
 SHIFT_SLACK = 1.5  # shifts are powers of two, so an exponential is carried at up to 1.42 times its own size
@@ -107,7 +107,7 @@ def _sum(rules: ElementErrors, values: Array, errors: Array, picked: _Picked) ->
     extra = np.sum(np.abs(unsure), axis=-1, keepdims=True)
     size = np.sum(np.abs(sure), axis=-1, keepdims=True) + extra
     own = np.sum(errors, axis=-1, keepdims=True)
-    error = own + extra + SUM_ERROR * rules.unit * size
+    error = own + extra + rules.sum_error * size
     special = np.any(~np.isfinite(sure), axis=-1, keepdims=True) & np.isfinite(own + extra)
     finite = np.sum(np.where(np.isfinite(sure), np.abs(sure), 0.0), axis=-1, keepdims=True)
     decided = special & (SHIFT_SLACK * finite <= rules.top)  # else a kernel may meet inf - inf on the way
@@ -121,7 +121,7 @@ def _spread(rules: ElementErrors, picked: _Picked, mean: Bounded) -> Bounded:
     slips = picked.errors[0]
     each = np.where(slips > 0, 2 * np.abs(distances) * slips + slips**2, 0.0)
     value, error = _sum(rules, distances**2, each, picked)
-    off = mean.error + SUM_ERROR * rules.unit * np.abs(mean.value)
+    off = mean.error + rules.sum_error * np.abs(mean.value)
     n = picked.count()
     wider = error + SPREAD_ERROR * rules.unit * np.abs(value) + n * off**2
     odd = picked.doubt() > 0
@@ -210,7 +210,7 @@ def _selection(op: str, picked: _Picked, k: int) -> Bounded:
 
 def _excess(rules: ElementErrors, picked: _Picked, power: int) -> Bounded:
     """A threshold moves no further than any element does, and with the target by less than its root does."""
-    values, target = picked.values[0].astype(rules.wide), picked.values[1][..., :1]
+    values, target = picked.values[0].astype(rules.wide), constant(picked.values[1])
     value = excess(values, target, power, picked.chosen)
     worst = np.max(picked.errors[0], axis=-1, keepdims=True, initial=0.0)
     slack = np.max(picked.errors[1], axis=-1, keepdims=True, initial=0.0)

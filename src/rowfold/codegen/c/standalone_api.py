@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...records import dataclass
-from ..ir import Const, Input, Param, Program, Reduce, Role
+from ..ir import Param, Program, Reduce, Role
 from ..loops import Port
 from .text import literal
 
@@ -117,15 +117,6 @@ def _interval(setting: Param) -> tuple[str, str]:
 def indexes_of(program: Program, arguments: Sequence[Argument]) -> list[Index]:
     found = zip(arguments, program.inputs, strict=False)
     return [Index(a.name, a.row, node.ignore) for a, (_, node) in found if node.role is Role.INDEX]
-
-
-def shortest_of(program: Program) -> int:
-    """The least row length that a call may have: an index needs an element, and k largest need k."""
-    least = int(any(isinstance(n, Input) and n.role is Role.INDEX for n in program.nodes))
-    for node in program.nodes:
-        if isinstance(node, Reduce) and node.op == "topk" and isinstance(k := program.nodes[node.args[1]], Const):
-            least = max(least, int(k.value))
-    return least
 
 
 def longest_of(program: Program, dtype: str) -> int:
