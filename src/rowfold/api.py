@@ -37,9 +37,13 @@ from .runtime.recall import Call, Known
 from .runtime.spec import Formats, Results
 
 if TYPE_CHECKING:  # a call from a warm cache must not pay for what it does not use
+    from typing_extensions import Unpack
+
     from .codegen.ir import Program
     from .codegen.language.signature import Parameter, Setting
     from .codegen.plan import Plan
+    from .config import Options
+    from .inspecting.explain import Explanation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -280,7 +284,9 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         program = self.program(static, frozenset(given), frozenset()).narrowed(dict(narrow))
         return plan_for(program, _NAMES[computing.char], n, rows, configuration.resolve(self._chosen))
 
-    def explain(self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any) -> Any:
+    def explain(
+        self, shape: tuple[int, ...] = (1, 4096), dtype: Any = np.float32, axis: int = -1, **more: Any
+    ) -> Explanation:
         """The plan in words: `str()` for a terminal, `_repr_html_()` for a notebook."""
         from .inspecting.explain import Explanation
 
@@ -298,7 +304,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
 
         return trace_row(self, rows, settings)
 
-    def using(self, **chosen: Any) -> Kernel[P, R]:
+    def using(self, **chosen: Unpack[Options]) -> Kernel[P, R]:
         """The same kernel under other options (strategy, isa, backend, threads); errors come from the call."""
         merged = {**self._chosen, **{k: v for k, v in chosen.items() if v is not None}}
         configuration.Config().changed(**merged)

@@ -10,9 +10,32 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from .errors import IsaError, RowfoldError
 from .records import dataclass, replace
+
+if TYPE_CHECKING:  # what an editor offers in `rf.options(` and `k.using(`; `Config` says what each is
+    from typing import Literal, TypedDict
+
+    from typing_extensions import Unpack
+
+    Backend = Literal["auto", "c", "llvm", "numpy"]
+
+    class Options(TypedDict, total=False):
+        strategy: Literal[
+            "auto", "three_pass_recompute", "three_pass_reload", "online", "two_pass", "speculative", "one_pass"
+        ] | None
+        isa: str | None
+        backend: Backend | None
+        threads: int | None
+        cc: str | None
+        cache: bool | None
+        cache_dir: str | os.PathLike[str] | None
+        debug: int | None
+        dump: str | os.PathLike[str] | None
+        override: str | os.PathLike[str] | None
+
 
 Overrides = tuple[tuple[str, object], ...]
 
@@ -68,7 +91,7 @@ def variable(name: str) -> str:
 
 
 @contextmanager
-def options(**values: object) -> Iterator[None]:
+def options(**values: Unpack[Options]) -> Iterator[None]:
     """Set options for the calls inside a `with` block, in this thread or task only; blocks nest."""
     checked = {name: _parsed(name, value, name) for name, value in values.items() if value is not None}
     token = VARIABLE.set(tuple(sorted({**dict(active()), **checked}.items())))

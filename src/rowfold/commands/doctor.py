@@ -8,7 +8,7 @@ import platform
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,11 @@ from ..library import softmax
 from ..runtime import compiler, cpu, load_llvm
 from ..runtime.store import Fault, default_directory, open_store
 
+if TYPE_CHECKING:
+    from ..config import Backend
+
 HELP = "look at this machine, try each backend, and say what to do about what is wrong"
-_ADVICE = {
+_ADVICE: dict[Backend, str] = {
     "c": "install gcc or clang, or name a compiler in ROWFOLD_CC; until then llvmlite compiles the same kernels",
     "llvm": "pip install llvmlite; it is what compiles where there is no C compiler",
     "numpy": "reinstall rowfold and numpy: NumPy itself computes wrongly here",
@@ -36,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints one screen. 1 where something is wrong that a kernel cannot go round."""
     config, fault = in_force()
-    backends = {} if fault else {name: self_test(name) for name in _ADVICE}  # a fault would be that of every backend
+    # a fault would be that of every backend
+    backends: dict[Backend, str] = {} if fault else {name: self_test(name) for name in _ADVICE}
     findings = [*_configured(fault), *_machine(), *_cache(config), *_backends(backends)]
     if arguments.json:
         facts = {"self_test": backends, "chosen": _chosen(config, backends), "problems": findings}
@@ -51,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if any(finding["serious"] for finding in findings) else 0
 
 
-def self_test(backend: str) -> str:
+def self_test(backend: Backend) -> str:
     """Compiles softmax anew and holds three rows of it to their bound: "right", or what went wrong."""
     x = np.linspace(-80, 80, 3 * 100, dtype=np.float32).reshape(3, 100)
     x[1, 7], x[2, 9] = np.nan, -np.inf
@@ -133,7 +137,7 @@ def _cache(config: Config) -> Iterator[dict[str, Any]]:
         yield _finding(f"the kernel cache is not used: {error}", advice)
 
 
-def _backends(results: dict[str, str]) -> list[dict[str, Any]]:
+def _backends(results: dict[Backend, str]) -> list[dict[str, Any]]:
     """A backend that is missing is gone round, one that computes wrongly is not."""
     return [
         _finding(f"backend {name} {result}", _ADVICE[name], serious=name == "numpy" or result.startswith("wrong"))

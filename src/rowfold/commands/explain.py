@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..inspecting.explain import Explanation
+from ..inspecting.pretty import show
 from ..inspecting.traffic import traffic
 from . import kernels
 
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         facts = [_facts(text, arguments.dtype) for text in texts]
         print(json.dumps(facts[0] | {"others": facts[1:]}, indent=1))
     else:
-        print("\n\n".join(map(str, texts)))
+        show("\n\n".join(map(str, texts)))
     return 0
 
 

@@ -12,6 +12,7 @@ from ..codegen.machine import Machine
 from ..codegen.plan import Plan, describe
 from . import pictures
 from .changes import changes
+from .pretty import styled
 from .stages import walks
 from .traffic import traffic
 
@@ -38,6 +39,10 @@ class Explanation:
         return "\n".join(next((t for t in texts if len(t) < LINES), texts[-1][: LINES - 1]))
 
     __repr__ = __str__
+
+    def __rich__(self) -> object:
+        """What `rich.print` shows."""
+        return styled(str(self))
 
     def _repr_html_(self) -> str:
         picture = pictures.svg(self.plan, traffic(self.plan), self._rows(), self.machine)
