@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from rowfold import philox
 from rowfold.codegen.bisect import bisect
 from rowfold.codegen.bounding.scaled import Arithmetic, ScaledRules, Value
+from rowfold.codegen.extremes import constant, excess, largest, position
 from rowfold.codegen.found import found_in
 from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
 
@@ -328,7 +329,7 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
         case "all", [a]:
             return xp.all(~chosen | (a != 0), axis=-1, keepdims=True)
         case (("argmax" | "argmin"), [a]):
-            return _position(xp, op, a, chosen)
+            return position(xp, op, a, chosen)
         case "excess", [a, target, power]:
             return excess(a, constant(target), int(np.max(power, initial=0)), chosen)
         case (("topk" | "topk_at"), [a, k]):
@@ -348,38 +349,6 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
             raise AssertionError(f"{op} is not a reduction over {len(rows)} rows")
 
 
-def constant(row: Array) -> Array:
-    """The number that all elements of a row are; -inf of an empty one."""
-    return np.max(row, axis=-1, keepdims=True, initial=-np.inf)
-
-
-def excess(a: Array, target: Array, power: int, chosen: Array) -> Array:
-    """tau with sum max(a - tau, 0)^power = target, by Newton's iteration from below; NaN where there is none."""
-    a = np.where(chosen, a, -np.inf)
-    bad = np.any(chosen & (np.isnan(a) | (a == np.inf)), axis=-1, keepdims=True) | ~(target > 0) | ~np.isfinite(target)
-    top = np.max(a, axis=-1, keepdims=True, initial=-np.inf)
-    bad |= top == -np.inf
-    d = np.where(np.isfinite(a), a, -np.inf) - np.where(bad, 0.0, top)
-    rest = -(np.sqrt(target) if power == 2 else target)
-    for _ in range(a.shape[-1] + 100):
-        e = np.maximum(d - rest, 0)
-        first, over = np.sum(e, axis=-1, keepdims=True), np.sum(e**power, axis=-1, keepdims=True) - target
-        step = over / (2 * first if power == 2 else np.sum(e > 0, axis=-1, keepdims=True))
-        rest, before = np.where(step > 0, rest + step, rest), rest
-        if np.all((rest == before) | bad):
-            break
-    return np.where(bad, np.nan, top + rest)
-
-
-def largest(a: Array, k: int, chosen: Array) -> tuple[Array, Array]:
-    """The k largest selected elements and their positions, NaN first, ties by position; -inf at -1 for none."""
-    a, chosen = np.broadcast_arrays(a, chosen)
-    nan = np.isnan(a)
-    order = np.lexsort((np.where(nan, 0.0, -a), ~nan, ~chosen), axis=-1)[..., :k]
-    found = np.take_along_axis(chosen, order, axis=-1)
-    return np.where(found, np.take_along_axis(a, order, axis=-1), -np.inf), np.where(found, order, -1)
-
-
 def _distances(xp: ModuleType, weight: Array, rows: Sequence[Array], chosen: Array, dtype: Any) -> Array:
     """The product of the rows, each from its mean."""
     result: Array = 1.0
@@ -390,16 +359,3 @@ def _distances(xp: ModuleType, weight: Array, rows: Sequence[Array], chosen: Arr
             mean = fold(xp, "dot", [weight, a], chosen, dtype) / fold(xp, "sum", [weight], chosen, dtype)
         result = result * (a - mean)
     return result
-
-
-def _position(xp: ModuleType, op: str, a: Array, chosen: Array) -> Array:
-    """The first extreme, NaN before everything; -1 where nothing is selected."""
-    worst = -np.inf if op == "argmax" else np.inf
-    a, chosen = xp.broadcast_arrays(a, chosen)
-    if a.shape[-1] == 0:
-        return xp.full((*a.shape[:-1], 1), -1)
-    best = getattr(xp, op)(xp.where(chosen, a, worst), axis=-1)[..., None]
-    # -inf among the selected must win over an unselected element before it
-    first = xp.argmax(chosen & (xp.isnan(a) | (a == worst)), axis=-1)[..., None]
-    taken = xp.take_along_axis(chosen, best, axis=-1)
-    return xp.where(xp.any(chosen, axis=-1, keepdims=True), xp.where(taken, best, first), -1)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from rowfold.codegen.bisect import COARSE, bisect
 from rowfold.codegen.bounding.bounds import Bounded, ElementErrors, distance
-from rowfold.codegen.interpret import constant, excess, fold, largest
+from rowfold.codegen.extremes import constant, excess, largest
+from rowfold.codegen.interpret import fold
 
 Array = NDArray[Any]
 SHIFT_SLACK = 1.5  # shifts are powers of two, so an exponential is carried at up to 1.42 times its own size

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..interpret import largest
+from ..extremes import largest
 
 Array = NDArray[Any]
 Best = tuple[Array, Array]  # values and positions, (batch, k); position -1 where nothing was found yet
