@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
@@ -28,6 +27,7 @@ from .errors import CompileError, LoadError, PlanError
 from .inspecting.emission import Emitting
 from .kernels.gradients import Differentiable, Gradients
 from .kernels.parts import Parts
+from .kernels.signature import Signature
 from .kernels.unequal import Unequal
 from .runtime import cache, quick, recall
 from .runtime.call import Argument, Bound, Caller, CallSpec, FloatSetting, HasLoop, Remembering
@@ -50,16 +50,6 @@ R = TypeVar("R")
 
 _NAMES: Mapping[str, str] = {"f": "f32", "d": "f64"}
 _OURS = f"{__package__}.library"
-
-
-class _Signature:
-    """The signature of the row function, read when somebody asks for it."""
-
-    def __get__(self, kernel: Any, owner: type | None = None) -> inspect.Signature:
-        if kernel is None:
-            raise AttributeError("__signature__")  # the class has the signature of its __init__
-        found = vars(kernel)["__signature__"] = inspect.signature(vars(kernel)["_fn"])
-        return found
 
 
 class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R]):
@@ -87,7 +77,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         self._own = frozenset([*vars(self), "_own"])
         functools.update_wrapper(self, fn)
 
-    __signature__ = _Signature()
+    __signature__ = Signature()
     __wrapped__: Callable[P, R]
 
     @cached_property

@@ -4,7 +4,7 @@
  * entropy: speculative, 1 sweep (fewest by fusion: 1)
  *   sweep 1: the exponential sum of x under a guessed power of two, the exponential sum of x, x under a guessed power of two
  *
- * Written by rowfold 0.1.0 for portable; compile with no flags.
+ * Written by rowfold 0.1.0 for portable; compile with -O2.
  */
 #include <float.h>
 #include <math.h>

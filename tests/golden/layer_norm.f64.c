@@ -5,7 +5,7 @@
  *   sweep 1: mean(x), m2(x)
  *   sweep 2: write y
  *
- * Written by rowfold 0.1.0 for portable; compile with no flags.
+ * Written by rowfold 0.1.0 for portable; compile with -O2.
  */
 #include <float.h>
 #include <math.h>

@@ -4,7 +4,7 @@
  * logsumexp: speculative, 1 sweep (fewest by fusion: 1)
  *   sweep 1: the exponential sum of x under a guessed power of two without its largest term
  *
- * Written by rowfold 0.1.0 for portable; compile with no flags.
+ * Written by rowfold 0.1.0 for portable; compile with -O2.
  */
 #include <float.h>
 #include <math.h>

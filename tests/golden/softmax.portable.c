@@ -5,7 +5,7 @@
  *   sweep 1: the exponential sum of multiply(x, divide(1, temperature)) under a guessed power of two, keep the exponentials in the output
  *   sweep 2: write divide(e, expsum(1, multiply(x, divide(1, temperature)))), from the exponentials kept there
  *
- * Written by rowfold 0.1.0 for portable; compile with no flags.
+ * Written by rowfold 0.1.0 for portable; compile with -O2.
  */
 #include <float.h>
 #include <math.h>
