@@ -68,7 +68,7 @@ def self_test(backend: Backend) -> str:
     return "right" if found.ok else f"wrong: {found.worst:.3g} times the error bound at {found.place}"
 
 
-def _chosen(config: Config, backends: dict[str, str]) -> dict[str, Any] | None:
+def _chosen(config: Config, backends: dict[Backend, str]) -> dict[str, Any] | None:
     """The backend that compiles kernels here, by what, for which instruction set, and why it is that one."""
     if not backends:
         return None

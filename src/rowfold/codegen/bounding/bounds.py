@@ -310,10 +310,3 @@ def distance(a: Array, b: Array) -> Array:
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     gap = np.abs(a - b)
     return np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
-
-
-def _lost(a: Array, b: Array, total: Array) -> Array:
-    """What a + b lost when it was rounded to `total` (Knuth): these numbers are the judge's own, not a kernel's."""
-    back = total - a
-    lost = np.abs((a - (total - back)) + (b - back))
-    return np.where(np.isfinite(total), lost, 0.0)

@@ -22,7 +22,8 @@ from .widening import widened
 SAME = {"choose": "select", "and": "mask_and", "or": "mask_or", "not": "mask_not", "xor": "mask_xor"} | {
     word: word for word in "add sub mul div fma neg min max sqrt rint floor copysign lt le gt ge eq ne".split()
 }
-CALLED = {"two_sum": "two_sum2", "reciprocal2": "reciprocal2"}  # what is no function of the maths library
+# what is no function of the maths library
+CALLED = {"two_sum": "two_sum2", "reciprocal2": "reciprocal2", "scale_log2e": "scale_log2e"}
 SPREAD_BY = {"set": "spread", "set_lo": "spread_lo"}
 TYPES = {Kind.NUM: "rows_vec", Kind.FLAG: "rows_mask"}
 
