@@ -79,18 +79,26 @@ def test_the_bound_holds_whatever_the_factors(kernel, dtype, isa):
     assert kernel.using(isa=isa).check(*given(kernel, dtype))
 
 
+# What the planner admits: a sum of exponentials has every form, without one there is nothing to carry online.
+FORMS = ("three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative")
+ADMITTED = {k: FORMS for k in KERNELS} | dict.fromkeys((under_given_sum, unnormalized, divided), FORMS[:2])
+
+
 @by_dtype
 @by_name
 def test_every_strategy_has_the_same_bits(kernel, dtype):
     """Powers of two are exact, so how the sum came about does not matter, but for terms that overflow or underflow."""
     arrays = given(kernel, dtype, [kind for kind in KINDS if kind not in ("subnormal_outputs", "huge", "random_bits")])
-    found = []
-    for strategy in ("three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative"):
+    found = {}
+    for strategy in FORMS:
         try:
             results = kernel.using(strategy=strategy)(*arrays)
         except rf.PlanError:
             continue
-        found.append(results if isinstance(results, tuple) else (results,))
-    for other in found[1:]:
-        for result, first in zip(other, found[0], strict=True):
-            np.testing.assert_array_equal(result, first)
+        found[strategy] = [bits(r) for r in (results if isinstance(results, tuple) else (results,))]
+    assert found == dict.fromkeys(ADMITTED[kernel], found["three_pass_recompute"])
+
+
+def bits(result):
+    """The bytes of a result, every NaN being one."""
+    return np.where(np.isnan(result), np.array(np.nan, result.dtype), result).tobytes()

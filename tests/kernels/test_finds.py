@@ -31,6 +31,12 @@ def away(x, z):
 
 
 @rf.kernel
+def twice_less(x, s: rf.Scalar):
+    """Two numbers that a row meets one after the other."""
+    return (x + s) - np.argmax(x), (x - s) - x.size
+
+
+@rf.kernel
 def shifted(x, s: rf.Scalar):
     """An exponential under a scalar beside a sum of exponentials with a far maximum."""
     return np.exp(x + s) * 2.0, rf.logsumexp(x)
@@ -67,6 +73,15 @@ def test_a_row_less_a_place_is_rounded_once(backend, dtype):
     z = (np.argmin(x, axis=-1)[:, None] + rng.normal(size=(40, 30)) * 1e-3).astype(dtype)
     assert away.using(backend=backend).check(x, z)
     assert away.using(backend=backend).check(x, (30 + rng.normal(size=(40, 30)) * 1e-3).astype(dtype))
+
+
+@every_backend
+@every_dtype
+def test_two_numbers_join_a_row_at_one_rounding(backend, dtype):
+    """They are added to each other first, for the row may cancel either, and cost no rounding more."""
+    x = np.random.default_rng(3).normal(size=(500, 30)).astype(dtype)
+    x[0, 0], x[1, 1], x[2, 2], x[3] = INF, -INF, np.nan, np.finfo(dtype).max
+    assert twice_less.using(backend=backend).check(x, np.random.default_rng(4).normal(size=500))
 
 
 @pytest.mark.parametrize("backend", ["c", "llvm"])

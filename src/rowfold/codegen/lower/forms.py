@@ -43,6 +43,7 @@ class Offset:
     center: Var | None = None
     factor: Number = 1.0
     tail: Number = 0.0
+    joint: bool = False  # two numbers that a row meets one after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def both(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
         case Plain(Var() as x, _, None), Plain(y, _, None):
             y = op(c, name, "sub", 0.0, y) if word == "sub" else y
             hi, lo = c.call(Kind.NUM, (name, name + "_lo"), "two_sum", x, y)
-            return Offset(hi, lo)
+            return Offset(hi, lo, joint=True)
         case _:
             return plus(c, name, a, b, word)
 

@@ -32,6 +32,7 @@ from .forms import (
     times,
     two_parts,
 )
+from .joint import summed
 from .masks import mask_of
 
 
@@ -152,9 +153,7 @@ class Rows:
         return self.pre.vec(_named(a) + "_lo", "set_lo", a)
 
     def _sum(self, v: Var, b: NumForm, word: str, name: str) -> Var:
-        hi, lo = self.parts(b)
-        first = self.code.vec(name, word, v, hi)
-        return first if lo is None else self.code.vec(name, word, first, lo)
+        return summed(self.code, name, word, v, self.parts(b), joint=isinstance(b, Offset) and b.joint)
 
     def parts(self, b: NumForm) -> tuple[Var, Var | None]:
         """A row-constant term as one or two vectors whose sum is more precise than either."""
