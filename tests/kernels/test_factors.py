@@ -81,7 +81,7 @@ def test_the_bound_holds_whatever_the_factors(kernel, dtype, isa):
 
 # What the planner admits: a sum of exponentials has every form, without one there is nothing to carry online.
 FORMS = ("three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative")
-ADMITTED = {k: FORMS for k in KERNELS} | dict.fromkeys((under_given_sum, unnormalized, divided), FORMS[:2])
+ADMITTED = dict.fromkeys(KERNELS, FORMS) | dict.fromkeys((under_given_sum, unnormalized, divided), FORMS[:2])
 
 
 @by_dtype
