@@ -21,8 +21,9 @@ from ..records import replace
 from ..runtime import room
 
 Array = Any
-BLOCK = 1 << 15  # elements: some ten arrays of doubles stay in a second-level cache
+BLOCK = 1 << 16  # elements: two or three arrays of doubles stay near, and NumPy's calls weigh little
 _MOST_TAPES = 4  # of a kernel: some megabytes
+_LONG_ROW = 1 << 21  # elements: one recording that is kept may be as long
 _ROWS = (Role.ROW, Role.MASK, Role.INT_ROW, Role.TABLE)
 
 
@@ -38,10 +39,11 @@ class NumpyLoop:
         self.inputs = [i for _, i in self.program.inputs]
         self.params = [p for _, p in self.program.params]
         self.signature, types = gufunc(replace(plan, program=self.program))
-        self.types, self.__name__ = [types], plan.name
+        count = len(self.inputs) + len(self.params) + sum(o.total for o in self.program.outputs)
+        self.types, self.__name__ = [f"{types[:count]}->{types[count:]}"], plan.name
         self.totals = sum(o.total for o in self.program.outputs)
-        self.taped = _can_be_taped(self.program)
-        self.tapes: dict[tuple[object, ...], _Recorded] = {}
+        self.taped, self.bare = _can_be_taped(self.program), True
+        self.tapes: dict[tuple[Any, ...], _Recorded] = {}
 
     @property
     def ufunc(self) -> Any:
@@ -102,22 +104,22 @@ class _Run:
         tape: _Recorded | None = None
         for start in range(0, self.rows, step):
             some = slice(start, min(start + step, self.rows))
-            rows = some.stop - some.start
             if self.taped:
-                tape = self._tape(tape, some, rows)
+                tape = self._tape(tape, some, some.stop - some.start, bare=self.loop.bare)
             bad, results = np.arange(some.start, some.stop), []
             if self.taped and tape is not None:
                 bad, results = tape.tape.special() + start, tape.results
-            special = self._interpreted(bad) if bad.size else []  # before a row is overwritten in place
+            special = self._redone(bad, tape) if bad.size else []  # before a row is overwritten in place
             self._written(flat, some, results)
             self._written(flat, bad, special)
+            self._written(flat, self._ignored(some), [0] * len(flat))
         if tape is not None:
             self._kept(tape)
         for place, array in zip(places, flat, strict=True):
             if not np.may_share_memory(place, array):
                 place[...] = array.reshape(place.shape)
 
-    def _tape(self, last: _Recorded | None, some: slice, rows: int) -> _Recorded:
+    def _tape(self, last: _Recorded | None, some: Any, rows: int, *, bare: bool) -> _Recorded:
         """These rows, evaluated: by what was recorded for the block before, or in an earlier call."""
         if last is not None and last.rows != rows:
             self._kept(last)
@@ -125,23 +127,57 @@ class _Run:
         if last is not None:
             last.again(self, some, first=False)
             return last
-        made = self.loop.tapes.pop(self._key(rows), None)
+        made = self.loop.tapes.pop(self._key(rows, bare), None)
         if made is not None:
             made.again(self, some, first=True)
             return made
-        made = _Recorded(self, some, rows)
+        made = _Recorded(self, some, rows, bare)
+        if bare and not made.exact:
+            self.loop.bare = False
+            return self._tape(None, some, rows, bare=False)
         self.taped = made.exact
         return made
 
-    def _key(self, rows: int) -> tuple[object, ...]:
+    def _redone(self, bad: Array, tape: _Recorded | None) -> Sequence[Array]:
+        """The results of rows whose exponentials need a shift, or that hold special values."""
+        if tape is None or not tape.tape.bare:
+            return self._interpreted(bad)
+        filled = np.concatenate([bad, np.repeat(bad[:1], tape.rows - bad.size)])
+        shifted = self._tape(None, filled, tape.rows, bare=False)
+        if not shifted.exact:
+            self.taped = True
+            return self._interpreted(bad)
+        results = [np.array(r[: bad.size]) for r in shifted.results]
+        worse = shifted.tape.special()
+        worse = worse[worse < bad.size]
+        self._kept(shifted)
+        if worse.size:
+            for result, right in zip(results, self._interpreted(bad[worse]), strict=True):
+                result[worse] = right
+        return results
+
+    def _ignored(self, some: slice) -> Array:
+        """The rows among these whose index says that they are left out."""
+        found = [self.arrays[i.name] == i.ignore for i in self.loop.inputs if i.ignore is not None]
+        if not found:
+            return np.empty(0, np.int64)
+        hit = [np.broadcast_to(f[some] if len(f) == self.rows else f, some.stop - some.start) for f in found]
+        return np.flatnonzero(np.logical_or.reduce(hit)) + some.start
+
+    def _key(self, rows: int, bare: bool) -> tuple[Any, ...]:
         """What a recording is made for."""
         shared = tuple(len(a) == 1 for a in self.arrays.values())
-        return rows, self.width, rows == self.rows, shared, tuple(self.settings.values())
+        return rows, self.width, rows == self.rows, shared, tuple(self.settings.values()), bare
 
     def _kept(self, tape: _Recorded) -> None:
-        """Leave a small recording to the next call; whoever takes it has it alone."""
-        if tape.exact and tape.rows * self.width <= BLOCK and len(self.loop.tapes) < _MOST_TAPES:
-            self.loop.tapes[self._key(tape.rows)] = tape
+        """Leave a recording to the next call, in place of the oldest; whoever takes it has it alone."""
+        tapes, size = self.loop.tapes, tape.rows * self.width
+        if not tape.exact or size > _LONG_ROW:
+            return
+        long = [k for k in tapes if size > BLOCK and k[0] * k[1] > BLOCK]  # one of them is enough
+        for key in long or list(tapes)[: max(len(tapes) + 1 - _MOST_TAPES, 0)]:
+            tapes.pop(key, None)
+        tapes[self._key(tape.rows, tape.tape.bare)] = tape
 
     def _written(self, flat: Sequence[Array], rows: Any, results: Sequence[Array]) -> None:
         for array, result in zip(flat, results, strict=False):
@@ -162,32 +198,37 @@ class _Run:
 class _Recorded(Batch):
     """A block whose evaluation was recorded: the arrays of its inputs are filled again for the next block."""
 
-    def __init__(self, run: _Run, some: slice, rows: int) -> None:
+    def __init__(self, run: _Run, some: Any, rows: int, bare: bool) -> None:
         program = run.loop.program
         super().__init__(program, run.part(some), np, np.float64, None)
-        self.rows = rows
-        self.held: list[tuple[Array, str]] = []
-        self.tape = Tape(rows, run.width, lossless=run.loop.real is np.float64)
+        self.rows, self.ignored = rows, None  # such rows are written over
+        self.held: list[tuple[Array, Input]] = []
+        self.tape = Tape(rows, run.width, lossless=run.loop.real is np.float64, bare=bare)
         rules = ScaledRules(self.tape)
         values = walk(program, self, run.settings, rules)
         self.exact = self.tape.exact or not self.tape.lossless
         self.results = [self.fit(rules.collapse(values[o.ref]), program, o.ref, 0.0) for o in program.outputs]
+        self.tape.finish(self.results)
         self.inputs = {}  # a recording outlives the call
 
     def array(self, node: Input) -> Array:
         array = np.array(super().array(node), order="C")  # ours to fill, and summed in the order of memory
         if node.role is not Role.POSITIONS:
-            self.held.append((array if node.role in _ROWS else array[..., 0], node.name))
+            self.held.append((array if node.role in _ROWS else array[..., 0], node))
         return array
 
-    def again(self, run: _Run, some: slice, *, first: bool) -> None:
+    def again(self, run: _Run, some: Any, *, first: bool) -> None:
         """The same for other rows; what all rows share is read the first time in a call."""
-        for held, name in self.held:
-            source = run.arrays[name]
+        for held, node in self.held:
+            source = run.arrays[node.name]
             if len(source) == run.rows:
                 np.copyto(held, source[some], casting="unsafe")
             elif first:
                 np.copyto(held, source, casting="unsafe")
+            else:
+                continue
+            if node.ignore is not None:
+                held[held == node.ignore] = 0
         self.tape.replay()
 
 
@@ -197,9 +238,9 @@ def _wide(real: Any) -> Any:
 
 
 def _can_be_taped(program: Program) -> bool:
-    """Not with a solver, which decides from row to row how long it runs, nor with keys or rows to leave out."""
+    """Not with a solver, which decides from row to row how long it runs, nor with keys."""
     solved = any(isinstance(n, Reduce) and n.op in {"threshold", "excess"} for n in program.nodes)
-    return not solved and not any(i.role is Role.SEED or i.ignore is not None for _, i in program.inputs)
+    return not solved and not any(i.role is Role.SEED for _, i in program.inputs)
 
 
 def _shapes(node: Input, array: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

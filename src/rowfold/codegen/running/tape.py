@@ -1,14 +1,18 @@
 """Arithmetic that is written down: a program is evaluated on one block of rows, and replayed on the next ones.
 
 The recorded steps are NumPy's functions on arrays that stay where they are, so a block costs neither a walk over the
-program nor a new array. All numbers are doubles. An exponential is taken once for an exponent and its shift.
+program nor a new array. All numbers are doubles. An exponential is taken once for an exponent and its shift, and where
+doubles reach far enough there is no shift (`bare`): rows whose sums of exponentials leave that range are found out, and
+go through a recording with shifts.
 
 Rows in which a reduction is not finite are left to `interpret`, which knows what special values mean. For float64
-kernels (`lossless`), where a double has no digits to spare, `exact` says whether what was recorded keeps the bounds.
+kernels (`lossless`), where a double has no digits to spare, sums are exact to twice a double's digits, and `exact` says
+whether what was recorded keeps the bounds.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +20,7 @@ import numpy as np
 
 from ..interpret import Plain, apply, fold
 from ..ir import Role
+from .steps import Step, ready
 
 Array = Any
 ONE = np.ones(1)
@@ -23,17 +28,27 @@ _NONE = np.empty(0, np.int64)
 _FOLDS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
 _CHOICES = frozenset("max min count any all argmax argmin topk topk_at".split())  # they round nothing
 _KEPT = frozenset("logical_and logical_or logical_not logical_xor stop_gradient broadcast where".split())
+_EXACT = frozenset("sum mean m2 dot".split())  # what `_exactly` sums
+_LONG = np.longdouble
+_WIDER = np.finfo(np.longdouble).nmant >= 63
+_NOTHING = np.zeros(1)  # the shift of exponentials that have none
+_RANGE = {True: (0.5, 1e300), False: (1e-200, 1e300)}  # of their sums: beyond, what is lost may show in a result
 _CLOSE = 1.0001  # a sum of exponentials below this has lost the digits of all but the largest
 
 
 class Tape(Plain):
     """Records what is done to arrays of so many rows; `replay` does it again to what the inputs hold by then."""
 
-    def __init__(self, rows: int, width: int, *, lossless: bool) -> None:
+    def __init__(self, rows: int, width: int, *, lossless: bool, bare: bool) -> None:
         super().__init__(np, np.float64, width, None)
-        self.rows, self.lossless, self.exact = rows, lossless, True
-        self.steps: list[Callable[[], object]] = []
+        self.rows, self.lossless, self.exact, self.bare = rows, lossless, True, bare
+        self.steps: list[Step] = []
+        self.calls: list[Callable[[], object]] = []
         self.suspects: list[Array] = []
+        self.ranged: list[Array] = []  # sums of exponentials without a shift
+        self.close: list[tuple[Array, Array]] = []  # such sums and their largest terms, which must not be all of them
+        self._bare: set[int] = set()  # exponents that have no shift
+        self._of_bare: set[int] = set()  # their exponentials
         self._known: dict[tuple[object, ...], tuple[Array, tuple[Array, ...]]] = {}  # results keep operands alive
         self._inputs: set[int] = set()
         self._shifted: dict[int, Array] = {}  # rows less a row-constant, with what the difference lost
@@ -43,28 +58,55 @@ class Tape(Plain):
         self._totals: dict[int, tuple[Array, Array, Array]] = {}  # the same, to which its peak was added
         self._taken: set[int] = set()
 
+    def finish(self, results: Sequence[Array]) -> None:
+        """All is recorded: what must be there after a replay are these results, and what tells of special rows."""
+        for power in [self._known["power", d][0] for d in self._bare if ("power", d) in self._known]:
+            if not any(power is e for e in self._sums.values()):  # only sums of other terms were taken
+                self._reduced("sum", [power], None)
+        told = (*self.suspects, *self.ranged, *(a for pair in self.close for a in pair))
+        self.calls = ready(self.steps, (*results, *told))
+        for made in (self._known, self._sums, self._logs, self._totals, self._shifted):
+            made.clear()  # arrays that no call uses are given back
+        self.steps.clear()
+
     def replay(self) -> None:
-        for step in self.steps:
-            step()
+        for call in self.calls:
+            call()
 
     def special(self) -> Array:
-        """The rows in which a reduction is not finite."""
-        found = [np.isfinite(number) for number in self.suspects]
-        bad = [np.flatnonzero(~rows.all(axis=-1)) for rows in found if not rows.all()]
+        """The rows in which a reduction is not finite, or a sum of exponentials out of range."""
+        if self._all_good():
+            return _NONE
+        low, high = _RANGE[self.lossless]
+        good = [np.isfinite(number) for number in self.suspects]
+        good += [(total >= low) & (total <= high) for total in self.ranged]
+        good += [total >= _CLOSE * top for total, top in self.close]
+        bad = [np.flatnonzero(~rows.all(axis=-1)) for rows in good if not rows.all()]
         return np.unique(np.concatenate(bad)) if bad else _NONE
+
+    def _all_good(self) -> bool:
+        """Whether no row is special, found in few calls."""
+        low, high = _RANGE[self.lossless]
+        probe = functools.reduce(np.add, (s for s in self.suspects if s.shape == self.suspects[0].shape), 0.0)
+        return (
+            len({s.shape for s in self.suspects}) < 2
+            and bool(np.isfinite(probe).all())
+            and all(total.min() >= low and total.max() <= high for total in self.ranged)
+            and not any((total < _CLOSE * top).any() for total, top in self.close)
+        )
 
     # steps
 
     def _ufunc(self, f: Callable[..., Array], *args: Array, **how: Any) -> Array:
         """The result of a function that can write to a given place."""
         made = f(*args, **how)
-        self.steps.append(lambda: f(*args, **how, out=made))
+        self.steps.append(Step(f, args, how, made, True))
         return made
 
     def _opaque(self, f: Callable[..., Array], *args: Array) -> Array:
         """The result of any other function."""
         made = np.array(f(*args))
-        self.steps.append(lambda: np.copyto(made, f(*args)))
+        self.steps.append(Step(f, args, {}, made, False))
         return made
 
     def _once(self, name: str, args: tuple[Array, ...], make: Callable[[], Array]) -> Array:
@@ -103,16 +145,42 @@ class Tape(Plain):
                 self._logs[id(log)] = (a, self._sums[id(a)])
                 return log
             case "add", [a, b] if id(a) in self._logs:
-                total = self._ufunc(np.add, a, b)
+                total = a if b is _NOTHING else self._ufunc(np.add, a, b)
                 self._totals[id(total)] = (*self._logs[id(a)], b)
                 return total
+            case "subtract", [a, b] if id(b) in self._totals and self._totals[id(b)][2] is _NOTHING:
+                return self._from_bare(a, b)
+            case "subtract", [a, b] if id(a) in self._totals and self._totals[id(a)][2] is _NOTHING:
+                return self._from_bare(b, a, True)
             case "subtract", [a, b] if id(b) in self._totals and self._is_element(a):
                 return self.map("subtract", [self.shift(a, self._totals[id(b)][2], -1), self._log(id(b))])
             case "subtract", [a, b] if id(a) in self._totals and self._is_element(b):
                 return self.map("subtract", [self._log(id(a)), self.shift(b, self._totals[id(a)][2], -1)])
+        if any(a.dtype == _LONG for a in args) and any(map(self._is_row, args)):
+            return self._beside(op, args)
         if op != "where" and isinstance(f := getattr(np, op, None), np.ufunc):
             return self._ufunc(f, *args)
         return self._opaque(lambda *a: apply(np, op, a), *args)
+
+    def _from_bare(self, element: Array, log: Array, negative: bool = False) -> Array:
+        """element - log, or its negative: the digits are there unless the largest term is nearly all of the sum."""
+        total, powers = self._totals[id(log)][:2]
+        self.exact &= not self.lossless
+        top = self._once("top", (powers,), lambda: self._ufunc(np.maximum.reduce, powers, axis=-1, keepdims=True))
+        self.close.append((total, top))
+        return self._ufunc(np.subtract, *((log, element) if negative else (element, log)))
+
+    def _beside(self, op: str, args: Sequence[Array]) -> Array:
+        """An operation on a row and a row-constant of more digits than it has: a sum sees them all."""
+        made = self.map(op, [self._high(a) if a.dtype == _LONG else a for a in args])
+        if op in ("add", "subtract"):
+            a, b = args
+            lost = self._once("lost", (a, b), lambda: self._opaque(_lost, a if a.dtype == _LONG else b))
+            return self._ufunc(np.subtract if op == "subtract" and b.dtype == _LONG else np.add, made, lost)
+        return made
+
+    def _high(self, a: Array) -> Array:
+        return self._once("high", (a,), lambda: self._opaque(_double, a))
 
     def take(self, row: Array, index: Array) -> Array:
         taken = self._opaque(super().take, row, index)
@@ -133,14 +201,37 @@ class Tape(Plain):
         return self._once(op, (*args, where), lambda: self._reduced(op, args, where))
 
     def _reduced(self, op: str, args: Sequence[Array], where: Array) -> Array:
+        if op == "count" and where is None:
+            return np.array([float(self.width)])
         of_powers = op == "sum" and id(args[0]) in self._powers and where is None
-        self.exact &= of_powers or op in _CHOICES
-        made = self._folded(op, args, where)
+        exactly = _WIDER and op in _EXACT and where is None and all(map(self._is_row, args))
+        self.exact &= of_powers or exactly or op in _CHOICES
+        made = self._exactly(op, args) if self.lossless and exactly and not of_powers else self._folded(op, args, where)
         if of_powers:
             self._sums[id(made)] = args[0]
-        if made.dtype == np.float64:
+            if id(args[0]) in self._of_bare:
+                self.ranged.append(made)
+        if made.dtype.kind == "f":
             self.suspects.append(made)
         return made
+
+    def _exactly(self, op: str, args: Sequence[Array]) -> Array:
+        """A sum of rows to more digits than a double has."""
+        match op:
+            case "mean":
+                return self._ufunc(np.multiply, self.reduce("sum", args, None), np.array([_LONG(1) / self.width]))
+            case "m2":
+                d = self.map("subtract", [args[0], self.reduce("mean", args, None)])
+                return self.reduce("sum", [self._ufunc(np.multiply, d, d)], None)
+            case "dot":
+                return self.reduce("sum", [self._ufunc(np.multiply, *args)], None)
+        (a,) = args
+        top = self._ufunc(np.maximum.reduce, self._ufunc(np.abs, a), axis=-1, keepdims=True)
+        grid = self._opaque(_grid, top)
+        high = self._ufunc(np.subtract, self._ufunc(np.add, a, grid), grid)
+        low = self._ufunc(np.subtract, a, high)
+        sums = [self._ufunc(np.add.reduce, part, axis=-1, keepdims=True) for part in (high, low)]
+        return self._opaque(lambda h, l: h.astype(_LONG) + l, *sums)
 
     def _folded(self, op: str, args: Sequence[Array], where: Array) -> Array:
         if where is None and all(map(self._is_row, args)):
@@ -154,7 +245,9 @@ class Tape(Plain):
             if op == "dot":
                 return self._ufunc(np.vecdot, *args)[..., None]
         full = [self.full(a) for a in args]
-        return self._opaque(lambda *a: fold(np, op, list(a), self.select(where), np.float64), *full)
+        if where is None:
+            return self._opaque(lambda *a: fold(np, op, list(a), self.select(None), np.float64), *full)
+        return self._opaque(lambda w, *a: fold(np, op, list(a), self.select(w), np.float64), where, *full)
 
     # exponentials
 
@@ -162,6 +255,8 @@ class Tape(Plain):
         return ONE
 
     def shift(self, left: Array, right: Array, sign: int) -> Array:
+        if right is _NOTHING:
+            return left
         if sign > 0 or not self._is_row(left):
             return self.map("add" if sign > 0 else "subtract", [left, right])
         return self._once("shift", (left, right), lambda: self._less(left, right))
@@ -187,18 +282,25 @@ class Tape(Plain):
 
     def _powered(self, d: Array) -> Array:
         e = self._ufunc(np.exp, d)
-        if self.lossless:
+        if id(d) in self._bare:
+            self._of_bare.add(id(e))
+        elif self.lossless:
             e = self._ufunc(np.add, e, self._ufunc(np.multiply, e, self._shifted[id(d)]))
         self._powers.add(id(e))
         return e
 
     def join(self, mantissa: Array, log: Array) -> Array:
-        if id(log) in self._shifted:
+        if log is _NOTHING:
+            return mantissa
+        if id(log) in self._shifted or id(log) in self._bare:
             return self.map("multiply", [mantissa, self._power(log)])
         self.exact &= not self._is_row(log) or id(log) in self._inputs
         return self._opaque(super().join, mantissa, log)
 
     def peak(self, log: Array, where: Array) -> Array:
+        if where is None and self.bare and id(log) in self._inputs and self._is_row(log):
+            self._bare.add(id(log))
+            return _NOTHING
         if where is None and self._is_row(log):
             return self.reduce("max", [log], None)
         peak = self._opaque(super().peak, log, where) if where is not None else self._opaque(self._highest, log)
@@ -236,3 +338,18 @@ def _log_of_sum(total: Array, powers: Array) -> Array:
         others[np.arange(near.size), np.argmax(others, axis=-1)] = 0
         log[near] = np.log1p(np.sum(others, axis=-1, keepdims=True))
     return log
+
+
+def _grid(top: Array) -> Array:
+    """What rounds numbers up to `top` to so few bits that 2^28 of them are summed exactly, when it is added to them."""
+    return np.ldexp(1.5, np.frexp(top)[1] + 27)
+
+
+def _double(a: Array) -> Array:
+    return a.astype(np.float64)
+
+
+def _lost(a: Array) -> Array:
+    """What a number loses as a double."""
+    lost: Array = (a - a.astype(np.float64)).astype(np.float64)
+    return np.where(np.isfinite(lost), lost, 0.0)
