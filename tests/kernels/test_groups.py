@@ -21,6 +21,12 @@ def many_words(x, w: rf.Scalar, y: rf.Index, *, scale: float = 1.0):
     return (x - center) * near * scale, np.sum(x * x) * np.sign(w) - np.floor(near) + np.log(spread + 1.0)
 
 
+@rf.kernel
+def own_temperature(x, t: rf.Scalar):
+    """A softmax whose exponent has another factor in every row."""
+    return np.log(np.sum(np.exp(x / t))) * t
+
+
 def rows(n: int, seed: int, dtype: str = "float32") -> np.ndarray:
     """61 rows, some of which send their group to the rows alone."""
     rng = np.random.default_rng(seed)
@@ -59,6 +65,11 @@ def test_numbers_of_a_group_are_those_of_its_rows(isa):
     rng = np.random.default_rng(3)
     x, w, y = rng.standard_normal((61, 90)).astype("f"), rng.standard_normal(61), rng.integers(90, size=61)
     assert same(many_words.using(isa=isa), x, w, y)
+
+
+def test_factors_of_exponents_differ_in_a_group():
+    """Each row has a guess in its own octaves."""
+    assert same(own_temperature, rows(90, 11), np.random.default_rng(12).uniform(0.5, 4.0, 61))
 
 
 def test_rows_of_several_blocks_go_together():
