@@ -63,7 +63,7 @@ class Scaled:
     @property
     def plain(self) -> bool:
         """Whether there is nothing left to multiply m with."""
-        return not self.powers and not isinstance(self.log, Var) and not isinstance(self.binade, Var)
+        return not self.powers and not isinstance(self.log, Var) and self.binade == 0.0
 
 
 @dataclass(frozen=True, slots=True)

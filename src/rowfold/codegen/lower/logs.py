@@ -27,7 +27,7 @@ def log_of_scaled(ctx: Context, form: Scaled, name: str) -> NumForm:
         n, far = op(c, "power", "add", n, exponent), op(c, "far", "add", far, beyond)
     units = math.prod(ctx.unit(group) ** power for group, power in form.powers.items())
     m = op(c, "unit", "div", form.m, units)
-    if form.powers or isinstance(form.binade, Var):
+    if form.powers or form.binade != 0.0:
         k = c.num("binade", "exponent", c.num("binade", "mul", m, FOUR_THIRDS))
         m, n = c.num("near_one", "scale", m, c.num("down", "neg", k)), c.num("power", "add", n, k)
     (lo,) = c.call(Kind.NUM, (name + "_lo",), "log", m)
