@@ -43,6 +43,14 @@ def shifted(x, s: rf.Scalar):
 
 
 @rf.kernel
+def shares(x, s: rf.Scalar):
+    """One number over a sum of exponentials, in all that it may meet."""
+    c = s / np.sum(np.exp(x))
+    k_vector = np.sum(np.exp(rf.topk(x, 3)[0] - rf.logsumexp(x)))
+    return np.exp(x) * c, np.log(c), np.max(x) * c, np.exp(x) * (c * 3), x * c, c / np.sum(np.exp(2 * x)), x * k_vector
+
+
+@rf.kernel
 def largest_share(x, s: rf.Scalar):
     return np.max(np.exp(x - np.max(x)) / np.sum(np.exp(x - np.max(x)))) * s
 
@@ -91,6 +99,14 @@ def test_a_far_maximum_costs_no_other_exponential(backend, dtype):
     x = np.linspace(-3, 3, 20, dtype=dtype)[None].repeat(2, 0)
     x[0, 7], x[1, 7] = 30000.0, 3e7
     assert shifted.using(backend=backend).check(x, np.array([1.0, 2.0]))
+
+
+@every_backend
+@every_dtype
+def test_no_power_of_two_is_lost_on_the_way(backend, dtype):
+    """A constant one, too: a share of float64 rows is brought near one before it meets others."""
+    x = np.random.default_rng(5).normal(size=(50, 33)).astype(dtype)
+    assert shares.using(backend=backend).check(x, np.random.default_rng(6).random(50) + 0.5)
 
 
 @every_backend

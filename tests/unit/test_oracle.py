@@ -162,3 +162,21 @@ def test_a_check_promotes_as_the_call_does():
     """A float64 number beside a float32 row leaves the result float32, and the bound is that of float32."""
     rows = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
     assert scaled_softmax.check(rows, np.full(3, 0.3)).ok
+
+
+@pytest.mark.parametrize(
+    ("row", "decided"),
+    [
+        ([INF, 3e38, 3e38], True),
+        ([INF, -3e38, -3e38], False),
+        ([INF, -1.0, 3e38], True),
+        ([-INF, -3e38, -3e38], True),
+        ([-INF, 3e38, 3e38], False),
+        ([INF, -INF, -3e38, -3e38], True),
+        ([NAN, 3e38, 3e38, -3e38], True),
+    ],
+)
+def test_an_infinite_sum_is_decided_unless_an_overflow_may_meet_it(row, decided):
+    """Elements that overflow towards an infinity of the row change nothing."""
+    found = run(composed(lambda b, x: b.reduce("sum", x)), [row])
+    assert np.isfinite(found.bound).all() == decided

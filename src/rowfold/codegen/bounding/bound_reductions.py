@@ -101,6 +101,17 @@ def _const(value: Array, error: Array) -> Bounded:
     return Bounded(value, error, error, True)
 
 
+def _certain(rules: ElementErrors, values: Array) -> Array:
+    """Whether a sum that is not finite is so in any order: NaN, or infinities that no overflow on the way can meet."""
+    certain, endless = np.any(np.isnan(values), axis=-1, keepdims=True), []
+    for sign in (1.0, -1.0):
+        against = np.where(np.isfinite(values), np.maximum(-sign * values, 0.0), 0.0)
+        endless.append(np.any(values == sign * np.inf, axis=-1, keepdims=True))
+        safe = SHIFT_SLACK * np.sum(against, axis=-1, keepdims=True) <= rules.top
+        certain = certain | (endless[-1] & safe)
+    return np.asarray(certain | (endless[0] & endless[1]))
+
+
 def _sum(rules: ElementErrors, values: Array, errors: Array, picked: _Picked) -> tuple[Array, Array]:
     sure = np.where(picked.chosen & ~picked.unsure, values.astype(rules.wide), 0.0)
     unsure = np.where(picked.unsure, values.astype(rules.wide), 0.0)
@@ -110,8 +121,7 @@ def _sum(rules: ElementErrors, values: Array, errors: Array, picked: _Picked) ->
     own = np.sum(errors, axis=-1, keepdims=True)
     error = own + extra + rules.sum_error * size
     special = np.any(~np.isfinite(sure), axis=-1, keepdims=True) & np.isfinite(own + extra)
-    finite = np.sum(np.where(np.isfinite(sure), np.abs(sure), 0.0), axis=-1, keepdims=True)
-    decided = special & (SHIFT_SLACK * finite <= rules.top)  # else a kernel may meet inf - inf on the way
+    decided = special & _certain(rules, sure)
     spilled = ~(SHIFT_SLACK * size + error <= rules.top)
     return value, np.where(decided, 0.0, np.where(spilled, np.inf, error))
 

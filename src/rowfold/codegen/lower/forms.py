@@ -150,8 +150,8 @@ def op(c: Code, name: str, word: str, a: Number, b: Number) -> Number:
             return a
         case "mul", 1.0, _:
             return b
-        case "mul", float(), float():
-            return a * b
+        case ("add" | "sub" | "mul"), float(), float():
+            return a + b if word == "add" else a - b if word == "sub" else a * b
     return c.num(name, word, a, b)
 
 

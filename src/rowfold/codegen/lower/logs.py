@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..loops import Kind, Var
+from ..loops import Kind
 from .forms import DisplacedSum, Number, NumForm, Offset, Scaled, op
 
 if TYPE_CHECKING:

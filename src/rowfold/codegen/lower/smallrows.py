@@ -18,7 +18,10 @@ def small_fold(ctx: Context, name: str, operation: str, args: tuple[Ref, ...]) -
     if operation == "small_sum" and isinstance(form, Scaled) and isinstance(form.log, Var) and form.log.size:
         top = ctx.code.num("top", "finite_or_0", ctx.code.num("top", "small_max", form.log))
         near = ctx.code.num("below", "sub", form.log, top)
-        whole = ctx.unscale(Scaled(form.m, log=near, binade=form.binade), "terms")
-        return Scaled(ctx.code.num(name, operation, whole), form.powers, None, top)
+        if isinstance(form.binade, Var):  # one for each entry
+            whole, binade = ctx.unscale(Scaled(form.m, log=near, binade=form.binade), "terms"), 0.0
+        else:
+            whole, binade = ctx.unscale(Scaled(form.m, log=near), "terms"), form.binade
+        return Scaled(ctx.code.num(name, operation, whole), form.powers, None, top, binade)
     values = [ctx.collapse(form, name), *(ctx.value(a) for a in args[1:])]
     return Plain(ctx.code.num(name, operation, *values), operation in ("small_max", "small_min", "pick"))
