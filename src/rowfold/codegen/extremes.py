@@ -10,36 +10,36 @@ import numpy as np
 Array = Any  # numpy.ndarray, or the array of another module that has NumPy's names
 
 
-def constant(row: Array) -> Array:
+def constant(row: Array, xp: ModuleType = np) -> Array:
     """The number that all elements of a row are; -inf of an empty one."""
-    return np.max(row, axis=-1, keepdims=True, initial=-np.inf)
+    return xp.max(row, axis=-1, keepdims=True, initial=-np.inf)
 
 
-def excess(a: Array, target: Array, power: int, chosen: Array) -> Array:
+def excess(a: Array, target: Array, power: int, chosen: Array, xp: ModuleType = np) -> Array:
     """tau with sum max(a - tau, 0)^power = target, by Newton's iteration from below; NaN where there is none."""
-    a = np.where(chosen, a, -np.inf)
-    bad = np.any(chosen & (np.isnan(a) | (a == np.inf)), axis=-1, keepdims=True) | ~(target > 0) | ~np.isfinite(target)
-    top = np.max(a, axis=-1, keepdims=True, initial=-np.inf)
+    a = xp.where(chosen, a, -np.inf)
+    bad = xp.any(chosen & (xp.isnan(a) | (a == np.inf)), axis=-1, keepdims=True) | ~(target > 0) | ~xp.isfinite(target)
+    top = xp.max(a, axis=-1, keepdims=True, initial=-np.inf)
     bad |= top == -np.inf
-    d = np.where(np.isfinite(a), a, -np.inf) - np.where(bad, 0.0, top)
-    rest = -(np.sqrt(target) if power == 2 else target)
+    d = xp.where(xp.isfinite(a), a, -np.inf) - xp.where(bad, 0.0, top)
+    rest = -(xp.sqrt(target) if power == 2 else target)
     for _ in range(a.shape[-1] + 100):
-        e = np.maximum(d - rest, 0)
-        first, over = np.sum(e, axis=-1, keepdims=True), np.sum(e**power, axis=-1, keepdims=True) - target
-        step = over / (2 * first if power == 2 else np.sum(e > 0, axis=-1, keepdims=True))
-        rest, before = np.where(step > 0, rest + step, rest), rest
-        if np.all((rest == before) | bad):
+        e = xp.maximum(d - rest, 0)
+        first, over = xp.sum(e, axis=-1, keepdims=True), xp.sum(e**power, axis=-1, keepdims=True) - target
+        step = over / (2 * first if power == 2 else xp.sum(e > 0, axis=-1, keepdims=True))
+        rest, before = xp.where(step > 0, rest + step, rest), rest
+        if xp.all((rest == before) | bad):
             break
-    return np.where(bad, np.nan, top + rest)
+    return xp.where(bad, np.nan, top + rest)
 
 
-def largest(a: Array, k: int, chosen: Array) -> tuple[Array, Array]:
+def largest(a: Array, k: int, chosen: Array, xp: ModuleType = np) -> tuple[Array, Array]:
     """The k largest selected elements and their positions, NaN first, ties by position; -inf at -1 for none."""
-    a, chosen = np.broadcast_arrays(a, chosen)
-    nan = np.isnan(a)
-    order = np.lexsort((np.where(nan, 0.0, -a), ~nan, ~chosen), axis=-1)[..., :k]
-    found = np.take_along_axis(chosen, order, axis=-1)
-    return np.where(found, np.take_along_axis(a, order, axis=-1), -np.inf), np.where(found, order, -1)
+    a, chosen = xp.broadcast_arrays(a, chosen)
+    nan = xp.isnan(a)
+    order = xp.lexsort((xp.where(nan, 0.0, -a), ~nan, ~chosen), axis=-1)[..., :k]
+    found = xp.take_along_axis(chosen, order, axis=-1)
+    return xp.where(found, xp.take_along_axis(a, order, axis=-1), -np.inf), xp.where(found, order, -1)
 
 
 def position(xp: ModuleType, op: str, a: Array, chosen: Array) -> Array:

@@ -308,7 +308,7 @@ def apply(xp: ModuleType, op: str, args: Sequence[Array]) -> Array:
         case "cumsum", [a]:
             return xp.cumsum(a, axis=-1)
         case ("stop_gradient", [a]) | ("broadcast", [_, a]):
-            return a
+            return a if op == "broadcast" else getattr(xp, op, xp.asarray)(a)  # NumPy knows no gradients
         case _:
             return getattr(xp, op)(*args)
 
@@ -331,9 +331,9 @@ def fold(xp: ModuleType, op: str, rows: Sequence[Array], chosen: Array, dtype: A
         case (("argmax" | "argmin"), [a]):
             return position(xp, op, a, chosen)
         case "excess", [a, target, power]:
-            return excess(a, constant(target), int(np.max(power, initial=0)), chosen)
+            return excess(a, constant(target, xp), int(np.max(power, initial=0)), chosen, xp)
         case (("topk" | "topk_at"), [a, k]):
-            values, places = largest(a, int(k.flat[0]), chosen)
+            values, places = largest(a, int(k.reshape(-1)[0]), chosen, xp)
             return values if op == "topk" else places
         case "dot", [a, b]:
             return fold(xp, "sum", [xp.asarray(a * b)], chosen, dtype)

@@ -74,6 +74,25 @@ def softpick(x: rf.Row, *, eps: rf.NonNegative = 1e-8) -> Any:
     return above / (np.sum(above) + below + eps)
 
 
+@softpick.defvjp
+def _softpick_vjp(x: rf.Row, gradient: rf.Row, *, eps: rf.NonNegative = 1e-8) -> Any:
+    """Products of e^(x-m) alone: beside a sum with other terms e^x and e^m would stand alone, infinite from 709 on.
+
+    The maximum that only shifts all but eps has the slope of eps, shared by ties; that of |e^x - 1| at 0 is -1/2.
+    """
+    top = np.max(x)
+    m = np.maximum(top, 0.0)
+    e = np.exp(x - m)
+    above = e * -np.expm1(-x)
+    below = np.exp(-m) * np.sum(-np.expm1(np.minimum(x, 0.0)))
+    whole = np.sum(np.where(x > 0, above, 0.0)) + below + eps
+    along = np.sum(np.where(x > 0, above * gradient, 0.0)) / whole
+    slope = np.where(x > 0, 1.0, np.where(x == 0, -0.5, -1.0))
+    best = (x == top) & (top > 0)
+    shift = np.where(best, eps / np.count_nonzero(x == top), 0.0)
+    return e * (np.where(x > 0, gradient, 0.0) - along * slope) / whole - along * shift / whole
+
+
 @rf.kernel
 def logsumexp(x: rf.Row) -> Any:
     """log sum e^x, one number a row.
