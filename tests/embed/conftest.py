@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from toolchain import Embedded
 
+from rowfold.inspecting.embed import NAMES
+
 
 @pytest.fixture
 def embedded(tmp_path):
@@ -13,6 +15,6 @@ def embedded(tmp_path):
     def make(kernel, flags=("-O2",), compiler="gcc", dtype="float32", **options):
         folder = Path(tmp_path) / "emitted"
         kernel.emit(folder, dtypes=dtype, overwrite=True, **options)
-        return Embedded(folder, kernel.name, flags, compiler, {"float32": "f32", "float64": "f64"}[dtype])
+        return Embedded(folder, kernel.name, flags, compiler, NAMES[dtype])
 
     return make

@@ -33,7 +33,7 @@ class Embedded:
         run(need(compiler), *flags, "-shared", "-fPIC", "-o", self.library, folder / f"rowfold_{name}.c")
         self.c = ctypes.CDLL(str(self.library))
         self.symbol = f"rowfold_{name}_{dtype}"
-        self.dtype = np.dtype({"f32": "float32", "f64": "float64"}[dtype])
+        self.dtype = np.dtype({"f32": "float32", "f64": "float64"}.get(dtype, "uint16"))
 
     def loop(self, strategy, isa):
         """The loop of a plan as a NumPy ufunc of a row and a setting."""

@@ -14,12 +14,13 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#else
-#define RF_ALIGNED
-#endif
-#if defined(__GNUC__)
+#define RF_COLD __attribute__((cold, noinline)) /* compiled for size */
+#define RF_APART __attribute__((noinline)) /* seldom called */
 #define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
+#define RF_ALIGNED
+#define RF_COLD
+#define RF_APART
 #define RF_PREFETCH(p, far, write)
 #endif
 #if defined(__clang__)
@@ -74,12 +75,12 @@ typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer)
+static RF_APART const double *rf_gather(const char *p, intptr_t step, intptr_t count, double *buffer)
 {
-    if (step == (intptr_t)sizeof(double)) return (const double *)(const void *)(p + i * step);
-    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + (i + j) * step, sizeof(double));
+    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(double));
     return buffer;
 }
+static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer) { return step == (intptr_t)sizeof(double) ? (const double *)(const void *)(p + i * step) : rf_gather(p + i * step, step, count, buffer); }
 static inline void rf_tree(const double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
     const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
@@ -123,12 +124,6 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vec
     rf_vec left, right;
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
-}
-static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
-{
-    rf_vec sum[4];
-    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
-    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
 }
 static inline double num_index(const char *p) { int64_t a; memcpy(&a, p, sizeof a); return (double)a; }
 static inline double num_element(const char *p, intptr_t step, intptr_t n, double at) { double a = 0; if (at >= 0 && at < (double)n) memcpy(&a, p + (intptr_t)at * step, sizeof a); return (double)a; }
@@ -305,6 +300,87 @@ static inline double num_log(double x)
     return t_22;
 }
 
+/* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+RF_COLD static void cross_entropy_rare(intptr_t n, const char *logits, intptr_t logits_step, double *shift_, double *shift_n_, double *low_, double *high_, double *maximum_, double *rest)
+{
+    double logits_buffer[128];
+    
+    /* Sweep: the maximum of a row that reaches beyond 2^16. */
+    rf_vec max_lanes_2 = rf_set(-INFINITY);
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
+        for (intptr_t j = 0; j < count; j += 8) {
+            const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
+            const rf_vec logits_i_4 = rf_load_tail(logits_b + j, live);
+            const rf_vec logits_i_4_2 = rf_select(live, logits_i_4, rf_set(-INFINITY));
+            max_lanes_2 = rf_max(logits_i_4_2, max_lanes_2);
+        }
+    }
+    const double max = rf_fold_max(max_lanes_2);
+    const double reach_2 = max * 0x1.71547652b82fep+0;
+    const double shift = num_far_shift(max, reach_2);
+    const double near = max - shift;
+    const double shift_exponent_3 = num_exponent_of(near, 0x1.71547652b82fep+0);
+    const double low_2 = num_low_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1092.0);
+    const double high_2 = num_high_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 40.0);
+    *shift_ = shift;
+    *shift_n_ = shift_exponent_3;
+    *low_ = low_2;
+    *high_ = high_2;
+    *maximum_ = max;
+    
+    /* Sweep: its sums, shifted by that maximum. */
+    rf_vec largest_2 = rf_set(-INFINITY);
+    rf_acc sum_lanes_2 = rf_acc_zero();
+    RF_ALIGNED double sum_parts_2[128];
+    const rf_vec shift__v_2 = rf_set(*shift_);
+    const double shift_exponent_4 = *shift_n_ - 72.0;
+    const rf_vec shift_n__v_3 = rf_set(shift_exponent_4);
+    const rf_vec low__v_3 = rf_set(*low_);
+    const rf_vec high__v_2 = rf_set(*high_);
+    const rf_vec scale_v_3 = rf_set(0x1.71547652b82fep+0);
+    const rf_vec scale_lo_v_3 = rf_set(0x1.777d0ffda0d24p-56);
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
+        const intptr_t vectors = (count + 7) / 8;
+        for (intptr_t j = 0; j < count; j += 8) {
+            const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
+            const rf_vec logits_i_5 = rf_load_tail(logits_b + j, live);
+            const rf_vec logits_i_5_2 = rf_select(live, logits_i_5, rf_set(-INFINITY));
+            const rf_vec displaced_3 = rf_min(largest_2, logits_i_5_2);
+            largest_2 = rf_max(logits_i_5_2, largest_2);
+            const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
+            const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
+            const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
+            const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
+            const rf_vec e_4_2 = rf_select(live, e_4, rf_set(0.0));
+            rf_store(sum_parts_2 + j, e_4_2);
+        }
+        sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+    }
+    const double maximum_2 = rf_fold_max(largest_2);
+    const rf_vec maximum_v_2 = rf_set(maximum_2);
+    const rf_mask top_2 = rf_eq(largest_2, maximum_v_2);
+    const rf_mask first_top_2 = rf_mask_first(top_2);
+    const rf_vec others_3 = rf_select(first_top_2, rf_set(-INFINITY), largest_2);
+    const rf_vec shift__v_3 = rf_set(*shift_);
+    const rf_vec others_3_2 = rf_sub(others_3, shift__v_3);
+    const double shift_exponent_5 = *shift_n_ - 72.0;
+    const rf_vec shift_n__v_4 = rf_set(shift_exponent_5);
+    const rf_vec low__v_4 = rf_set(*low_);
+    const rf_vec high__v_3 = rf_set(*high_);
+    const rf_vec others_3_2_2 = rf_min(high__v_3, others_3_2);
+    const rf_vec others_3_2_2_2 = rf_max(low__v_4, others_3_2_2);
+    const rf_vec scale_v_4 = rf_set(0x1.71547652b82fep+0);
+    const rf_vec scale_lo_v_4 = rf_set(0x1.777d0ffda0d24p-56);
+    const rf_vec e_5 = rf_exp_shifted(others_3_2_2_2, scale_v_4, scale_lo_v_4, shift_n__v_4);
+    sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
+    double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
+    *rest = sum_2;
+}
+
 /* Rows of a batch. */
 static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_rows, intptr_t logits_next, intptr_t logits_step, const char *target_rows, intptr_t target_next, char *out_rows, intptr_t out_next)
 {
@@ -317,7 +393,6 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
     double high_ = 0.0;
     double maximum_ = 0.0;
     double doubts = 4.0;
-    const int contiguous = logits_step == (intptr_t)sizeof(double);
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *logits = logits_rows + row * logits_next;
@@ -338,14 +413,8 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
             for (intptr_t i = 0; i < (wary ? n : rf_least(n, 8)); i += 128) {
                 const intptr_t count = rf_least((wary ? n : rf_least(n, 8)) - i, 128);
                 const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
-                const intptr_t whole = count & ~(intptr_t)7;
-                intptr_t j = 0;
-                for (; j < whole; j += 8) {
-                    const rf_vec logits_i = rf_load(logits_b + j);
-                    max_lanes = rf_max(logits_i, max_lanes);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
+                for (intptr_t j = 0; j < count; j += 8) {
+                    const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
                     const rf_vec logits_i = rf_load_tail(logits_b + j, live);
                     const rf_vec logits_i_2 = rf_select(live, logits_i, rf_set(-INFINITY));
                     max_lanes = rf_max(logits_i_2, max_lanes);
@@ -375,38 +444,11 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
         const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
-            if (contiguous && n - i >= 128) {
-                const double *logits_b = (const double *)(const void *)(logits + i * (intptr_t)sizeof(double));
-                rf_vec half_of_sum_parts[8];
-                RF_UNROLL
-                for (int k = 0; k < 8; ++k) {
-                    const intptr_t j = 8 * k;
-                    const rf_vec logits_i_3 = rf_load(logits_b + j);
-                    const rf_vec displaced = rf_min(largest, logits_i_3);
-                    largest = rf_max(logits_i_3, largest);
-                    const rf_vec displaced_2 = rf_max(low__v, displaced);
-                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                    half_of_sum_parts[k] = e;
-                }
-                RF_UNROLL
-                for (int k = 0; k < 8; ++k) {
-                    const intptr_t j = 64 + 8 * k;
-                    const rf_vec logits_i_3 = rf_load(logits_b + j);
-                    const rf_vec displaced = rf_min(largest, logits_i_3);
-                    largest = rf_max(logits_i_3, largest);
-                    const rf_vec displaced_2 = rf_max(low__v, displaced);
-                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
-                }
-                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
-                continue;
-            }
             const intptr_t count = rf_least(n - i, 128);
             const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
-            const intptr_t whole = count & ~(intptr_t)7;
             const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
-            for (; j < whole; j += 8) {
+            for (; j + 8 <= count; j += 8) {
                 const rf_vec logits_i_3 = rf_load(logits_b + j);
                 const rf_vec displaced = rf_min(largest, logits_i_3);
                 largest = rf_max(logits_i_3, largest);
@@ -457,125 +499,7 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         const int safe_2 = near_zero && safe;
     
         /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-        if (!safe_2) {
-    
-            /* Sweep: the maximum of a row that reaches beyond 2^16. */
-            rf_vec max_lanes_2 = rf_set(-INFINITY);
-            rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
-            rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
-            rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
-            for (intptr_t i = 0; i < n; i += 128) {
-                const intptr_t count = rf_least(n - i, 128);
-                const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
-                const intptr_t whole = count & ~(intptr_t)7;
-                intptr_t j = 0;
-                for (; j + 24 < whole; j += 32) {
-                    {
-                        const rf_vec logits_i_4 = rf_load(logits_b + j);
-                        max_lanes_2 = rf_max(logits_i_4, max_lanes_2);
-                    }
-                    {
-                        const rf_vec logits_i_4 = rf_load(logits_b + j + 8);
-                        turn_1_of_max_lanes_2 = rf_max(logits_i_4, turn_1_of_max_lanes_2);
-                    }
-                    {
-                        const rf_vec logits_i_4 = rf_load(logits_b + j + 16);
-                        turn_2_of_max_lanes_2 = rf_max(logits_i_4, turn_2_of_max_lanes_2);
-                    }
-                    {
-                        const rf_vec logits_i_4 = rf_load(logits_b + j + 24);
-                        turn_3_of_max_lanes_2 = rf_max(logits_i_4, turn_3_of_max_lanes_2);
-                    }
-                }
-                for (; j < whole; j += 8) {
-                    const rf_vec logits_i_4 = rf_load(logits_b + j);
-                    max_lanes_2 = rf_max(logits_i_4, max_lanes_2);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec logits_i_4 = rf_load_tail(logits_b + j, live);
-                    const rf_vec logits_i_4_2 = rf_select(live, logits_i_4, rf_set(-INFINITY));
-                    max_lanes_2 = rf_max(logits_i_4_2, max_lanes_2);
-                }
-            }
-            max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
-            const double max = rf_fold_max(max_lanes_2);
-            const double reach_2 = max * 0x1.71547652b82fep+0;
-            const double shift = num_far_shift(max, reach_2);
-            const double near = max - shift;
-            const double shift_exponent_3 = num_exponent_of(near, 0x1.71547652b82fep+0);
-            const double low_2 = num_low_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 1092.0);
-            const double high_2 = num_high_end(shift_exponent_3, 0x1.62e42fefa39efp-1, 40.0);
-            shift_ = shift;
-            shift_n_ = shift_exponent_3;
-            low_ = low_2;
-            high_ = high_2;
-            maximum_ = max;
-    
-            /* Sweep: its sums, shifted by that maximum. */
-            rf_vec largest_2 = rf_set(-INFINITY);
-            rf_acc sum_lanes_2 = rf_acc_zero();
-            RF_ALIGNED double sum_parts_2[128];
-            const rf_vec shift__v_2 = rf_set(shift_);
-            const double shift_exponent_4 = shift_n_ - 72.0;
-            const rf_vec shift_n__v_3 = rf_set(shift_exponent_4);
-            const rf_vec low__v_3 = rf_set(low_);
-            const rf_vec high__v_2 = rf_set(high_);
-            const rf_vec scale_v_3 = rf_set(0x1.71547652b82fep+0);
-            const rf_vec scale_lo_v_3 = rf_set(0x1.777d0ffda0d24p-56);
-            for (intptr_t i = 0; i < n; i += 128) {
-                const intptr_t count = rf_least(n - i, 128);
-                const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
-                const intptr_t whole = count & ~(intptr_t)7;
-                const intptr_t vectors = (count + 7) / 8;
-                intptr_t j = 0;
-                for (; j < whole; j += 8) {
-                    const rf_vec logits_i_5 = rf_load(logits_b + j);
-                    const rf_vec displaced_3 = rf_min(largest_2, logits_i_5);
-                    largest_2 = rf_max(logits_i_5, largest_2);
-                    const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
-                    const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
-                    const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
-                    const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
-                    rf_store(sum_parts_2 + j, e_4);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec logits_i_5 = rf_load_tail(logits_b + j, live);
-                    const rf_vec logits_i_5_2 = rf_select(live, logits_i_5, rf_set(-INFINITY));
-                    const rf_vec displaced_3 = rf_min(largest_2, logits_i_5_2);
-                    largest_2 = rf_max(logits_i_5_2, largest_2);
-                    const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
-                    const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
-                    const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
-                    const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
-                    const rf_vec e_4_2 = rf_select(live, e_4, rf_set(0.0));
-                    rf_store(sum_parts_2 + j, e_4_2);
-                }
-                sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
-            }
-            const double maximum_2 = rf_fold_max(largest_2);
-            const rf_vec maximum_v_2 = rf_set(maximum_2);
-            const rf_mask top_2 = rf_eq(largest_2, maximum_v_2);
-            const rf_mask first_top_2 = rf_mask_first(top_2);
-            const rf_vec others_3 = rf_select(first_top_2, rf_set(-INFINITY), largest_2);
-            const rf_vec shift__v_3 = rf_set(shift_);
-            const rf_vec others_3_2 = rf_sub(others_3, shift__v_3);
-            const double shift_exponent_5 = shift_n_ - 72.0;
-            const rf_vec shift_n__v_4 = rf_set(shift_exponent_5);
-            const rf_vec low__v_4 = rf_set(low_);
-            const rf_vec high__v_3 = rf_set(high_);
-            const rf_vec others_3_2_2 = rf_min(high__v_3, others_3_2);
-            const rf_vec others_3_2_2_2 = rf_max(low__v_4, others_3_2_2);
-            const rf_vec scale_v_4 = rf_set(0x1.71547652b82fep+0);
-            const rf_vec scale_lo_v_4 = rf_set(0x1.777d0ffda0d24p-56);
-            const rf_vec e_5 = rf_exp_shifted(others_3_2_2_2, scale_v_4, scale_lo_v_4, shift_n__v_4);
-            sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
-            double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
-            rest = sum_2;
-        }
+        if (!safe_2) cross_entropy_rare(n, logits, logits_step, &shift_, &shift_n_, &low_, &high_, &maximum_, &rest);
     
         /* The results. */
         const int equal = target_2 == -100.0;

@@ -14,12 +14,13 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#else
-#define RF_ALIGNED
-#endif
-#if defined(__GNUC__)
+#define RF_COLD __attribute__((cold, noinline)) /* compiled for size */
+#define RF_APART __attribute__((noinline)) /* seldom called */
 #define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
+#define RF_ALIGNED
+#define RF_COLD
+#define RF_APART
 #define RF_PREFETCH(p, far, write)
 #endif
 #if defined(__clang__)
@@ -75,12 +76,12 @@ typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer)
+static RF_APART const double *rf_gather(const char *p, intptr_t step, intptr_t count, double *buffer)
 {
-    if (step == (intptr_t)sizeof(double)) return (const double *)(const void *)(p + i * step);
-    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + (i + j) * step, sizeof(double));
+    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(double));
     return buffer;
 }
+static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer) { return step == (intptr_t)sizeof(double) ? (const double *)(const void *)(p + i * step) : rf_gather(p + i * step, step, count, buffer); }
 static inline void rf_tree(const double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
     const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
@@ -214,6 +215,104 @@ static inline double num_log(double x)
     return t_22;
 }
 
+/* A row with +inf: its sum is infinite, or NaN. */
+RF_COLD static void entropy_rare(intptr_t n, const char *x, intptr_t x_step, double *sum_2, double *sum_lo_2)
+{
+    double x_buffer[128];
+    
+    /* Sweep: whether it holds NaN beside +inf. */
+    rf_mask infinite_lanes = rf_mask_none();
+    rf_mask unordered_lanes = rf_mask_none();
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+        for (intptr_t j = 0; j < count; j += 8) {
+            const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
+            const rf_vec x_i_6 = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_6_2 = rf_select(live, x_i_6, rf_set(0.0));
+            const rf_mask infinite = rf_eq(x_i_6_2, rf_set(INFINITY));
+            const rf_mask unordered = rf_ne(x_i_6_2, x_i_6_2);
+            infinite_lanes = rf_mask_or(infinite_lanes, infinite);
+            unordered_lanes = rf_mask_or(unordered_lanes, unordered);
+        }
+    }
+    const int unordered_2 = rf_any(unordered_lanes);
+    const int ordered = !unordered_2;
+    const int infinite_2 = rf_any(infinite_lanes);
+    const int endless_2 = infinite_2 && ordered;
+    *sum_2 = num_choose(endless_2, INFINITY, *sum_2);
+    *sum_lo_2 = num_choose(endless_2, 0.0, *sum_lo_2);
+}
+
+/* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+RF_COLD static void entropy_rare_2(intptr_t n, const char *x, intptr_t x_step, double *shift_, double *shift_n_, double *low_, double *sum_2, double *sum_lo_2, double *sum_4)
+{
+    double x_buffer[128];
+    
+    /* Sweep: the maximum of a row that reaches beyond 2^16. */
+    rf_vec max_lanes_2 = rf_set(-INFINITY);
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+        for (intptr_t j = 0; j < count; j += 8) {
+            const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
+            const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
+            max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+        }
+    }
+    const double max = rf_fold_max(max_lanes_2);
+    const double reach_2 = max * 0x1.71547652b82fep+0;
+    const double shift = num_far_shift(max, reach_2);
+    const double near = max - shift;
+    const double shift_exponent = num_exponent_of(near, 0x1.71547652b82fep+0);
+    const int endless = max == INFINITY;
+    const double shift_2 = num_choose(endless, 0.0, shift);
+    const double shift_exponent_2 = num_choose(endless, 0.0, shift_exponent);
+    const int finite_v = !endless;
+    const double low_2 = num_low_end(shift_exponent_2, 0x1.62e42fefa39efp-1, 1092.0);
+    *shift_ = shift_2;
+    *shift_n_ = shift_exponent_2;
+    *low_ = low_2;
+    
+    /* Sweep: its sums, shifted by that maximum. */
+    rf_acc sum_lanes_3 = rf_acc_zero();
+    RF_ALIGNED double sum_parts_2[128];
+    rf_acc sum_lanes_4 = rf_acc_zero();
+    const rf_vec shift__v = rf_set(*shift_);
+    const rf_vec shift_n__v_2 = rf_set(*shift_n_);
+    const rf_vec low__v_2 = rf_set(*low_);
+    const rf_vec scale_v_2 = rf_set(0x1.71547652b82fep+0);
+    const rf_vec scale_lo_v_2 = rf_set(0x1.777d0ffda0d24p-56);
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+        const intptr_t vectors = (count + 7) / 8;
+        for (intptr_t j = 0; j < count; j += 8) {
+            const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
+            const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+            const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+            const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+            const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
+            rf_store(sum_parts_2 + j, e_3_2);
+            const rf_vec x_i_5_3 = rf_select(live, x_i_5, rf_set(0.0));
+            const rf_mask gone_2 = rf_eq(x_i_5, rf_set(-INFINITY));
+            const rf_vec weight_2 = rf_select(gone_2, rf_set(0.0), x_i_5_3);
+            sum_lanes_4 = rf_acc_fma(sum_lanes_4, weight_2, e_3_2);
+        }
+        sum_lanes_3 = rf_acc_add_tree(sum_lanes_3, sum_parts_2, vectors);
+    }
+    double sum_5, sum_lo_5; rf_fold2(sum_lanes_3, &sum_5, &sum_lo_5);
+    *sum_2 = sum_5;
+    *sum_lo_2 = sum_lo_5;
+    double sum_6, sum_lo_6; rf_fold2(sum_lanes_4, &sum_6, &sum_lo_6);
+    *sum_4 = sum_6;
+    
+    /* A row with +inf: its sum is infinite, or NaN. */
+    if (!finite_v) entropy_rare(n, x, x_step, &*sum_2, &*sum_lo_2);
+}
+
 /* Rows of a batch. */
 static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t x_next, intptr_t x_step, char *out_rows, intptr_t out_next)
 {
@@ -239,14 +338,8 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             for (intptr_t i = 0; i < (wary ? n : rf_least(n, 8)); i += 128) {
                 const intptr_t count = rf_least((wary ? n : rf_least(n, 8)) - i, 128);
                 const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)7;
-                intptr_t j = 0;
-                for (; j < whole; j += 8) {
-                    const rf_vec x_i = rf_load(x_b + j);
-                    max_lanes = rf_max(x_i, max_lanes);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
+                for (intptr_t j = 0; j < count; j += 8) {
+                    const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
                     const rf_vec x_i = rf_load_tail(x_b + j, live);
                     const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
                     max_lanes = rf_max(x_i_2, max_lanes);
@@ -274,10 +367,9 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            const intptr_t whole = count & ~(intptr_t)7;
             const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
-            for (; j < whole; j += 8) {
+            for (; j + 8 <= count; j += 8) {
                 const rf_vec x_i_3 = rf_load(x_b + j);
                 const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
                 const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
@@ -311,146 +403,7 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         double sum_4 = sum_3;
     
         /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-        if (!safe_2) {
-    
-            /* Sweep: the maximum of a row that reaches beyond 2^16. */
-            rf_vec max_lanes_2 = rf_set(-INFINITY);
-            rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
-            rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
-            rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
-            for (intptr_t i = 0; i < n; i += 128) {
-                const intptr_t count = rf_least(n - i, 128);
-                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)7;
-                intptr_t j = 0;
-                for (; j + 24 < whole; j += 32) {
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j);
-                        max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                    }
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j + 8);
-                        turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
-                    }
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j + 16);
-                        turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
-                    }
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j + 24);
-                        turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
-                    }
-                }
-                for (; j < whole; j += 8) {
-                    const rf_vec x_i_4 = rf_load(x_b + j);
-                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
-                    const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
-                    max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
-                }
-            }
-            max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
-            const double max = rf_fold_max(max_lanes_2);
-            const double reach_2 = max * 0x1.71547652b82fep+0;
-            const double shift = num_far_shift(max, reach_2);
-            const double near = max - shift;
-            const double shift_exponent = num_exponent_of(near, 0x1.71547652b82fep+0);
-            const int endless = max == INFINITY;
-            const double shift_2 = num_choose(endless, 0.0, shift);
-            const double shift_exponent_2 = num_choose(endless, 0.0, shift_exponent);
-            const int finite_v = !endless;
-            const double low_2 = num_low_end(shift_exponent_2, 0x1.62e42fefa39efp-1, 1092.0);
-            shift_ = shift_2;
-            shift_n_ = shift_exponent_2;
-            low_ = low_2;
-    
-            /* Sweep: its sums, shifted by that maximum. */
-            rf_acc sum_lanes_3 = rf_acc_zero();
-            RF_ALIGNED double sum_parts_2[128];
-            rf_acc sum_lanes_4 = rf_acc_zero();
-            const rf_vec shift__v = rf_set(shift_);
-            const rf_vec shift_n__v_2 = rf_set(shift_n_);
-            const rf_vec low__v_2 = rf_set(low_);
-            const rf_vec scale_v_2 = rf_set(0x1.71547652b82fep+0);
-            const rf_vec scale_lo_v_2 = rf_set(0x1.777d0ffda0d24p-56);
-            for (intptr_t i = 0; i < n; i += 128) {
-                const intptr_t count = rf_least(n - i, 128);
-                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)7;
-                const intptr_t vectors = (count + 7) / 8;
-                intptr_t j = 0;
-                for (; j < whole; j += 8) {
-                    const rf_vec x_i_5 = rf_load(x_b + j);
-                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                    rf_store(sum_parts_2 + j, e_3);
-                    const rf_mask gone_2 = rf_eq(x_i_5, rf_set(-INFINITY));
-                    const rf_vec weight_2 = rf_select(gone_2, rf_set(0.0), x_i_5);
-                    sum_lanes_4 = rf_acc_fma(sum_lanes_4, weight_2, e_3);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
-                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                    const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
-                    rf_store(sum_parts_2 + j, e_3_2);
-                    const rf_vec x_i_5_3 = rf_select(live, x_i_5, rf_set(0.0));
-                    const rf_mask gone_2 = rf_eq(x_i_5, rf_set(-INFINITY));
-                    const rf_vec weight_2 = rf_select(gone_2, rf_set(0.0), x_i_5_3);
-                    sum_lanes_4 = rf_acc_fma(sum_lanes_4, weight_2, e_3_2);
-                }
-                sum_lanes_3 = rf_acc_add_tree(sum_lanes_3, sum_parts_2, vectors);
-            }
-            double sum_5, sum_lo_5; rf_fold2(sum_lanes_3, &sum_5, &sum_lo_5);
-            sum_2 = sum_5;
-            sum_lo_2 = sum_lo_5;
-            double sum_6, sum_lo_6; rf_fold2(sum_lanes_4, &sum_6, &sum_lo_6);
-            sum_4 = sum_6;
-    
-            /* A row with +inf: its sum is infinite, or NaN. */
-            if (!finite_v) {
-    
-                /* Sweep: whether it holds NaN beside +inf. */
-                rf_mask infinite_lanes = rf_mask_none();
-                rf_mask unordered_lanes = rf_mask_none();
-                for (intptr_t i = 0; i < n; i += 128) {
-                    const intptr_t count = rf_least(n - i, 128);
-                    const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-                    const intptr_t whole = count & ~(intptr_t)7;
-                    intptr_t j = 0;
-                    for (; j < whole; j += 8) {
-                        const rf_vec x_i_6 = rf_load(x_b + j);
-                        const rf_mask infinite = rf_eq(x_i_6, rf_set(INFINITY));
-                        const rf_mask unordered = rf_ne(x_i_6, x_i_6);
-                        infinite_lanes = rf_mask_or(infinite_lanes, infinite);
-                        unordered_lanes = rf_mask_or(unordered_lanes, unordered);
-                    }
-                    if (j < count) {
-                        const rf_mask live = rf_first_lanes(count - j);
-                        const rf_vec x_i_6 = rf_load_tail(x_b + j, live);
-                        const rf_vec x_i_6_2 = rf_select(live, x_i_6, rf_set(0.0));
-                        const rf_mask infinite = rf_eq(x_i_6_2, rf_set(INFINITY));
-                        const rf_mask unordered = rf_ne(x_i_6_2, x_i_6_2);
-                        infinite_lanes = rf_mask_or(infinite_lanes, infinite);
-                        unordered_lanes = rf_mask_or(unordered_lanes, unordered);
-                    }
-                }
-                const int unordered_2 = rf_any(unordered_lanes);
-                const int ordered = !unordered_2;
-                const int infinite_2 = rf_any(infinite_lanes);
-                const int endless_2 = infinite_2 && ordered;
-                sum_2 = num_choose(endless_2, INFINITY, sum_2);
-                sum_lo_2 = num_choose(endless_2, 0.0, sum_lo_2);
-            }
-        }
+        if (!safe_2) entropy_rare_2(n, x, x_step, &shift_, &shift_n_, &low_, &sum_2, &sum_lo_2, &sum_4);
     
         /* The results. */
         const double unit = sum_2 / 0x1.028f5c29d9eb6p+0;

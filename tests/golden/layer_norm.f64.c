@@ -15,12 +15,13 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#else
-#define RF_ALIGNED
-#endif
-#if defined(__GNUC__)
+#define RF_COLD __attribute__((cold, noinline)) /* compiled for size */
+#define RF_APART __attribute__((noinline)) /* seldom called */
 #define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
+#define RF_ALIGNED
+#define RF_COLD
+#define RF_APART
 #define RF_PREFETCH(p, far, write)
 #endif
 #if defined(__clang__)
@@ -51,21 +52,15 @@ typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer)
+static RF_APART const double *rf_gather(const char *p, intptr_t step, intptr_t count, double *buffer)
 {
-    if (step == (intptr_t)sizeof(double)) return (const double *)(const void *)(p + i * step);
-    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + (i + j) * step, sizeof(double));
+    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(double));
     return buffer;
 }
-static inline double *rf_open(char *p, intptr_t step, intptr_t i, double *buffer)
-{
-    return step == (intptr_t)sizeof(double) ? (double *)(void *)(p + i * step) : buffer;
-}
-static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, const double *buffer)
-{
-    if (step == (intptr_t)sizeof(double)) return;
-    for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(double));
-}
+static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer) { return step == (intptr_t)sizeof(double) ? (const double *)(const void *)(p + i * step) : rf_gather(p + i * step, step, count, buffer); }
+static inline double *rf_open(char *p, intptr_t step, intptr_t i, double *buffer) { return step == (intptr_t)sizeof(double) ? (double *)(void *)(p + i * step) : buffer; }
+static RF_APART void rf_scatter(char *p, intptr_t step, intptr_t count, const double *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(p + j * step, buffer + j, sizeof(double)); }
+static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, const double *buffer) { if (step != (intptr_t)sizeof(double)) rf_scatter(p + i * step, step, count, buffer); }
 typedef struct { rf_vec hi, lo; } rf_acc;
 static inline rf_acc rf_acc_zero(void) { const rf_acc s = { rf_set(0), rf_set(0) }; return s; }
 static inline rf_acc rf_acc_add(rf_acc s, rf_vec x)
@@ -139,15 +134,12 @@ static void layer_norm_last(const layer_norm_held *held, intptr_t n, intptr_t i,
     double out_buffer[128];
     const char *x = held->x;
     char *out = held->out;
-    const rf_vec mean_v = held->mean_v;
-    const rf_vec mean_lo_2_v = held->mean_lo_2_v;
-    const rf_vec sqrt_v_v = held->sqrt_v_v;
+    const rf_vec mean_v = held->mean_v, mean_lo_2_v = held->mean_lo_2_v, sqrt_v_v = held->sqrt_v_v;
     const intptr_t count = rf_least(n - i, 128);
     const double *x_b = rf_read(x, x_step, i, count, x_buffer);
     double *out_b = rf_open(out, out_step, i, out_buffer);
-    const intptr_t whole = count & ~(intptr_t)7;
     intptr_t j = 0;
-    for (; j < whole; j += 8) {
+    for (; j + 8 <= count; j += 8) {
         const rf_vec x_i_3 = rf_load(x_b + j);
         const rf_vec y = rf_sub(x_i_3, mean_v);
         const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
@@ -213,12 +205,9 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
         for (intptr_t i = 0; i < n; i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            if (from_memory) {
-                rf_ahead(x_b);
-            }
-            const intptr_t whole = count & ~(intptr_t)7;
+            if (from_memory) { rf_ahead(x_b); }
             intptr_t j = 0;
-            for (; j < whole; j += 8) {
+            for (; j + 8 <= count; j += 8) {
                 const rf_vec x_i = rf_load(x_b + j);
                 const rf_wide distance = rf_distance(x_i, pivot_v);
                 moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
@@ -232,10 +221,8 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
                 moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
                 moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
             }
-            if (held_at < n) {
-                layer_norm_last(&held, n, held_at, x_step, out_step);
-                held_at += 128;
-            }
+            if (held_at < n) layer_norm_last(&held, n, held_at, x_step, out_step);
+            held_at += 128;
         }
         for (; held_whole && n - held_at >= 128; held_at += 128) layer_norm_last_whole(&held, held_at, held_far);
         for (; held_at < n; held_at += 128) layer_norm_last(&held, n, held_at, x_step, out_step);

@@ -15,12 +15,13 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#else
-#define RF_ALIGNED
-#endif
-#if defined(__GNUC__)
+#define RF_COLD __attribute__((cold, noinline)) /* compiled for size */
+#define RF_APART __attribute__((noinline)) /* seldom called */
 #define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
+#define RF_ALIGNED
+#define RF_COLD
+#define RF_APART
 #define RF_PREFETCH(p, far, write)
 #endif
 #if defined(__clang__)
@@ -77,21 +78,15 @@ typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer)
+static RF_APART const double *rf_gather(const char *p, intptr_t step, intptr_t count, double *buffer)
 {
-    if (step == (intptr_t)sizeof(double)) return (const double *)(const void *)(p + i * step);
-    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + (i + j) * step, sizeof(double));
+    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(double));
     return buffer;
 }
-static inline double *rf_open(char *p, intptr_t step, intptr_t i, double *buffer)
-{
-    return step == (intptr_t)sizeof(double) ? (double *)(void *)(p + i * step) : buffer;
-}
-static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, const double *buffer)
-{
-    if (step == (intptr_t)sizeof(double)) return;
-    for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(double));
-}
+static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer) { return step == (intptr_t)sizeof(double) ? (const double *)(const void *)(p + i * step) : rf_gather(p + i * step, step, count, buffer); }
+static inline double *rf_open(char *p, intptr_t step, intptr_t i, double *buffer) { return step == (intptr_t)sizeof(double) ? (double *)(void *)(p + i * step) : buffer; }
+static RF_APART void rf_scatter(char *p, intptr_t step, intptr_t count, const double *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(p + j * step, buffer + j, sizeof(double)); }
+static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, const double *buffer) { if (step != (intptr_t)sizeof(double)) rf_scatter(p + i * step, step, count, buffer); }
 static inline void rf_tree(const double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
     const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
@@ -136,17 +131,7 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vec
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
-static inline void rf_stream(double *p, rf_vec a) { rf_store(p, a); }
-static inline void rf_stream_end(void) { }
-static inline void rf_store_far(double *p, rf_vec a, int far) { if (far) rf_stream(p, a); else rf_store(p, a); }
-static inline intptr_t rf_unaligned(const char *p) { return (intptr_t)((64 - (uintptr_t)p % 64) % 64 / sizeof(double)); }
 static inline void rf_ahead(const double *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
-static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
-{
-    rf_vec sum[4];
-    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
-    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
-}
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -291,15 +276,12 @@ static void log_softmax_last(const log_softmax_held *held, intptr_t n, intptr_t 
     double out_buffer[128];
     const char *x = held->x;
     char *out = held->out;
-    const rf_vec maximum__v = held->maximum__v;
-    const rf_vec temperature_2_v = held->temperature_2_v;
-    const rf_vec log_tail_v = held->log_tail_v;
+    const rf_vec maximum__v = held->maximum__v, temperature_2_v = held->temperature_2_v, log_tail_v = held->log_tail_v;
     const intptr_t count = rf_least(n - i, 128);
     const double *x_b = rf_read(x, x_step, i, count, x_buffer);
     double *out_b = rf_open(out, out_step, i, out_buffer);
-    const intptr_t whole = count & ~(intptr_t)7;
     intptr_t j = 0;
-    for (; j < whole; j += 8) {
+    for (; j + 8 <= count; j += 8) {
         const rf_vec x_i_6 = rf_load(x_b + j);
         const rf_vec t = rf_sub(x_i_6, maximum__v);
         const rf_vec t_2 = rf_div(t, temperature_2_v);
@@ -317,23 +299,81 @@ static void log_softmax_last(const log_softmax_held *held, intptr_t n, intptr_t 
     rf_close(out, out_step, i, count, out_b);
 }
 
-/* The same for a block of which nothing is missing. */
-static inline void log_softmax_last_whole(const log_softmax_held *held, intptr_t i, int far)
+/* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+RF_COLD static void log_softmax_rare(intptr_t n, const char *x, intptr_t x_step, double *shift_, double *shift_n_, double *low_, double *high_, double *maximum_, double scale, double per_octave, double *rest, rf_vec scale_v_3, rf_vec scale_lo_v_3, rf_vec scale_v_4, rf_vec scale_lo_v_4)
 {
-    const char *x = held->x;
-    char *out = held->out;
-    const rf_vec maximum__v = held->maximum__v;
-    const rf_vec temperature_2_v = held->temperature_2_v;
-    const rf_vec log_tail_v = held->log_tail_v;
-    const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
-    double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
-    for (intptr_t j = 0; j < 128; j += 8) {
-        const rf_vec x_i_6 = rf_load(x_b + j);
-        const rf_vec t = rf_sub(x_i_6, maximum__v);
-        const rf_vec t_2 = rf_div(t, temperature_2_v);
-        const rf_vec t_3 = rf_sub(t_2, log_tail_v);
-        rf_store_far(out_b + j, t_3, far);
+    double x_buffer[128];
+    
+    /* Sweep: the maximum of a row that reaches beyond 2^16. */
+    rf_vec max_lanes_2 = rf_set(-INFINITY);
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+        for (intptr_t j = 0; j < count; j += 8) {
+            const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
+            const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
+            max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+        }
     }
+    const double max = rf_fold_max(max_lanes_2);
+    const double reach_2 = max * scale;
+    const double shift = num_far_shift(max, reach_2);
+    const double near = max - shift;
+    const double shift_exponent_3 = num_exponent_of(near, scale);
+    const double low_2 = num_low_end(shift_exponent_3, per_octave, 1092.0);
+    const double high_2 = num_high_end(shift_exponent_3, per_octave, 40.0);
+    *shift_ = shift;
+    *shift_n_ = shift_exponent_3;
+    *low_ = low_2;
+    *high_ = high_2;
+    *maximum_ = max;
+    
+    /* Sweep: its sums, shifted by that maximum. */
+    rf_vec largest_2 = rf_set(-INFINITY);
+    rf_acc sum_lanes_2 = rf_acc_zero();
+    RF_ALIGNED double sum_parts_2[128];
+    const rf_vec shift__v_2 = rf_set(*shift_);
+    const double shift_exponent_4 = *shift_n_ - 72.0;
+    const rf_vec shift_n__v_3 = rf_set(shift_exponent_4);
+    const rf_vec low__v_3 = rf_set(*low_);
+    const rf_vec high__v_2 = rf_set(*high_);
+    for (intptr_t i = 0; i < n; i += 128) {
+        const intptr_t count = rf_least(n - i, 128);
+        const double *x_b = rf_read(x, x_step, i, count, x_buffer);
+        const intptr_t vectors = (count + 7) / 8;
+        for (intptr_t j = 0; j < count; j += 8) {
+            const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
+            const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_5_2 = rf_select(live, x_i_5, rf_set(-INFINITY));
+            const rf_vec displaced_3 = rf_min(largest_2, x_i_5_2);
+            largest_2 = rf_max(x_i_5_2, largest_2);
+            const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
+            const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
+            const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
+            const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
+            const rf_vec e_4_2 = rf_select(live, e_4, rf_set(0.0));
+            rf_store(sum_parts_2 + j, e_4_2);
+        }
+        sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+    }
+    const double maximum_2 = rf_fold_max(largest_2);
+    const rf_vec maximum_v_2 = rf_set(maximum_2);
+    const rf_mask top_2 = rf_eq(largest_2, maximum_v_2);
+    const rf_mask first_top_2 = rf_mask_first(top_2);
+    const rf_vec others_3 = rf_select(first_top_2, rf_set(-INFINITY), largest_2);
+    const rf_vec shift__v_3 = rf_set(*shift_);
+    const rf_vec others_3_2 = rf_sub(others_3, shift__v_3);
+    const double shift_exponent_5 = *shift_n_ - 72.0;
+    const rf_vec shift_n__v_4 = rf_set(shift_exponent_5);
+    const rf_vec low__v_4 = rf_set(*low_);
+    const rf_vec high__v_3 = rf_set(*high_);
+    const rf_vec others_3_2_2 = rf_min(high__v_3, others_3_2);
+    const rf_vec others_3_2_2_2 = rf_max(low__v_4, others_3_2_2);
+    const rf_vec e_5 = rf_exp_shifted(others_3_2_2_2, scale_v_4, scale_lo_v_4, shift_n__v_4);
+    sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
+    double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
+    *rest = sum_2;
 }
 
 /* Rows of a batch. */
@@ -365,12 +405,8 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
     double maximum_ = 0.0;
     double doubts = 4.0;
     const int from_memory = n >= 512 && n <= 32768 && rows > 2097152 / n; /* not from a cache */
-    const int contiguous = x_step == (intptr_t)sizeof(double) && out_step == (intptr_t)sizeof(double);
     log_softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
-    int held_whole = 0;
-    const int far = n > 2097152; /* a row that no cache holds */
-    int held_far = 0;
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -386,14 +422,8 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
             for (intptr_t i = 0; i < (wary ? n : rf_least(n, 8)); i += 128) {
                 const intptr_t count = rf_least((wary ? n : rf_least(n, 8)) - i, 128);
                 const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)7;
-                intptr_t j = 0;
-                for (; j < whole; j += 8) {
-                    const rf_vec x_i = rf_load(x_b + j);
-                    max_lanes = rf_max(x_i, max_lanes);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
+                for (intptr_t j = 0; j < count; j += 8) {
+                    const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
                     const rf_vec x_i = rf_load_tail(x_b + j, live);
                     const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
                     max_lanes = rf_max(x_i_2, max_lanes);
@@ -421,46 +451,12 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         const rf_vec shift_n__v = rf_set(shift_exponent);
         const rf_vec low__v = rf_set(low_);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
-            if (contiguous && n - i >= 128 && held_whole && n - held_at >= 128) {
-                const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
-                if (from_memory) {
-                    rf_ahead(x_b);
-                }
-                rf_vec half_of_sum_parts[8];
-                RF_UNROLL
-                for (int k = 0; k < 8; ++k) {
-                    const intptr_t j = 8 * k;
-                    const rf_vec x_i_3 = rf_load(x_b + j);
-                    const rf_vec displaced = rf_min(largest, x_i_3);
-                    largest = rf_max(x_i_3, largest);
-                    const rf_vec displaced_2 = rf_max(low__v, displaced);
-                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                    half_of_sum_parts[k] = e;
-                }
-                RF_UNROLL
-                for (int k = 0; k < 8; ++k) {
-                    const intptr_t j = 64 + 8 * k;
-                    const rf_vec x_i_3 = rf_load(x_b + j);
-                    const rf_vec displaced = rf_min(largest, x_i_3);
-                    largest = rf_max(x_i_3, largest);
-                    const rf_vec displaced_2 = rf_max(low__v, displaced);
-                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
-                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
-                }
-                log_softmax_last_whole(&held, held_at, held_far);
-                held_at += 128;
-                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
-                continue;
-            }
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            if (from_memory) {
-                rf_ahead(x_b);
-            }
-            const intptr_t whole = count & ~(intptr_t)7;
+            if (from_memory) { rf_ahead(x_b); }
             const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
-            for (; j < whole; j += 8) {
+            for (; j + 8 <= count; j += 8) {
                 const rf_vec x_i_3 = rf_load(x_b + j);
                 const rf_vec displaced = rf_min(largest, x_i_3);
                 largest = rf_max(x_i_3, largest);
@@ -480,12 +476,9 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
                 rf_store(sum_parts + j, e_2);
             }
             sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
-            if (held_at < n) {
-                log_softmax_last(&held, n, held_at, x_step, out_step);
-                held_at += 128;
-            }
+            if (held_at < n) log_softmax_last(&held, n, held_at, x_step, out_step);
+            held_at += 128;
         }
-        for (; held_whole && n - held_at >= 128; held_at += 128) log_softmax_last_whole(&held, held_at, held_far);
         for (; held_at < n; held_at += 128) log_softmax_last(&held, n, held_at, x_step, out_step);
         const double maximum = rf_fold_max(largest);
         const rf_vec maximum_v = rf_set(maximum);
@@ -515,121 +508,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         const int safe_2 = near_zero && safe;
     
         /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-        if (!safe_2) {
-    
-            /* Sweep: the maximum of a row that reaches beyond 2^16. */
-            rf_vec max_lanes_2 = rf_set(-INFINITY);
-            rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
-            rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
-            rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
-            for (intptr_t i = 0; i < n; i += 128) {
-                const intptr_t count = rf_least(n - i, 128);
-                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)7;
-                intptr_t j = 0;
-                for (; j + 24 < whole; j += 32) {
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j);
-                        max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                    }
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j + 8);
-                        turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
-                    }
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j + 16);
-                        turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
-                    }
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j + 24);
-                        turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
-                    }
-                }
-                for (; j < whole; j += 8) {
-                    const rf_vec x_i_4 = rf_load(x_b + j);
-                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
-                    const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
-                    max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
-                }
-            }
-            max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
-            const double max = rf_fold_max(max_lanes_2);
-            const double reach_2 = max * scale;
-            const double shift = num_far_shift(max, reach_2);
-            const double near = max - shift;
-            const double shift_exponent_3 = num_exponent_of(near, scale);
-            const double low_2 = num_low_end(shift_exponent_3, per_octave, 1092.0);
-            const double high_2 = num_high_end(shift_exponent_3, per_octave, 40.0);
-            shift_ = shift;
-            shift_n_ = shift_exponent_3;
-            low_ = low_2;
-            high_ = high_2;
-            maximum_ = max;
-    
-            /* Sweep: its sums, shifted by that maximum. */
-            rf_vec largest_2 = rf_set(-INFINITY);
-            rf_acc sum_lanes_2 = rf_acc_zero();
-            RF_ALIGNED double sum_parts_2[128];
-            const rf_vec shift__v_2 = rf_set(shift_);
-            const double shift_exponent_4 = shift_n_ - 72.0;
-            const rf_vec shift_n__v_3 = rf_set(shift_exponent_4);
-            const rf_vec low__v_3 = rf_set(low_);
-            const rf_vec high__v_2 = rf_set(high_);
-            for (intptr_t i = 0; i < n; i += 128) {
-                const intptr_t count = rf_least(n - i, 128);
-                const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)7;
-                const intptr_t vectors = (count + 7) / 8;
-                intptr_t j = 0;
-                for (; j < whole; j += 8) {
-                    const rf_vec x_i_5 = rf_load(x_b + j);
-                    const rf_vec displaced_3 = rf_min(largest_2, x_i_5);
-                    largest_2 = rf_max(x_i_5, largest_2);
-                    const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
-                    const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
-                    const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
-                    const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
-                    rf_store(sum_parts_2 + j, e_4);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
-                    const rf_vec x_i_5_2 = rf_select(live, x_i_5, rf_set(-INFINITY));
-                    const rf_vec displaced_3 = rf_min(largest_2, x_i_5_2);
-                    largest_2 = rf_max(x_i_5_2, largest_2);
-                    const rf_vec displaced_3_2 = rf_sub(displaced_3, shift__v_2);
-                    const rf_vec displaced_3_2_2 = rf_min(high__v_2, displaced_3_2);
-                    const rf_vec displaced_3_2_2_2 = rf_max(low__v_3, displaced_3_2_2);
-                    const rf_vec e_4 = rf_exp_shifted(displaced_3_2_2_2, scale_v_3, scale_lo_v_3, shift_n__v_3);
-                    const rf_vec e_4_2 = rf_select(live, e_4, rf_set(0.0));
-                    rf_store(sum_parts_2 + j, e_4_2);
-                }
-                sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
-            }
-            const double maximum_2 = rf_fold_max(largest_2);
-            const rf_vec maximum_v_2 = rf_set(maximum_2);
-            const rf_mask top_2 = rf_eq(largest_2, maximum_v_2);
-            const rf_mask first_top_2 = rf_mask_first(top_2);
-            const rf_vec others_3 = rf_select(first_top_2, rf_set(-INFINITY), largest_2);
-            const rf_vec shift__v_3 = rf_set(shift_);
-            const rf_vec others_3_2 = rf_sub(others_3, shift__v_3);
-            const double shift_exponent_5 = shift_n_ - 72.0;
-            const rf_vec shift_n__v_4 = rf_set(shift_exponent_5);
-            const rf_vec low__v_4 = rf_set(low_);
-            const rf_vec high__v_3 = rf_set(high_);
-            const rf_vec others_3_2_2 = rf_min(high__v_3, others_3_2);
-            const rf_vec others_3_2_2_2 = rf_max(low__v_4, others_3_2_2);
-            const rf_vec e_5 = rf_exp_shifted(others_3_2_2_2, scale_v_4, scale_lo_v_4, shift_n__v_4);
-            sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
-            double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
-            rest = sum_2;
-        }
+        if (!safe_2) log_softmax_rare(n, x, x_step, &shift_, &shift_n_, &low_, &high_, &maximum_, scale, per_octave, &rest, scale_v_3, scale_lo_v_3, scale_v_4, scale_lo_v_4);
         const double near_3 = maximum_ - shift_;
         const double near_4 = num_finite_or_0(near_3);
         double p, k_v; num_exp_split(near_4, scale, scale_lo, &p, &k_v);
@@ -668,14 +547,9 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         held.maximum__v = maximum__v;
         held.temperature_2_v = temperature_2_v;
         held.log_tail_v = log_tail_v;
-        held_whole = contiguous && !num_bad(maximum_) && !num_bad(temperature_2) && !num_bad(log_tail); /* rows of NaN: by one loop, the compiler decides which is kept */
-        held_at = held_whole && n >= 128 ? rf_unaligned(out) : 0; /* whole lines */
-        if (held_at > 0) log_softmax_last(&held, held_at, 0, x_step, out_step);
-        held_far = far && held_whole && ((uintptr_t)out + (uintptr_t)held_at * sizeof(double)) % 64 == 0;
+        held_at = 0;
     }
-    for (; held_whole && n - held_at >= 128; held_at += 128) log_softmax_last_whole(&held, held_at, held_far);
     for (; held_at < n; held_at += 128) log_softmax_last(&held, n, held_at, x_step, out_step);
-    if (far) rf_stream_end();
 }
 
 __attribute__((visibility("default"))) void rowfold_log_softmax_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);

@@ -17,43 +17,22 @@
  */
 #include "rowfold_softmax.h"
 #include <float.h>
-#if defined(__GNUC__)
-#define RF_COPY __builtin_memcpy
-#define RF_MOVE __builtin_memmove
-#define RF_INFINITY __builtin_inff()
-#define RF_NAN __builtin_nanf("")
-#define RF_HIDDEN __attribute__((visibility("hidden")))
-#define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#else
-#include <math.h>
-#include <string.h>
-#define RF_COPY memcpy
-#define RF_MOVE memmove
-#define RF_INFINITY INFINITY
-#define RF_NAN NAN
-#define RF_HIDDEN
-#define RF_ALIGNED
-#endif
-#if defined(__GNUC__)
-#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
-#else
-#define RF_PREFETCH(p, far, write)
-#endif
-#if defined(__clang__)
-#define RF_UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__) && __GNUC__ >= 8
-#define RF_UNROLL _Pragma("GCC unroll 8")
-#else
-#define RF_UNROLL
-#endif
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #endif
 #if defined(__FAST_MATH__)
 #error "rowfold_softmax holds its error bounds under IEEE arithmetic only: compile this file without -ffast-math"
-#elif defined(__FLT_EVAL_METHOD__) && (__FLT_EVAL_METHOD__ == 1 || __FLT_EVAL_METHOD__ == 2)
-#error "rowfold_softmax holds its error bounds with floats that are floats: compile this file with -msse2 -mfpmath=sse"
+#elif !defined(__GNUC__)
+#error "rowfold_softmax was written for GCC and Clang: write it with isas=portable too"
 #endif
+#define RF_COPY __builtin_memcpy
+#define RF_INFINITY __builtin_inff()
+#define RF_NAN __builtin_nanf("")
+#define RF_HIDDEN __attribute__((visibility("hidden")))
+#define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
+#define RF_COLD __attribute__((cold, noinline)) /* compiled for size */
+#define RF_APART __attribute__((noinline)) /* seldom called */
+#define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 
 #ifdef __cplusplus
 extern "C" {
@@ -65,7 +44,7 @@ extern "C" {
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* GCC 12 finds it in its own immintrin.h */
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* GCC 12 finds it in its own headers */
 #endif
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -79,6 +58,84 @@ extern "C" {
 typedef unsigned softmax_avx2_env;
 static inline softmax_avx2_env softmax_avx2_enter(void) { return _mm_getcsr(); }
 static inline void softmax_avx2_leave(softmax_avx2_env env) { _mm_setcsr(env); }
+typedef struct { __m256 a, b; } softmax_avx2_vec;
+static inline softmax_avx2_vec softmax_avx2_pair(__m256 a, __m256 b) { const softmax_avx2_vec r = { a, b }; return r; }
+static inline softmax_avx2_vec softmax_avx2_fma(softmax_avx2_vec x, softmax_avx2_vec y, softmax_avx2_vec z) { return softmax_avx2_pair(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
+static inline softmax_avx2_vec softmax_avx2_set(double a) { const __m256 x = _mm256_set1_ps((float)a); return softmax_avx2_pair(x, x); }
+static inline softmax_avx2_vec softmax_avx2_sub(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
+static inline softmax_avx2_vec softmax_avx2_neg(softmax_avx2_vec x) { return softmax_avx2_pair(-x.a, -x.b); }
+static const float softmax_avx2_sixteenths[16] RF_ALIGNED = { 0x1.067aa2p+0f, 0x1.121998p+0f, 0x1.1e3c44p+0f, 0x1.2ae87cp+0f, 0x1.382456p+0f, 0x1.45f62ep+0f, 0x1.5464a8p+0f, 0x1.6376b4p+0f, 0x1.73339p+0f, 0x1.83a2cap+0f, 0x1.94cc4ap+0f, 0x1.a6b84ep+0f, 0x1.b96f74p+0f, 0x1.ccfab8p+0f, 0x1.e1638p+0f, 0x1.f6b39ap+0f };
+static inline __m256 softmax_avx2_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
+static inline softmax_avx2_vec softmax_avx2_sixteenth(softmax_avx2_vec z) { return softmax_avx2_pair(softmax_avx2_pick(_mm256_castps_si256(z.a)), softmax_avx2_pick(_mm256_castps_si256(z.b))); }
+static inline softmax_avx2_vec softmax_avx2_min(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
+static inline softmax_avx2_vec softmax_avx2_max(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
+static inline softmax_avx2_vec softmax_avx2_rint(softmax_avx2_vec x) { return softmax_avx2_pair(_mm256_round_ps(x.a, 8), _mm256_round_ps(x.b, 8)); }
+static inline softmax_avx2_vec softmax_avx2_mul(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
+static inline __m256 softmax_avx2_power_of_2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(8388608.0f + 127.0f))), 23)); }
+static inline softmax_avx2_vec softmax_avx2_scale(softmax_avx2_vec p, softmax_avx2_vec n)
+{
+    const softmax_avx2_vec k = softmax_avx2_min(softmax_avx2_set(254.0), softmax_avx2_max(softmax_avx2_set(-252.0), n));
+    const softmax_avx2_vec h = softmax_avx2_rint(softmax_avx2_mul(k, softmax_avx2_set(0.5)));
+    const softmax_avx2_vec rest = softmax_avx2_sub(k, h);
+    return softmax_avx2_mul(softmax_avx2_mul(p, softmax_avx2_pair(softmax_avx2_power_of_2(h.a), softmax_avx2_power_of_2(h.b))), softmax_avx2_pair(softmax_avx2_power_of_2(rest.a), softmax_avx2_power_of_2(rest.b)));
+}
+static inline softmax_avx2_vec softmax_avx2_floor(softmax_avx2_vec x) { return softmax_avx2_pair(_mm256_round_ps(x.a, 9), _mm256_round_ps(x.b, 9)); }
+static inline softmax_avx2_vec softmax_avx2_scale_floor(softmax_avx2_vec p, softmax_avx2_vec n) { return softmax_avx2_scale(p, softmax_avx2_floor(n)); }
+static inline intptr_t softmax_avx2_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
+static inline float *softmax_avx2_open(char *p, intptr_t step, intptr_t i, float *buffer) { return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer; }
+static RF_APART const float *softmax_avx2_gather(const char *p, intptr_t step, intptr_t count, float *buffer)
+{
+    for (intptr_t j = 0; j < count; ++j) RF_COPY(buffer + j, p + j * step, sizeof(float));
+    return buffer;
+}
+static inline const float *softmax_avx2_read(const char *p, intptr_t step, intptr_t i, intptr_t count, float *buffer) { return step == (intptr_t)sizeof(float) ? (const float *)(const void *)(p + i * step) : softmax_avx2_gather(p + i * step, step, count, buffer); }
+static inline softmax_avx2_vec softmax_avx2_load(const float *p) { return softmax_avx2_pair(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+static inline void softmax_avx2_store(float *p, softmax_avx2_vec x) { _mm256_storeu_ps(p, x.a); _mm256_storeu_ps(p + 8, x.b); }
+typedef softmax_avx2_vec softmax_avx2_mask;
+static inline softmax_avx2_mask softmax_avx2_lt(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)); }
+static inline softmax_avx2_vec softmax_avx2_iota(void) { static const float lane[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }; return softmax_avx2_load(lane); }
+static inline softmax_avx2_mask softmax_avx2_first_lanes(intptr_t count) { return softmax_avx2_lt(softmax_avx2_iota(), softmax_avx2_set((double)count)); }
+static inline softmax_avx2_vec softmax_avx2_load_tail(const float *p, softmax_avx2_mask m) { return softmax_avx2_pair(_mm256_maskload_ps(p, _mm256_castps_si256(m.a)), _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.b))); }
+static inline void softmax_avx2_store_tail(float *p, softmax_avx2_vec x, softmax_avx2_mask m) { _mm256_maskstore_ps(p, _mm256_castps_si256(m.a), x.a); _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.b), x.b); }
+static RF_APART void softmax_avx2_spread(char *p, intptr_t step, intptr_t count, const float *buffer) { for (intptr_t j = 0; j < count; ++j) RF_COPY(p + j * step, buffer + j, sizeof(float)); }
+static inline void softmax_avx2_close(char *p, intptr_t step, intptr_t i, intptr_t count, const float *buffer) { if (step != (intptr_t)sizeof(float)) softmax_avx2_spread(p + i * step, step, count, buffer); }
+static inline softmax_avx2_vec softmax_avx2_select(softmax_avx2_mask m, softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)); }
+static inline double softmax_avx2_max_rest(__m256 v) { const __m128 q = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)), d = _mm_max_ps(q, _mm_movehl_ps(q, q)); return (double)_mm_cvtss_f32(_mm_max_ps(d, _mm_shuffle_ps(d, d, 1))); }
+static inline double softmax_avx2_fold_max(softmax_avx2_vec x) { return softmax_avx2_max_rest(_mm256_max_ps(x.a, x.b)); }
+static inline double softmax_avx2_num_far_shift(double m, double reach) { const double most = (double)FLT_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
+static inline double softmax_avx2_num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
+static inline double softmax_avx2_num_nan_if(int c, double a) { return c ? RF_NAN : a; }
+static inline double softmax_avx2_num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
+typedef struct { __m256d v[4]; } softmax_avx2_wide;
+typedef softmax_avx2_wide softmax_avx2_acc;
+static inline softmax_avx2_wide softmax_avx2_wide_zero(void) { const __m256d z = _mm256_setzero_pd(); const softmax_avx2_wide r = { { z, z, z, z } }; return r; }
+static inline softmax_avx2_acc softmax_avx2_acc_zero(void) { return softmax_avx2_wide_zero(); }
+static inline softmax_avx2_vec softmax_avx2_add(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
+static inline void softmax_avx2_tree(float *parts, intptr_t vectors, softmax_avx2_vec *left, softmax_avx2_vec *right)
+{
+    const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
+    for (intptr_t k = vectors; k < whole; ++k) softmax_avx2_store(parts + 16 * k, softmax_avx2_set(0));
+    softmax_avx2_vec sum[4];
+    for (int k = 0; k < 4; ++k) {
+        sum[k] = softmax_avx2_load(parts + 16 * k);
+        if (whole > 8) sum[k] = softmax_avx2_add(softmax_avx2_add(sum[k], softmax_avx2_load(parts + 16 * (k + 8))), softmax_avx2_add(softmax_avx2_load(parts + 16 * (k + 4)), softmax_avx2_load(parts + 16 * (k + 12))));
+        else if (whole > 4) sum[k] = softmax_avx2_add(sum[k], softmax_avx2_load(parts + 16 * (k + 4)));
+    }
+    *left = softmax_avx2_add(sum[0], sum[2]);
+    *right = softmax_avx2_add(sum[1], sum[3]);
+}
+static inline softmax_avx2_wide softmax_avx2_wide_add(softmax_avx2_wide x, softmax_avx2_wide y) { const softmax_avx2_wide r = { { _mm256_add_pd(x.v[0], y.v[0]), _mm256_add_pd(x.v[1], y.v[1]), _mm256_add_pd(x.v[2], y.v[2]), _mm256_add_pd(x.v[3], y.v[3]) } }; return r; }
+static inline softmax_avx2_wide softmax_avx2_widen(softmax_avx2_vec x) { const softmax_avx2_wide r = { { _mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)), _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1)) } }; return r; }
+static inline softmax_avx2_acc softmax_avx2_acc_add(softmax_avx2_acc s, softmax_avx2_vec x) { return softmax_avx2_wide_add(s, softmax_avx2_widen(x)); }
+static inline softmax_avx2_acc softmax_avx2_acc_add_tree(softmax_avx2_acc s, float *parts, intptr_t vectors)
+{
+    softmax_avx2_vec left, right;
+    softmax_avx2_tree(parts, vectors, &left, &right);
+    return softmax_avx2_acc_add(softmax_avx2_acc_add(s, left), right);
+}
+static inline double softmax_avx2_sum_4(__m256d v) { const __m128d h = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1)); return _mm_cvtsd_f64(_mm_add_pd(h, _mm_unpackhi_pd(h, h))); }
+static inline double softmax_avx2_wide_sum(softmax_avx2_wide x) { return softmax_avx2_sum_4(_mm256_add_pd(_mm256_add_pd(x.v[0], x.v[2]), _mm256_add_pd(x.v[1], x.v[3]))); }
+static inline double softmax_avx2_fold(softmax_avx2_acc s) { return softmax_avx2_wide_sum(s); }
 static inline double softmax_avx2_num_scalar(const char *p) { double a; RF_COPY(&a, p, sizeof a); return a; }
 static inline int softmax_avx2_num_bad(double a) { return !(a - a == 0); }
 static inline double softmax_avx2_num_finite_or_0(double a) { return softmax_avx2_num_bad(a) ? 0 : a; }
@@ -87,94 +144,12 @@ static inline double softmax_avx2_num_fma(double a, double b, double c) { return
 static inline double softmax_avx2_num_div_rest(double a, double b, double q) { return softmax_avx2_num_finite_or_0(softmax_avx2_num_fma(-q, b, a) / b); }
 static inline void softmax_avx2_num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = softmax_avx2_num_finite_or_0(softmax_avx2_num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
 static inline double softmax_avx2_num_lost(double hi, double lo) { return softmax_avx2_num_finite_or_0(hi - (double)(float)hi) + lo; }
-typedef struct { __m256 a, b; } softmax_avx2_vec;
-static inline softmax_avx2_vec softmax_avx2_pair(__m256 a, __m256 b) { const softmax_avx2_vec r = { a, b }; return r; }
-static inline softmax_avx2_vec softmax_avx2_set(double a) { const __m256 x = _mm256_set1_ps((float)a); return softmax_avx2_pair(x, x); }
-static inline intptr_t softmax_avx2_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static inline const float *softmax_avx2_read(const char *p, intptr_t step, intptr_t i, intptr_t count, float *buffer)
-{
-    if (step == (intptr_t)sizeof(float)) return (const float *)(const void *)(p + i * step);
-    for (intptr_t j = 0; j < count; ++j) RF_COPY(buffer + j, p + (i + j) * step, sizeof(float));
-    return buffer;
-}
-static inline softmax_avx2_vec softmax_avx2_load(const float *p) { return softmax_avx2_pair(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
-static inline softmax_avx2_vec softmax_avx2_max(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
-typedef softmax_avx2_vec softmax_avx2_mask;
-static inline softmax_avx2_mask softmax_avx2_lt(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)); }
-static inline softmax_avx2_vec softmax_avx2_iota(void) { static const float lane[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }; return softmax_avx2_load(lane); }
-static inline softmax_avx2_mask softmax_avx2_first_lanes(intptr_t count) { return softmax_avx2_lt(softmax_avx2_iota(), softmax_avx2_set((double)count)); }
-static inline softmax_avx2_vec softmax_avx2_load_tail(const float *p, softmax_avx2_mask m) { return softmax_avx2_pair(_mm256_maskload_ps(p, _mm256_castps_si256(m.a)), _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.b))); }
-static inline softmax_avx2_vec softmax_avx2_select(softmax_avx2_mask m, softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)); }
-static inline double softmax_avx2_max_rest(__m256 v) { const __m128 q = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)), d = _mm_max_ps(q, _mm_movehl_ps(q, q)); return (double)_mm_cvtss_f32(_mm_max_ps(d, _mm_shuffle_ps(d, d, 1))); }
-static inline double softmax_avx2_fold_max(softmax_avx2_vec x) { return softmax_avx2_max_rest(_mm256_max_ps(x.a, x.b)); }
-static inline double softmax_avx2_num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
-static inline double softmax_avx2_num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
 static inline double softmax_avx2_num_abs(double a) { return a < 0 ? -a : a + 0; }
-typedef struct { __m256d v[4]; } softmax_avx2_wide;
-typedef softmax_avx2_wide softmax_avx2_acc;
-static inline softmax_avx2_wide softmax_avx2_wide_zero(void) { const __m256d z = _mm256_setzero_pd(); const softmax_avx2_wide r = { { z, z, z, z } }; return r; }
-static inline softmax_avx2_acc softmax_avx2_acc_zero(void) { return softmax_avx2_wide_zero(); }
 static inline void softmax_avx2_ahead(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline void softmax_avx2_ahead_write(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 1); }
-static inline void softmax_avx2_store(float *p, softmax_avx2_vec x) { _mm256_storeu_ps(p, x.a); _mm256_storeu_ps(p + 8, x.b); }
-static inline softmax_avx2_vec softmax_avx2_add(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
-static inline softmax_avx2_wide softmax_avx2_wide_add(softmax_avx2_wide x, softmax_avx2_wide y) { const softmax_avx2_wide r = { { _mm256_add_pd(x.v[0], y.v[0]), _mm256_add_pd(x.v[1], y.v[1]), _mm256_add_pd(x.v[2], y.v[2]), _mm256_add_pd(x.v[3], y.v[3]) } }; return r; }
-static inline softmax_avx2_wide softmax_avx2_widen(softmax_avx2_vec x) { const softmax_avx2_wide r = { { _mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)), _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1)) } }; return r; }
-static inline softmax_avx2_acc softmax_avx2_acc_add(softmax_avx2_acc s, softmax_avx2_vec x) { return softmax_avx2_wide_add(s, softmax_avx2_widen(x)); }
-static inline softmax_avx2_acc softmax_avx2_acc_add_half(softmax_avx2_acc s, const softmax_avx2_vec *v)
-{
-    softmax_avx2_vec sum[4];
-    for (int k = 0; k < 4; ++k) sum[k] = softmax_avx2_add(v[k], v[k + 4]);
-    return softmax_avx2_acc_add(softmax_avx2_acc_add(s, softmax_avx2_add(sum[0], sum[2])), softmax_avx2_add(sum[1], sum[3]));
-}
-static inline softmax_avx2_acc softmax_avx2_acc_join(softmax_avx2_acc s, softmax_avx2_acc x) { return softmax_avx2_wide_add(s, x); }
-static inline float *softmax_avx2_open(char *p, intptr_t step, intptr_t i, float *buffer)
-{
-    return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer;
-}
-static inline void softmax_avx2_store_tail(float *p, softmax_avx2_vec x, softmax_avx2_mask m) { _mm256_maskstore_ps(p, _mm256_castps_si256(m.a), x.a); _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.b), x.b); }
-static inline void softmax_avx2_tree(const float *parts, intptr_t vectors, softmax_avx2_vec *left, softmax_avx2_vec *right)
-{
-    const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
-    softmax_avx2_vec sum[4];
-    for (int k = 0; k < 4; ++k) {
-        const float *p = parts + 16 * k;
-        const softmax_avx2_vec last = k < rest ? softmax_avx2_load(p + 64 * fours) : softmax_avx2_set(0);
-        sum[k] = fours > 0 ? softmax_avx2_add(softmax_avx2_load(p), fours > 2 ? softmax_avx2_load(p + 128) : last) : last;
-        if (fours > 1) sum[k] = softmax_avx2_add(sum[k], fours > 2 ? softmax_avx2_add(softmax_avx2_load(p + 64), last) : softmax_avx2_load(p + 64));
-    }
-    *left = softmax_avx2_add(sum[0], sum[2]);
-    *right = softmax_avx2_add(sum[1], sum[3]);
-}
-static inline softmax_avx2_acc softmax_avx2_acc_add_tree(softmax_avx2_acc s, const float *parts, intptr_t vectors)
-{
-    softmax_avx2_vec left, right;
-    softmax_avx2_tree(parts, vectors, &left, &right);
-    return softmax_avx2_acc_add(softmax_avx2_acc_add(s, left), right);
-}
-static inline void softmax_avx2_close(char *p, intptr_t step, intptr_t i, intptr_t count, const float *buffer)
-{
-    if (step == (intptr_t)sizeof(float)) return;
-    for (intptr_t j = 0; j < count; ++j) RF_COPY(p + (i + j) * step, buffer + j, sizeof(float));
-}
-static inline double softmax_avx2_sum_4(__m256d v) { const __m128d h = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1)); return _mm_cvtsd_f64(_mm_add_pd(h, _mm_unpackhi_pd(h, h))); }
-static inline double softmax_avx2_wide_sum(softmax_avx2_wide x) { return softmax_avx2_sum_4(_mm256_add_pd(_mm256_add_pd(x.v[0], x.v[2]), _mm256_add_pd(x.v[1], x.v[3]))); }
-static inline double softmax_avx2_fold(softmax_avx2_acc s) { return softmax_avx2_wide_sum(s); }
-static inline double softmax_avx2_num_far_shift(double m, double reach) { const double most = (double)FLT_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
-static inline double softmax_avx2_num_nan_if(int c, double a) { return c ? RF_NAN : a; }
-static inline softmax_avx2_vec softmax_avx2_sub(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
 static inline softmax_avx2_vec softmax_avx2_set_lo(double a) { const double rest = a - (double)(float)a; return softmax_avx2_set(rest - rest == 0 ? rest : 0); }
 static inline double softmax_avx2_num_max(double a, double b) { return a > b ? a : b; }
 static inline double softmax_avx2_num_choose(int c, double a, double b) { return c ? a : b; }
-static inline intptr_t softmax_avx2_unaligned(const char *p) { return (intptr_t)((64 - (uintptr_t)p % 64) % 64 / sizeof(float)); }
-static inline softmax_avx2_vec softmax_avx2_mul(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
-static inline softmax_avx2_vec softmax_avx2_fma(softmax_avx2_vec x, softmax_avx2_vec y, softmax_avx2_vec z) { return softmax_avx2_pair(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
-static inline softmax_avx2_vec softmax_avx2_neg(softmax_avx2_vec x) { return softmax_avx2_pair(-x.a, -x.b); }
-static const float softmax_avx2_sixteenths[16] RF_ALIGNED = { 0x1.067aa2p+0f, 0x1.121998p+0f, 0x1.1e3c44p+0f, 0x1.2ae87cp+0f, 0x1.382456p+0f, 0x1.45f62ep+0f, 0x1.5464a8p+0f, 0x1.6376b4p+0f, 0x1.73339p+0f, 0x1.83a2cap+0f, 0x1.94cc4ap+0f, 0x1.a6b84ep+0f, 0x1.b96f74p+0f, 0x1.ccfab8p+0f, 0x1.e1638p+0f, 0x1.f6b39ap+0f };
-static inline __m256 softmax_avx2_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
-static inline softmax_avx2_vec softmax_avx2_sixteenth(softmax_avx2_vec z) { return softmax_avx2_pair(softmax_avx2_pick(_mm256_castps_si256(z.a)), softmax_avx2_pick(_mm256_castps_si256(z.b))); }
-static inline __m256 softmax_avx2_floored(__m256 p, __m256 n) { const __m256 z = _mm256_add_ps(_mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-254.0f), n)), _mm256_set1_ps(786432.0f)); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)))); }
-static inline softmax_avx2_vec softmax_avx2_scale_floor(softmax_avx2_vec p, softmax_avx2_vec n) { return softmax_avx2_pair(softmax_avx2_floored(p.a, n.a), softmax_avx2_floored(p.b, n.b)); }
 
 /* UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio. */
 static inline softmax_avx2_vec softmax_avx2_exp_shifted(softmax_avx2_vec x, softmax_avx2_vec k_hi, softmax_avx2_vec k_lo, softmax_avx2_vec shift)
@@ -206,14 +181,12 @@ static void softmax_avx2_speculative_last(const softmax_avx2_speculative_held *h
 {
     float out_buffer[256];
     char *out = held->out;
-    const softmax_avx2_vec r_lo = held->r_lo;
-    const softmax_avx2_vec r_v = held->r_v;
+    const softmax_avx2_vec r_lo = held->r_lo, r_v = held->r_v;
     const intptr_t count = softmax_avx2_least(n - i, 256);
     float *out_b = softmax_avx2_open(out, out_step, i, out_buffer);
     (void)softmax_avx2_read(out, out_step, i, count, out_buffer);
-    const intptr_t whole = count & ~(intptr_t)15;
     intptr_t j = 0;
-    for (; j < whole; j += 16) {
+    for (; j + 16 <= count; j += 16) {
         const softmax_avx2_vec out_i = softmax_avx2_load(out_b + j);
         const softmax_avx2_vec small_2 = softmax_avx2_mul(out_i, r_lo);
         const softmax_avx2_vec t = softmax_avx2_fma(out_i, r_v, small_2);
@@ -229,19 +202,63 @@ static void softmax_avx2_speculative_last(const softmax_avx2_speculative_held *h
     softmax_avx2_close(out, out_step, i, count, out_b);
 }
 
-/* The same for a block of which nothing is missing. */
-static inline void softmax_avx2_speculative_last_whole(const softmax_avx2_speculative_held *held, intptr_t i)
+/* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+RF_COLD static void softmax_avx2_speculative_rare(intptr_t n, const char *x, char *out, intptr_t x_step, intptr_t out_step, double *shift_, double *shift_n_, double *low_, double scale, double per_octave, double *sum_2, softmax_avx2_vec scale_v_2, softmax_avx2_vec scale_lo_v_2)
 {
-    char *out = held->out;
-    const softmax_avx2_vec r_lo = held->r_lo;
-    const softmax_avx2_vec r_v = held->r_v;
-    float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
-    for (intptr_t j = 0; j < 256; j += 16) {
-        const softmax_avx2_vec out_i = softmax_avx2_load(out_b + j);
-        const softmax_avx2_vec small_2 = softmax_avx2_mul(out_i, r_lo);
-        const softmax_avx2_vec t = softmax_avx2_fma(out_i, r_v, small_2);
-        softmax_avx2_store(out_b + j, t);
+    float x_buffer[256];
+    float out_buffer[256];
+
+    /* Sweep: the maximum of a row that reaches beyond 2^16. */
+    softmax_avx2_vec max_lanes_2 = softmax_avx2_set(-RF_INFINITY);
+    for (intptr_t i = 0; i < n; i += 256) {
+        const intptr_t count = softmax_avx2_least(n - i, 256);
+        const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
+        for (intptr_t j = 0; j < count; j += 16) {
+            const softmax_avx2_mask live = softmax_avx2_first_lanes(softmax_avx2_least(count - j, 16));
+            const softmax_avx2_vec x_i_4 = softmax_avx2_load_tail(x_b + j, live);
+            const softmax_avx2_vec x_i_4_2 = softmax_avx2_select(live, x_i_4, softmax_avx2_set(-RF_INFINITY));
+            max_lanes_2 = softmax_avx2_max(x_i_4_2, max_lanes_2);
+        }
     }
+    const double max = softmax_avx2_fold_max(max_lanes_2);
+    const double reach_2 = max * scale;
+    const double shift = softmax_avx2_num_far_shift(max, reach_2);
+    const double near = max - shift;
+    const double shift_exponent_2 = softmax_avx2_num_exponent_of(near, scale);
+    const int endless = max == RF_INFINITY;
+    const double shift_exponent_3 = softmax_avx2_num_nan_if(endless, shift_exponent_2);
+    const double low_2 = softmax_avx2_num_low_end(shift_exponent_3, per_octave, 176.0);
+    *shift_ = shift;
+    *shift_n_ = shift_exponent_3;
+    *low_ = low_2;
+
+    /* Sweep: its sums, shifted by that maximum. */
+    softmax_avx2_acc sum_lanes_2 = softmax_avx2_acc_zero();
+    RF_ALIGNED float sum_parts_2[256];
+    const softmax_avx2_vec shift__v = softmax_avx2_set(*shift_);
+    const double shift_exponent_4 = *shift_n_ - 72.0;
+    const softmax_avx2_vec shift_n__v_2 = softmax_avx2_set(shift_exponent_4);
+    const softmax_avx2_vec low__v_2 = softmax_avx2_set(*low_);
+    for (intptr_t i = 0; i < n; i += 256) {
+        const intptr_t count = softmax_avx2_least(n - i, 256);
+        const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
+        float *out_b = softmax_avx2_open(out, out_step, i, out_buffer);
+        const intptr_t vectors = (count + 15) / 16;
+        for (intptr_t j = 0; j < count; j += 16) {
+            const softmax_avx2_mask live = softmax_avx2_first_lanes(softmax_avx2_least(count - j, 16));
+            const softmax_avx2_vec x_i_5 = softmax_avx2_load_tail(x_b + j, live);
+            const softmax_avx2_vec x_i_5_2 = softmax_avx2_sub(x_i_5, shift__v);
+            const softmax_avx2_vec x_i_5_2_2 = softmax_avx2_max(low__v_2, x_i_5_2);
+            const softmax_avx2_vec e_3 = softmax_avx2_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+            softmax_avx2_store_tail(out_b + j, e_3, live);
+            const softmax_avx2_vec e_3_2 = softmax_avx2_select(live, e_3, softmax_avx2_set(0.0));
+            softmax_avx2_store(sum_parts_2 + j, e_3_2);
+        }
+        sum_lanes_2 = softmax_avx2_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+        softmax_avx2_close(out, out_step, i, count, out_b);
+    }
+    const double sum_3 = softmax_avx2_fold(sum_lanes_2);
+    *sum_2 = sum_3;
 }
 
 /* Rows of a batch. */
@@ -269,10 +286,8 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
     double low_ = 0.0;
     double doubts = 4.0;
     const int from_memory = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* not from a cache */
-    const int contiguous = x_step == (intptr_t)sizeof(float) && out_step == (intptr_t)sizeof(float);
     softmax_avx2_speculative_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
-    int held_whole = 0;
 
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -288,14 +303,8 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
             for (intptr_t i = 0; i < (x == out || wary ? n : softmax_avx2_least(n, 16)); i += 256) {
                 const intptr_t count = softmax_avx2_least((x == out || wary ? n : softmax_avx2_least(n, 16)) - i, 256);
                 const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)15;
-                intptr_t j = 0;
-                for (; j < whole; j += 16) {
-                    const softmax_avx2_vec x_i = softmax_avx2_load(x_b + j);
-                    max_lanes = softmax_avx2_max(x_i, max_lanes);
-                }
-                if (j < count) {
-                    const softmax_avx2_mask live = softmax_avx2_first_lanes(count - j);
+                for (intptr_t j = 0; j < count; j += 16) {
+                    const softmax_avx2_mask live = softmax_avx2_first_lanes(softmax_avx2_least(count - j, 16));
                     const softmax_avx2_vec x_i = softmax_avx2_load_tail(x_b + j, live);
                     const softmax_avx2_vec x_i_2 = softmax_avx2_select(live, x_i, softmax_avx2_set(-RF_INFINITY));
                     max_lanes = softmax_avx2_max(x_i_2, max_lanes);
@@ -318,54 +327,14 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
         const double shift_exponent = shift_n_ - 72.0;
         const softmax_avx2_vec shift_n__v = softmax_avx2_set(shift_exponent);
         const softmax_avx2_vec low__v = softmax_avx2_set(low_);
-        softmax_avx2_acc sum_lanes_so_far = softmax_avx2_acc_zero();
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
-            if (contiguous && n - i >= 256 && held_whole && n - held_at >= 256) {
-                const float *x_b = (const float *)(const void *)(x + i * (intptr_t)sizeof(float));
-                float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
-                if (from_memory) {
-                    softmax_avx2_ahead(x_b);
-                    softmax_avx2_ahead_write(out_b);
-                }
-                softmax_avx2_vec half_of_sum_parts[8];
-                RF_UNROLL
-                for (int k = 0; k < 8; ++k) {
-                    const intptr_t j = 16 * k;
-                    const softmax_avx2_vec x_i_3 = softmax_avx2_load(x_b + j);
-                    const softmax_avx2_vec x_i_3_2 = softmax_avx2_max(low__v, x_i_3);
-                    const softmax_avx2_vec e = softmax_avx2_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                    softmax_avx2_store(out_b + j, e);
-                    half_of_sum_parts[k] = e;
-                }
-                RF_UNROLL
-                for (int k = 0; k < 8; ++k) {
-                    const intptr_t j = 128 + 16 * k;
-                    const softmax_avx2_vec x_i_3 = softmax_avx2_load(x_b + j);
-                    const softmax_avx2_vec x_i_3_2 = softmax_avx2_max(low__v, x_i_3);
-                    const softmax_avx2_vec e = softmax_avx2_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                    softmax_avx2_store(out_b + j, e);
-                    half_of_sum_parts[k] = softmax_avx2_add(half_of_sum_parts[k], e);
-                }
-                softmax_avx2_speculative_last_whole(&held, held_at);
-                held_at += 256;
-                sum_lanes = softmax_avx2_acc_add_half(sum_lanes, half_of_sum_parts);
-                if (!((i + 256) & 8191)) { /* a chunk ends */
-                    sum_lanes_so_far = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);
-                    sum_lanes = softmax_avx2_acc_zero();
-                }
-                continue;
-            }
             const intptr_t count = softmax_avx2_least(n - i, 256);
             const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
             float *out_b = softmax_avx2_open(out, out_step, i, out_buffer);
-            if (from_memory) {
-                softmax_avx2_ahead(x_b);
-                softmax_avx2_ahead_write(out_b);
-            }
-            const intptr_t whole = count & ~(intptr_t)15;
+            if (from_memory) { softmax_avx2_ahead(x_b); softmax_avx2_ahead_write(out_b); }
             const intptr_t vectors = (count + 15) / 16;
             intptr_t j = 0;
-            for (; j < whole; j += 16) {
+            for (; j + 16 <= count; j += 16) {
                 const softmax_avx2_vec x_i_3 = softmax_avx2_load(x_b + j);
                 const softmax_avx2_vec x_i_3_2 = softmax_avx2_max(low__v, x_i_3);
                 const softmax_avx2_vec e = softmax_avx2_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
@@ -383,18 +352,10 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
             }
             sum_lanes = softmax_avx2_acc_add_tree(sum_lanes, sum_parts, vectors);
             softmax_avx2_close(out, out_step, i, count, out_b);
-            if (!((i + 256) & 8191)) { /* a chunk ends */
-                sum_lanes_so_far = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);
-                sum_lanes = softmax_avx2_acc_zero();
-            }
-            if (held_at < n) {
-                softmax_avx2_speculative_last(&held, n, held_at, out_step);
-                held_at += 256;
-            }
+            if (held_at < n) softmax_avx2_speculative_last(&held, n, held_at, out_step);
+            held_at += 256;
         }
-        for (; held_whole && n - held_at >= 256; held_at += 256) softmax_avx2_speculative_last_whole(&held, held_at);
         for (; held_at < n; held_at += 256) softmax_avx2_speculative_last(&held, n, held_at, out_step);
-        sum_lanes = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);
         const double sum = softmax_avx2_fold(sum_lanes);
         double sum_2 = sum;
         const int large = sum >= 0x1p+56;
@@ -403,106 +364,7 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
         const int safe_2 = near_zero && safe;
 
         /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-        if (!safe_2) {
-
-            /* Sweep: the maximum of a row that reaches beyond 2^16. */
-            softmax_avx2_vec max_lanes_2 = softmax_avx2_set(-RF_INFINITY);
-            softmax_avx2_vec turn_1_of_max_lanes_2 = max_lanes_2;
-            softmax_avx2_vec turn_2_of_max_lanes_2 = max_lanes_2;
-            softmax_avx2_vec turn_3_of_max_lanes_2 = max_lanes_2;
-            for (intptr_t i = 0; i < n; i += 256) {
-                const intptr_t count = softmax_avx2_least(n - i, 256);
-                const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)15;
-                intptr_t j = 0;
-                for (; j + 48 < whole; j += 64) {
-                    {
-                        const softmax_avx2_vec x_i_4 = softmax_avx2_load(x_b + j);
-                        max_lanes_2 = softmax_avx2_max(x_i_4, max_lanes_2);
-                    }
-                    {
-                        const softmax_avx2_vec x_i_4 = softmax_avx2_load(x_b + j + 16);
-                        turn_1_of_max_lanes_2 = softmax_avx2_max(x_i_4, turn_1_of_max_lanes_2);
-                    }
-                    {
-                        const softmax_avx2_vec x_i_4 = softmax_avx2_load(x_b + j + 32);
-                        turn_2_of_max_lanes_2 = softmax_avx2_max(x_i_4, turn_2_of_max_lanes_2);
-                    }
-                    {
-                        const softmax_avx2_vec x_i_4 = softmax_avx2_load(x_b + j + 48);
-                        turn_3_of_max_lanes_2 = softmax_avx2_max(x_i_4, turn_3_of_max_lanes_2);
-                    }
-                }
-                for (; j < whole; j += 16) {
-                    const softmax_avx2_vec x_i_4 = softmax_avx2_load(x_b + j);
-                    max_lanes_2 = softmax_avx2_max(x_i_4, max_lanes_2);
-                }
-                if (j < count) {
-                    const softmax_avx2_mask live = softmax_avx2_first_lanes(count - j);
-                    const softmax_avx2_vec x_i_4 = softmax_avx2_load_tail(x_b + j, live);
-                    const softmax_avx2_vec x_i_4_2 = softmax_avx2_select(live, x_i_4, softmax_avx2_set(-RF_INFINITY));
-                    max_lanes_2 = softmax_avx2_max(x_i_4_2, max_lanes_2);
-                }
-            }
-            max_lanes_2 = softmax_avx2_max(turn_1_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = softmax_avx2_max(turn_2_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = softmax_avx2_max(turn_3_of_max_lanes_2, max_lanes_2);
-            const double max = softmax_avx2_fold_max(max_lanes_2);
-            const double reach_2 = max * scale;
-            const double shift = softmax_avx2_num_far_shift(max, reach_2);
-            const double near = max - shift;
-            const double shift_exponent_2 = softmax_avx2_num_exponent_of(near, scale);
-            const int endless = max == RF_INFINITY;
-            const double shift_exponent_3 = softmax_avx2_num_nan_if(endless, shift_exponent_2);
-            const double low_2 = softmax_avx2_num_low_end(shift_exponent_3, per_octave, 176.0);
-            shift_ = shift;
-            shift_n_ = shift_exponent_3;
-            low_ = low_2;
-
-            /* Sweep: its sums, shifted by that maximum. */
-            softmax_avx2_acc sum_lanes_2 = softmax_avx2_acc_zero();
-            RF_ALIGNED float sum_parts_2[256];
-            const softmax_avx2_vec shift__v = softmax_avx2_set(shift_);
-            const double shift_exponent_4 = shift_n_ - 72.0;
-            const softmax_avx2_vec shift_n__v_2 = softmax_avx2_set(shift_exponent_4);
-            const softmax_avx2_vec low__v_2 = softmax_avx2_set(low_);
-            softmax_avx2_acc sum_lanes_2_so_far = softmax_avx2_acc_zero();
-            for (intptr_t i = 0; i < n; i += 256) {
-                const intptr_t count = softmax_avx2_least(n - i, 256);
-                const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
-                float *out_b = softmax_avx2_open(out, out_step, i, out_buffer);
-                const intptr_t whole = count & ~(intptr_t)15;
-                const intptr_t vectors = (count + 15) / 16;
-                intptr_t j = 0;
-                for (; j < whole; j += 16) {
-                    const softmax_avx2_vec x_i_5 = softmax_avx2_load(x_b + j);
-                    const softmax_avx2_vec x_i_5_2 = softmax_avx2_sub(x_i_5, shift__v);
-                    const softmax_avx2_vec x_i_5_2_2 = softmax_avx2_max(low__v_2, x_i_5_2);
-                    const softmax_avx2_vec e_3 = softmax_avx2_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                    softmax_avx2_store(out_b + j, e_3);
-                    softmax_avx2_store(sum_parts_2 + j, e_3);
-                }
-                if (j < count) {
-                    const softmax_avx2_mask live = softmax_avx2_first_lanes(count - j);
-                    const softmax_avx2_vec x_i_5 = softmax_avx2_load_tail(x_b + j, live);
-                    const softmax_avx2_vec x_i_5_2 = softmax_avx2_sub(x_i_5, shift__v);
-                    const softmax_avx2_vec x_i_5_2_2 = softmax_avx2_max(low__v_2, x_i_5_2);
-                    const softmax_avx2_vec e_3 = softmax_avx2_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                    softmax_avx2_store_tail(out_b + j, e_3, live);
-                    const softmax_avx2_vec e_3_2 = softmax_avx2_select(live, e_3, softmax_avx2_set(0.0));
-                    softmax_avx2_store(sum_parts_2 + j, e_3_2);
-                }
-                sum_lanes_2 = softmax_avx2_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
-                softmax_avx2_close(out, out_step, i, count, out_b);
-                if (!((i + 256) & 8191)) { /* a chunk ends */
-                    sum_lanes_2_so_far = softmax_avx2_acc_join(sum_lanes_2_so_far, sum_lanes_2);
-                    sum_lanes_2 = softmax_avx2_acc_zero();
-                }
-            }
-            sum_lanes_2 = softmax_avx2_acc_join(sum_lanes_2_so_far, sum_lanes_2);
-            const double sum_3 = softmax_avx2_fold(sum_lanes_2);
-            sum_2 = sum_3;
-        }
+        if (!safe_2) softmax_avx2_speculative_rare(n, x, out, x_step, out_step, &shift_, &shift_n_, &low_, scale, per_octave, &sum_2, scale_v_2, scale_lo_v_2);
         const double r = 1.0 / sum_2;
         const softmax_avx2_vec r_v = softmax_avx2_set(r);
         const softmax_avx2_vec r_lo = softmax_avx2_set_lo(r);
@@ -523,15 +385,10 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
         held.out = out;
         held.r_lo = r_lo;
         held.r_v = r_v;
-        held_whole = contiguous && !softmax_avx2_num_bad(r); /* rows of NaN: by one loop, the compiler decides which is kept */
-        held_at = held_whole && n >= 256 ? softmax_avx2_unaligned(out) : 0; /* whole lines */
-        if (held_at > 0) softmax_avx2_speculative_last(&held, held_at, 0, out_step);
+        held_at = 0;
     }
-    for (; held_whole && n - held_at >= 256; held_at += 256) softmax_avx2_speculative_last_whole(&held, held_at);
     for (; held_at < n; held_at += 256) softmax_avx2_speculative_last(&held, n, held_at, out_step);
 }
-
- void rowfold_softmax_f32_speculative__avx2_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
 
 /* Every row of a batch: the inner loop of a NumPy generalized ufunc. */
 void rowfold_softmax_f32_speculative__avx2_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
@@ -542,13 +399,6 @@ void rowfold_softmax_f32_speculative__avx2_u1_a1(char **args, const intptr_t *di
     for (intptr_t row = 0; row < dims[0]; row += together)
         softmax_avx2_speculative_rows(together, dims[1], args[0] + row * steps[0], steps[0], steps[3], args[1] + row * steps[1], args[2] + row * steps[2], steps[2], steps[4]);
     softmax_avx2_leave(env);
-}
-
-/* The only plan. */
-static int softmax_avx2_run(char **args, const intptr_t *dims, const intptr_t *steps)
-{
-    rowfold_softmax_f32_speculative__avx2_u1_a1(args, dims, steps, 0);
-    return ROWFOLD_OK;
 }
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -578,14 +428,14 @@ static int softmax_saves(unsigned bits)
 }
 #endif
 /* The choice is made when the program is loaded, where the system can (CPUID takes microseconds under a hypervisor). */
-#if defined(__ELF__) && defined(__GLIBC__) && defined(__x86_64__) && defined(__GNUC__) && !defined(ROWFOLD_NO_IFUNC)
+#if defined(__x86_64__) && defined(__GNUC__) && defined(__ELF__) && defined(__GLIBC__) && !defined(ROWFOLD_NO_IFUNC)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define ROWFOLD_SOFTMAX_IFUNC
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#undef ROWFOLD_SOFTMAX_IFUNC
-#elif defined(__has_feature)
+#if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
 #undef ROWFOLD_SOFTMAX_IFUNC
+#endif
 #endif
 #endif
 static unsigned softmax_isas(void)
@@ -597,32 +447,30 @@ static unsigned softmax_isas(void)
     return found;
 }
 unsigned rowfold_softmax_isas(void) { return softmax_isas(); }
-
-/* float */
-typedef int softmax_f32_loop(char **args, const intptr_t *dims, const intptr_t *steps);
-static int softmax_f32_none(char **args, const intptr_t *dims, const intptr_t *steps)
+typedef void softmax_loop(char **args, const intptr_t *dims, const intptr_t *steps, void *status);
+static void softmax_none(char **args, const intptr_t *dims, const intptr_t *steps, void *status)
 {
-    (void)args;
-    (void)dims;
-    (void)steps;
-    return ROWFOLD_CPU;
+    (void)args, (void)dims, (void)steps;
+    *(int *)status = ROWFOLD_CPU;
 }
-RF_HIDDEN softmax_f32_loop *rowfold_softmax_f32_choice(void); /* not static: C++ would rename it */
-softmax_f32_loop *rowfold_softmax_f32_choice(void)
+
+/* float: the loop for this CPU. */
+RF_HIDDEN softmax_loop *rowfold_softmax_f32_choice(void); /* not static: C++ would rename it */
+softmax_loop *rowfold_softmax_f32_choice(void)
 {
     const unsigned found = softmax_isas();
 #if defined(__x86_64__) && defined(__GNUC__)
-    if (found & ROWFOLD_SOFTMAX_AVX2) return softmax_avx2_run;
+    if (found & ROWFOLD_SOFTMAX_AVX2) return rowfold_softmax_f32_speculative__avx2_u1_a1;
 #endif
     (void)found;
-    return softmax_f32_none;
+    return softmax_none;
 }
 #if defined(ROWFOLD_SOFTMAX_IFUNC)
-static int softmax_f32_run(char **args, const intptr_t *dims, const intptr_t *steps) __attribute__((ifunc("rowfold_softmax_f32_choice")));
+static softmax_loop softmax_f32_run __attribute__((ifunc("rowfold_softmax_f32_choice")));
 #else
-static int softmax_f32_run(char **args, const intptr_t *dims, const intptr_t *steps)
+static void softmax_f32_run(char **args, const intptr_t *dims, const intptr_t *steps, void *status)
 {
-    return rowfold_softmax_f32_choice()(args, dims, steps);
+    rowfold_softmax_f32_choice()(args, dims, steps, status);
 }
 #endif
 
@@ -647,7 +495,7 @@ int rowfold_softmax_f32_rows(ptrdiff_t rows, ptrdiff_t n, const float *x, ptrdif
         const intptr_t dims[] = { rows / parts + (part < rest), n };
         char *here[3];
         for (int k = 0; k < 3; ++k) here[k] = args[k] + first * steps[k];
-        status |= softmax_f32_run(here, dims, steps);
+        softmax_f32_run(here, dims, steps, &status);
     }
     return status;
 }

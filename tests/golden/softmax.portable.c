@@ -15,12 +15,13 @@
 
 #if defined(__GNUC__)
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
-#else
-#define RF_ALIGNED
-#endif
-#if defined(__GNUC__)
+#define RF_COLD __attribute__((cold, noinline)) /* compiled for size */
+#define RF_APART __attribute__((noinline)) /* seldom called */
 #define RF_PREFETCH(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)
 #else
+#define RF_ALIGNED
+#define RF_COLD
+#define RF_APART
 #define RF_PREFETCH(p, far, write)
 #endif
 #if defined(__clang__)
@@ -88,21 +89,15 @@ typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static inline const float *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, float *buffer)
+static RF_APART const float *rf_gather(const char *p, intptr_t step, intptr_t count, float *buffer)
 {
-    if (step == (intptr_t)sizeof(float)) return (const float *)(const void *)(p + i * step);
-    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + (i + j) * step, sizeof(float));
+    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(float));
     return buffer;
 }
-static inline float *rf_open(char *p, intptr_t step, intptr_t i, float *buffer)
-{
-    return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer;
-}
-static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, const float *buffer)
-{
-    if (step == (intptr_t)sizeof(float)) return;
-    for (intptr_t j = 0; j < count; ++j) memcpy(p + (i + j) * step, buffer + j, sizeof(float));
-}
+static inline const float *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, float *buffer) { return step == (intptr_t)sizeof(float) ? (const float *)(const void *)(p + i * step) : rf_gather(p + i * step, step, count, buffer); }
+static inline float *rf_open(char *p, intptr_t step, intptr_t i, float *buffer) { return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer; }
+static RF_APART void rf_scatter(char *p, intptr_t step, intptr_t count, const float *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(p + j * step, buffer + j, sizeof(float)); }
+static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, const float *buffer) { if (step != (intptr_t)sizeof(float)) rf_scatter(p + i * step, step, count, buffer); }
 static inline rf_vec rf_set_lo(double a) { const double rest = a - (double)(float)a; return rf_set(rest - rest == 0 ? rest : 0); }
 static inline void rf_tree(const float *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
 {
@@ -128,15 +123,8 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const float *parts, intptr_t vect
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
-static inline intptr_t rf_unaligned(const char *p) { return (intptr_t)((64 - (uintptr_t)p % 64) % 64 / sizeof(float)); }
 static inline void rf_ahead(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline void rf_ahead_write(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 1); }
-static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
-{
-    rf_vec sum[4];
-    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
-    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
-}
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -182,14 +170,12 @@ static void softmax_last(const softmax_held *held, intptr_t n, intptr_t i, intpt
 {
     float out_buffer[256];
     char *out = held->out;
-    const rf_vec r_lo = held->r_lo;
-    const rf_vec r_v = held->r_v;
+    const rf_vec r_lo = held->r_lo, r_v = held->r_v;
     const intptr_t count = rf_least(n - i, 256);
     float *out_b = rf_open(out, out_step, i, out_buffer);
     (void)rf_read(out, out_step, i, count, out_buffer);
-    const intptr_t whole = count & ~(intptr_t)15;
     intptr_t j = 0;
-    for (; j < whole; j += 16) {
+    for (; j + 16 <= count; j += 16) {
         const rf_vec out_i = rf_load(out_b + j);
         const rf_vec small_2 = rf_mul(out_i, r_lo);
         const rf_vec t = rf_fma(out_i, r_v, small_2);
@@ -205,19 +191,69 @@ static void softmax_last(const softmax_held *held, intptr_t n, intptr_t i, intpt
     rf_close(out, out_step, i, count, out_b);
 }
 
-/* The same for a block of which nothing is missing. */
-static inline void softmax_last_whole(const softmax_held *held, intptr_t i)
+/* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
+RF_COLD static void softmax_rare(intptr_t n, const char *x, char *out, intptr_t x_step, intptr_t out_step, double *shift_, double *shift_n_, double *low_, double scale, double per_octave, double *sum_2, rf_vec scale_v_2, rf_vec scale_lo_v_2)
 {
-    char *out = held->out;
-    const rf_vec r_lo = held->r_lo;
-    const rf_vec r_v = held->r_v;
-    float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
-    for (intptr_t j = 0; j < 256; j += 16) {
-        const rf_vec out_i = rf_load(out_b + j);
-        const rf_vec small_2 = rf_mul(out_i, r_lo);
-        const rf_vec t = rf_fma(out_i, r_v, small_2);
-        rf_store(out_b + j, t);
+    float x_buffer[256];
+    float out_buffer[256];
+    
+    /* Sweep: the maximum of a row that reaches beyond 2^16. */
+    rf_vec max_lanes_2 = rf_set(-INFINITY);
+    for (intptr_t i = 0; i < n; i += 256) {
+        const intptr_t count = rf_least(n - i, 256);
+        const float *x_b = rf_read(x, x_step, i, count, x_buffer);
+        for (intptr_t j = 0; j < count; j += 16) {
+            const rf_mask live = rf_first_lanes(rf_least(count - j, 16));
+            const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
+            max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
+        }
     }
+    const double max = rf_fold_max(max_lanes_2);
+    const double reach_2 = max * scale;
+    const double shift = num_far_shift(max, reach_2);
+    const double near = max - shift;
+    const double shift_exponent_2 = num_exponent_of(near, scale);
+    const int endless = max == INFINITY;
+    const double shift_exponent_3 = num_nan_if(endless, shift_exponent_2);
+    const double low_2 = num_low_end(shift_exponent_3, per_octave, 176.0);
+    *shift_ = shift;
+    *shift_n_ = shift_exponent_3;
+    *low_ = low_2;
+    
+    /* Sweep: its sums, shifted by that maximum. */
+    rf_acc sum_lanes_2 = rf_acc_zero();
+    RF_ALIGNED float sum_parts_2[256];
+    const rf_vec shift__v = rf_set(*shift_);
+    const double shift_exponent_4 = *shift_n_ - 72.0;
+    const rf_vec shift_n__v_2 = rf_set(shift_exponent_4);
+    const rf_vec low__v_2 = rf_set(*low_);
+    rf_acc sum_lanes_2_so_far = rf_acc_zero();
+    for (intptr_t i = 0; i < n; i += 256) {
+        const intptr_t count = rf_least(n - i, 256);
+        const float *x_b = rf_read(x, x_step, i, count, x_buffer);
+        float *out_b = rf_open(out, out_step, i, out_buffer);
+        const intptr_t vectors = (count + 15) / 16;
+        for (intptr_t j = 0; j < count; j += 16) {
+            const rf_mask live = rf_first_lanes(rf_least(count - j, 16));
+            const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
+            const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
+            const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
+            const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+            rf_store_tail(out_b + j, e_3, live);
+            const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
+            rf_store(sum_parts_2 + j, e_3_2);
+        }
+        sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
+        rf_close(out, out_step, i, count, out_b);
+        if (!((i + 256) & 8191)) { /* a chunk ends */
+            sum_lanes_2_so_far = rf_acc_join(sum_lanes_2_so_far, sum_lanes_2);
+            sum_lanes_2 = rf_acc_zero();
+        }
+    }
+    sum_lanes_2 = rf_acc_join(sum_lanes_2_so_far, sum_lanes_2);
+    const double sum_3 = rf_fold(sum_lanes_2);
+    *sum_2 = sum_3;
 }
 
 /* Rows of a batch. */
@@ -245,10 +281,8 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
     double low_ = 0.0;
     double doubts = 4.0;
     const int from_memory = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* not from a cache */
-    const int contiguous = x_step == (intptr_t)sizeof(float) && out_step == (intptr_t)sizeof(float);
     softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
-    int held_whole = 0;
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -264,14 +298,8 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             for (intptr_t i = 0; i < (x == out || wary ? n : rf_least(n, 16)); i += 256) {
                 const intptr_t count = rf_least((x == out || wary ? n : rf_least(n, 16)) - i, 256);
                 const float *x_b = rf_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)15;
-                intptr_t j = 0;
-                for (; j < whole; j += 16) {
-                    const rf_vec x_i = rf_load(x_b + j);
-                    max_lanes = rf_max(x_i, max_lanes);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
+                for (intptr_t j = 0; j < count; j += 16) {
+                    const rf_mask live = rf_first_lanes(rf_least(count - j, 16));
                     const rf_vec x_i = rf_load_tail(x_b + j, live);
                     const rf_vec x_i_2 = rf_select(live, x_i, rf_set(-INFINITY));
                     max_lanes = rf_max(x_i_2, max_lanes);
@@ -296,52 +324,13 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const rf_vec low__v = rf_set(low_);
         rf_acc sum_lanes_so_far = rf_acc_zero();
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
-            if (contiguous && n - i >= 256 && held_whole && n - held_at >= 256) {
-                const float *x_b = (const float *)(const void *)(x + i * (intptr_t)sizeof(float));
-                float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
-                if (from_memory) {
-                    rf_ahead(x_b);
-                    rf_ahead_write(out_b);
-                }
-                rf_vec half_of_sum_parts[8];
-                RF_UNROLL
-                for (int k = 0; k < 8; ++k) {
-                    const intptr_t j = 16 * k;
-                    const rf_vec x_i_3 = rf_load(x_b + j);
-                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                    rf_store(out_b + j, e);
-                    half_of_sum_parts[k] = e;
-                }
-                RF_UNROLL
-                for (int k = 0; k < 8; ++k) {
-                    const intptr_t j = 128 + 16 * k;
-                    const rf_vec x_i_3 = rf_load(x_b + j);
-                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                    rf_store(out_b + j, e);
-                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
-                }
-                softmax_last_whole(&held, held_at);
-                held_at += 256;
-                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
-                if (!((i + 256) & 8191)) { /* a chunk ends */
-                    sum_lanes_so_far = rf_acc_join(sum_lanes_so_far, sum_lanes);
-                    sum_lanes = rf_acc_zero();
-                }
-                continue;
-            }
             const intptr_t count = rf_least(n - i, 256);
             const float *x_b = rf_read(x, x_step, i, count, x_buffer);
             float *out_b = rf_open(out, out_step, i, out_buffer);
-            if (from_memory) {
-                rf_ahead(x_b);
-                rf_ahead_write(out_b);
-            }
-            const intptr_t whole = count & ~(intptr_t)15;
+            if (from_memory) { rf_ahead(x_b); rf_ahead_write(out_b); }
             const intptr_t vectors = (count + 15) / 16;
             intptr_t j = 0;
-            for (; j < whole; j += 16) {
+            for (; j + 16 <= count; j += 16) {
                 const rf_vec x_i_3 = rf_load(x_b + j);
                 const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
                 const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
@@ -363,12 +352,9 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                 sum_lanes_so_far = rf_acc_join(sum_lanes_so_far, sum_lanes);
                 sum_lanes = rf_acc_zero();
             }
-            if (held_at < n) {
-                softmax_last(&held, n, held_at, out_step);
-                held_at += 256;
-            }
+            if (held_at < n) softmax_last(&held, n, held_at, out_step);
+            held_at += 256;
         }
-        for (; held_whole && n - held_at >= 256; held_at += 256) softmax_last_whole(&held, held_at);
         for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);
         sum_lanes = rf_acc_join(sum_lanes_so_far, sum_lanes);
         const double sum = rf_fold(sum_lanes);
@@ -379,106 +365,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const int safe_2 = near_zero && safe;
     
         /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-        if (!safe_2) {
-    
-            /* Sweep: the maximum of a row that reaches beyond 2^16. */
-            rf_vec max_lanes_2 = rf_set(-INFINITY);
-            rf_vec turn_1_of_max_lanes_2 = max_lanes_2;
-            rf_vec turn_2_of_max_lanes_2 = max_lanes_2;
-            rf_vec turn_3_of_max_lanes_2 = max_lanes_2;
-            for (intptr_t i = 0; i < n; i += 256) {
-                const intptr_t count = rf_least(n - i, 256);
-                const float *x_b = rf_read(x, x_step, i, count, x_buffer);
-                const intptr_t whole = count & ~(intptr_t)15;
-                intptr_t j = 0;
-                for (; j + 48 < whole; j += 64) {
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j);
-                        max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                    }
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j + 16);
-                        turn_1_of_max_lanes_2 = rf_max(x_i_4, turn_1_of_max_lanes_2);
-                    }
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j + 32);
-                        turn_2_of_max_lanes_2 = rf_max(x_i_4, turn_2_of_max_lanes_2);
-                    }
-                    {
-                        const rf_vec x_i_4 = rf_load(x_b + j + 48);
-                        turn_3_of_max_lanes_2 = rf_max(x_i_4, turn_3_of_max_lanes_2);
-                    }
-                }
-                for (; j < whole; j += 16) {
-                    const rf_vec x_i_4 = rf_load(x_b + j);
-                    max_lanes_2 = rf_max(x_i_4, max_lanes_2);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
-                    const rf_vec x_i_4_2 = rf_select(live, x_i_4, rf_set(-INFINITY));
-                    max_lanes_2 = rf_max(x_i_4_2, max_lanes_2);
-                }
-            }
-            max_lanes_2 = rf_max(turn_1_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = rf_max(turn_2_of_max_lanes_2, max_lanes_2);
-            max_lanes_2 = rf_max(turn_3_of_max_lanes_2, max_lanes_2);
-            const double max = rf_fold_max(max_lanes_2);
-            const double reach_2 = max * scale;
-            const double shift = num_far_shift(max, reach_2);
-            const double near = max - shift;
-            const double shift_exponent_2 = num_exponent_of(near, scale);
-            const int endless = max == INFINITY;
-            const double shift_exponent_3 = num_nan_if(endless, shift_exponent_2);
-            const double low_2 = num_low_end(shift_exponent_3, per_octave, 176.0);
-            shift_ = shift;
-            shift_n_ = shift_exponent_3;
-            low_ = low_2;
-    
-            /* Sweep: its sums, shifted by that maximum. */
-            rf_acc sum_lanes_2 = rf_acc_zero();
-            RF_ALIGNED float sum_parts_2[256];
-            const rf_vec shift__v = rf_set(shift_);
-            const double shift_exponent_4 = shift_n_ - 72.0;
-            const rf_vec shift_n__v_2 = rf_set(shift_exponent_4);
-            const rf_vec low__v_2 = rf_set(low_);
-            rf_acc sum_lanes_2_so_far = rf_acc_zero();
-            for (intptr_t i = 0; i < n; i += 256) {
-                const intptr_t count = rf_least(n - i, 256);
-                const float *x_b = rf_read(x, x_step, i, count, x_buffer);
-                float *out_b = rf_open(out, out_step, i, out_buffer);
-                const intptr_t whole = count & ~(intptr_t)15;
-                const intptr_t vectors = (count + 15) / 16;
-                intptr_t j = 0;
-                for (; j < whole; j += 16) {
-                    const rf_vec x_i_5 = rf_load(x_b + j);
-                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                    rf_store(out_b + j, e_3);
-                    rf_store(sum_parts_2 + j, e_3);
-                }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
-                    const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
-                    const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-                    const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-                    rf_store_tail(out_b + j, e_3, live);
-                    const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
-                    rf_store(sum_parts_2 + j, e_3_2);
-                }
-                sum_lanes_2 = rf_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
-                rf_close(out, out_step, i, count, out_b);
-                if (!((i + 256) & 8191)) { /* a chunk ends */
-                    sum_lanes_2_so_far = rf_acc_join(sum_lanes_2_so_far, sum_lanes_2);
-                    sum_lanes_2 = rf_acc_zero();
-                }
-            }
-            sum_lanes_2 = rf_acc_join(sum_lanes_2_so_far, sum_lanes_2);
-            const double sum_3 = rf_fold(sum_lanes_2);
-            sum_2 = sum_3;
-        }
+        if (!safe_2) softmax_rare(n, x, out, x_step, out_step, &shift_, &shift_n_, &low_, scale, per_octave, &sum_2, scale_v_2, scale_lo_v_2);
         const double r = 1.0 / sum_2;
         const rf_vec r_v = rf_set(r);
         const rf_vec r_lo = rf_set_lo(r);
@@ -499,11 +386,8 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         held.out = out;
         held.r_lo = r_lo;
         held.r_v = r_v;
-        held_whole = contiguous && !num_bad(r); /* rows of NaN: by one loop, the compiler decides which is kept */
-        held_at = held_whole && n >= 256 ? rf_unaligned(out) : 0; /* whole lines */
-        if (held_at > 0) softmax_last(&held, held_at, 0, out_step);
+        held_at = 0;
     }
-    for (; held_whole && n - held_at >= 256; held_at += 256) softmax_last_whole(&held, held_at);
     for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);
 }
 

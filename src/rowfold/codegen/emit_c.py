@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-from ..records import dataclass
+from ..records import dataclass, replace
 from .c.groups import Groups, words_used
 from .c.library import FunctionText, functions_of
-from .c.sweeps import Names, Sweeps, converted
+from .c.outline import Outlined
+from .c.sweeps import Names, Pace, Sweeps, converted
 from .c.text import CTYPES, indented
 from .c.words import builtins_of, environment, group_words, has_group_words, words_of
 from .isas import isa_of
@@ -58,20 +59,25 @@ class Unit:
     ctype: str
     functions: list[FunctionText]
     last: LastText | None
+    rare: tuple[Outlined, ...]  # what few rows run
     rows: RowsText
 
     @property
     def lines(self) -> list[str]:
-        bodies = chain.from_iterable(f.lines for f in self.functions)
-        return [*self.rows.lines, *((*self.last.lines, *self.last.whole) if self.last else ()), *bodies, self.rows.call]
+        last = (*self.last.lines, *self.last.whole) if self.last else ()
+        bodies = chain(*(f.lines for f in self.functions), *(part.lines for part in self.rare))
+        return [*self.rows.lines, *last, *bodies, self.rows.call]
 
     def fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def unit_of(kernel: Kernel, isa_name: str, strategy: str, name: str = "", *, grouped: int = 0) -> Unit:
-    """A kernel as lines of C; `grouped`: with rows of up to so many blocks side by side."""
-    page = _Page(kernel, name or identifier(kernel.name), isa_name, grouped)
+def unit_of(
+    kernel: Kernel, isa_name: str, strategy: str, name: str = "", *, grouped: int = 0, compact: bool = False
+) -> Unit:
+    """A kernel as lines of C; `grouped`: with rows of up to so many blocks side by side; `compact`: less text."""
+    page = _Page(kernel, name or identifier(kernel.name), isa_name, grouped, compact=compact and not grouped)
+    rows = page.rows()
     fused = isa_of(isa_name).fma
     functions = functions_of(kernel, statements(whole_row(kernel)), page.sweeps, fused=fused)
     return Unit(
@@ -82,7 +88,8 @@ def unit_of(kernel: Kernel, isa_name: str, strategy: str, name: str = "", *, gro
         ctype=page.sweeps.ctype,
         functions=[*functions, *(page.groups.functions(fused=fused) if page.groups else ())],
         last=page.last(),
-        rows=page.rows(),
+        rare=tuple(replace(part, lines=(*page.prelude(part.lines), *part.lines)) for part in page.sweeps.outlined),
+        rows=rows,
     )
 
 
@@ -114,10 +121,11 @@ def emit(
 class _Page:
     """Lays out one kernel."""
 
-    def __init__(self, kernel: Kernel, name: str, isa: str, grouped: int = 0) -> None:
-        self.kernel, self.name = kernel, name
+    def __init__(self, kernel: Kernel, name: str, isa: str, grouped: int, *, compact: bool) -> None:
+        self.kernel, self.name, self.compact = kernel, name, compact
         self.batch = batch_of(kernel)
-        self.sweeps = Sweeps(kernel, self.batch, Names(self.name, self.last_arguments(), self.whole_arguments()))
+        names = Names(self.name, self.last_arguments(), self.whole_arguments())
+        self.sweeps = Sweeps(kernel, self.batch, names, compact=compact)
         self.groups = self._groups(isa, grouped) if grouped else None
 
     def _groups(self, isa: str, blocks: int) -> Groups | None:
@@ -145,11 +153,12 @@ class _Page:
             return None
         fields = [(_pointer(p), "", p.name) for p in last.ports]
         fields += [(f"{CTYPES[v.kind]} ", "const ", v.name) for v in last.held]
-        any_block, whole = self.sweeps.block(last.sweep, rare=True), self.sweeps.last_block(last.sweep, self.streamed())
+        any_block = self.sweeps.block(last.sweep, Pace.PLAIN)
+        whole = iter(()) if self.compact else self.sweeps.last_block(last.sweep, self.streamed())
         texts = []
         for body in map(list, (any_block, whole)):
-            head = [f"{const}{ctype}{n} = held->{n};" for ctype, const, n in fields if _mentions(n, body)]
-            texts.append((*self.prelude(body), *head, *body))
+            used = [field for field in fields if _mentions(field[2], body)]
+            texts.append((*self.prelude(body), *_unpacked(used), *body))
         held, far = f"const {self.name}_held *held", ["int far"] if self.streamed() else []
         every = [f"intptr_t {name}" for name in _extent_names(last.ports)]
         some = [f"intptr_t {name}" for name in _extent_names(last.ports, whole=True)]
@@ -163,6 +172,9 @@ class _Page:
         """What a row leaves to be done with the next one."""
         yield ""
         yield from (f"held.{name} = {name};" for name in [p.name for p in last.ports] + [v.name for v in last.held])
+        if self.compact:
+            yield "held_at = 0;"
+            return
         bad = "".join(f" && !num_bad({name})" for name in self.constants(last))
         yield f"held_whole = contiguous{bad}; /* rows of NaN: by one loop, the compiler decides which is kept */"
         target = self.shifted(last)
@@ -223,16 +235,18 @@ class _Page:
         memory = [self.sweeps.stmt(s) for s in self.kernel.memory]
         lines += ["", "/* What one row tells the next. */", *memory] if memory else []
         lines += self.from_memory() if _mentions("from_memory", body) else []
-        lines += self.contiguous() if last or _mentions("contiguous", [*body, *group]) else []
+        whole = last and not self.compact
+        lines += self.contiguous() if whole or _mentions("contiguous", [*body, *group]) else []
         if last:
             lines += [f"{self.name}_held held;", "intptr_t held_at = n; /* so far no row waits for its last sweep */"]
+        if whole:
             lines += ["int held_whole = 0;", *(self.far() if self.streamed() else [])]
         lines += self.groups.memory_of_rows() if self.groups else []
         end = "row < rows || waiting" if self.groups and self.groups.last else "row < rows"
         lines += ["", f"for (intptr_t row = 0; {end}; ++row) {{", *indented([*group, *rows, *body]), "}"]
         if last:
             lines += self.sweeps.rest_of_last()
-            lines += ["if (far) rf_stream_end();"] if self.streamed() else []
+            lines += ["if (far) rf_stream_end();"] if whole and self.streamed() else []
         return RowsText(self.parameters(), tuple(lines), self.call(), self.same_settings())
 
     def from_memory(self) -> list[str]:
@@ -275,6 +289,16 @@ class _Page:
 
     def same_settings(self) -> str:
         return " && ".join(f"steps[{k}] == 0" for k, p in enumerate(self.kernel.ports) if p.setting)
+
+
+def _unpacked(fields: Iterable[tuple[str, str, str]]) -> Iterable[str]:
+    """What a last sweep takes from the struct, a line for each type."""
+    kinds: dict[str, list[str]] = {}
+    for ctype, const, name in fields:
+        kinds.setdefault(const + ctype if ctype[-1] != "*" else f"{ctype}{name}", []).append(name)
+    for kind, names in kinds.items():
+        head = kind if kind[-1] == " " else kind[: -len(names[0])]
+        yield head + ", ".join(f"{n} = held->{n}" for n in names) + ";"
 
 
 def _extent_names(ports: Iterable[Port], *, whole: bool = False) -> list[str]:

@@ -8,6 +8,7 @@ text       Page               -> str        templates/standalone*.j2; same input
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..records import dataclass, replace
 from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of
 from .c.standalone_words import renamed, section_words
 from .c.words import environment
+from .dtypes import FORMATS, Format
 from .emit_c import Unit, unit_of
 from .ir import Program
 from .isas import Isa, isa_of
@@ -23,7 +25,7 @@ from .loops import with_banner
 from .lower.kernel import lower
 from .plan import describe
 from .planning.choice import Choices
-from .source import identifier
+from .source import identifier, symbol_of
 
 # The best one of each machine first.
 ISAS = ("avx512", "avx2", "sse2", "sve", "neon", "rvv", "wasm", "portable-fma", "c99")
@@ -39,7 +41,19 @@ FMA_GUARD = "defined(__GNUC__) && (defined(__FMA__) || defined(__ARM_FEATURE_FMA
 # Where CPUID tells a feature (leaf, register, bit), and the registers that the system must save for it (XCR0).
 CPUID = {"avx512f": (7, "b", 16), "avx512dq": (7, "b", 17), "avx512bw": (7, "b", 30), "avx512vl": (7, "b", 31),
          "avx2": (7, "b", 5), "fma": (1, "c", 12), "f16c": (1, "c", 29)}  # fmt: skip
-DTYPES = {"f32": "float", "f64": "double"}
+MACROS = (
+    ("RF_COPY", " __builtin_memcpy"), ("RF_MOVE", " __builtin_memmove"), ("RF_INFINITY", " __builtin_inff()"),
+    ("RF_NAN", ' __builtin_nanf("")'), ("RF_HIDDEN", ' __attribute__((visibility("hidden")))'),
+    ("RF_ALIGNED", " __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */"),
+    ("RF_COLD", " __attribute__((cold, noinline)) /* compiled for size */"),
+    ("RF_APART", " __attribute__((noinline)) /* seldom called */"),
+    ("RF_PREFETCH", "(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)"),
+)  # fmt: skip
+STRICT = (
+    ("RF_COPY", " memcpy"), ("RF_MOVE", " memmove"), ("RF_INFINITY", " INFINITY"), ("RF_NAN", " NAN"),
+    ("RF_HIDDEN", ""), ("RF_ALIGNED", ""), ("RF_COLD", ""), ("RF_APART", ""), ("RF_PREFETCH", "(p, far, write)"),
+)  # fmt: skip
+DTYPES = {"f32": "float", "f64": "double"}  # what is computed in, and what else has 16 bits in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,11 @@ class Section:
     symbols: tuple[str, ...]
     table: tuple[tuple[str, str], ...]  # (condition, symbol); the last condition is empty
 
+    @property
+    def entry(self) -> str:
+        """The function that takes a call."""
+        return f"{self.prefix}run" if len(self.table) > 1 else self.table[0][1]
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -72,6 +91,21 @@ class Kind:
     longest: int
     sections: tuple[Section, ...]
     contract: tuple[str, ...]
+
+    @property
+    def computing(self) -> str:
+        """The dtype that is computed in."""
+        return computing(self.dtype)
+
+    @property
+    def narrow(self) -> Format | None:
+        """The format of its rows, if that is one of 16 bits."""
+        return FORMATS.get(self.dtype)
+
+    @property
+    def elements(self) -> str:
+        """What rows are made of, in words."""
+        return f"{self.narrow.numpy} codes ({self.ctype})" if self.narrow else f"{self.ctype}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +125,27 @@ class Page:
     @property
     def sections(self) -> list[Section]:
         return [s for kind in self.kinds for s in kind.sections]
+
+    @property
+    def portable(self) -> bool:
+        """Whether some of it is for any compiler: else GCC and Clang alone see anything in it."""
+        return not all(s.guard for s in self.sections)
+
+    @property
+    def gnu(self) -> tuple[tuple[str, str], ...]:
+        """What the page calls by names of its own, for GCC and Clang: (macro, what it stands for)."""
+        return MACROS
+
+    @property
+    def strict(self) -> tuple[tuple[str, str], ...]:
+        """The same for other compilers."""
+        return STRICT
+
+    @property
+    def macros(self) -> set[str]:
+        """The macros in use."""
+        text = "\n".join(part for s in self.sections for part in (*s.words, s.functions, s.loops))
+        return {"RF_HIDDEN", *re.findall(r"\b(?:RF|FLT|DBL)_[A-Z]+", text)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +167,14 @@ class Probe:
         return "_hwcap(" in self.test
 
 
-def section_of(name: str, isa_name: str, dtype: str, choices: Choices) -> Section:
+def section_of(name: str, isa_name: str, dtype: str, choices: Choices, *, compact: bool) -> Section:
+    """The text of one instruction set and dtype; `compact` where its size counts more than its speed."""
     isa = isa_of(VOCABULARIES.get(isa_name, isa_name))
-    prefix = f"{name}_{identifier(isa_name)}_{'f64_' if dtype == 'f64' else ''}"
-    units = [_unit(plan, isa_name, prefix) for plan in choices.plans]
+    prefix = f"{name}_{identifier(isa_name)}_{'' if dtype == 'f32' else dtype + '_'}"
+    units = [_unit(plan, dtype, isa_name, prefix, compact=compact) for plan in choices.plans]
     lines = [line for unit in units for line in unit.lines]
     functions = {f.head: f for unit in units for f in unit.functions}
-    words = section_words(isa, dtype, lines)
+    words = section_words(isa, computing(dtype), lines)
     kernel = environment().get_template("kernel.c.j2")
 
     def block(which: str, **fields: Any) -> str:
@@ -134,15 +190,16 @@ def section_of(name: str, isa_name: str, dtype: str, choices: Choices) -> Sectio
     )  # fmt: skip
 
 
-def _unit(plan: Any, isa_name: str, prefix: str) -> Unit:
+def computing(dtype: str) -> str:
+    """What rows of a dtype are computed in: those of 16 bits in float32."""
+    return "f32" if dtype in FORMATS else dtype
+
+
+def _unit(plan: Any, dtype: str, isa_name: str, prefix: str, *, compact: bool) -> Unit:
     loops = with_banner(lower(plan), tuple(describe(plan, brief=True)))
-    return replace(unit_of(loops, plan.isa, plan.strategy, prefix + plan.strategy), symbol=_symbol(plan, isa_name))
-
-
-def _symbol(plan: Any, isa_name: str) -> str:
-    from .source import symbol_of
-
-    return symbol_of(plan.name, plan.dtype, plan.strategy, isa_name)
+    name, how = prefix + plan.strategy, {"grouped": plan.together, "compact": compact}
+    unit = unit_of(loops, plan.isa, plan.strategy, name, **how)
+    return replace(unit, symbol=symbol_of(plan.name, dtype, plan.strategy, isa_name))
 
 
 def _table(choices: Choices, units: Sequence[Unit]) -> list[tuple[str, str]]:
@@ -158,11 +215,12 @@ def _table(choices: Choices, units: Sequence[Unit]) -> list[tuple[str, str]]:
 
 def kind_of(program: Program, dtype: str, sections: Sequence[Section], ports: Sequence[Any],
             contract: Sequence[str]) -> Kind:  # fmt: skip
-    arguments = arguments_of(program, ports, DTYPES[dtype])
+    ctype = DTYPES[computing(dtype)]
+    arguments = arguments_of(program, ports, ctype)
     return Kind(
-        dtype, DTYPES[dtype], f"rowfold_{identifier(program.name)}_{dtype}", tuple(arguments),
-        tuple(indexes_of(program, arguments)), program.shortest, longest_of(program, dtype), tuple(sections),
-        tuple(contract),
+        dtype, FORMATS[dtype].ctype if dtype in FORMATS else ctype, f"rowfold_{identifier(program.name)}_{dtype}",
+        tuple(arguments), tuple(indexes_of(program, arguments)), program.shortest,
+        longest_of(program, computing(dtype)), tuple(sections), tuple(contract),
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..codegen import standalone
 from ..codegen.bounding.published import PUBLISHED
-from ..codegen.ir import Map, Program
+from ..codegen.dtypes import FORMATS
+from ..codegen.ir import Map, Program, Role
 from ..codegen.loops import C_NAMES
 from ..codegen.lower.kernel import lower
 from ..codegen.plan import describe
@@ -25,7 +26,7 @@ from .vectors import special_values, vectors
 if TYPE_CHECKING:
     from ..api import Kernel
 
-NAMES = {"float32": "f32", "float64": "f64"}
+NAMES = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16"}
 TARGETS = {"x86-64-v2": ("sse2",), "x86-64-v3": ("avx2",), "x86-64-v4": ("avx512",), "aarch64": ("neon",),
            "riscv64": ("portable",), "wasm32": ("wasm",)}  # fmt: skip
 
@@ -43,7 +44,9 @@ def files(
         raise EmitError(f"{kernel.name}: rf.lookup has no C that stands alone yet; k.stages()['c'] is what a call runs")
     made = [_kind(kernel, program, dtype, chosen, shape, strategy, values) for dtype in kinds]
     page = standalone.page_of(program, [m[0] for m in made], chosen, _summary(kernel), made[0][1])
-    rows = {kind.dtype: vectors(program, kind.dtype, values, kind.shortest) for kind in page.kinds}
+    rows = {
+        kind.dtype: vectors(_stored(program, kind.dtype), kind.computing, values, kind.shortest) for kind in page.kinds
+    }
     texts = {f"{page.symbol}.h": standalone.single_text(page)} if single_header else _pair(page)
     return texts | example_files(page, rows, values, single_header=single_header, name=name)
 
@@ -81,7 +84,7 @@ def _dtypes(dtypes: Any) -> list[str]:
     names = []
     for one_dtype in given:
         try:
-            names.append(NAMES[np.dtype(one_dtype).name])
+            names.append(NAMES["bfloat16" if str(one_dtype) == "bfloat16" else np.dtype(one_dtype).name])
         except (TypeError, KeyError):
             raise DTypeError(f"dtypes={one_dtype!r}: C is written for {', '.join(NAMES)}") from None
     if not names:
@@ -96,14 +99,22 @@ def _kind(
     """The functions of a dtype, and the plans in words."""
     sections: list[Section] = []
     banner: list[str] = []
-    made = [_choices(program, dtype, VOCABULARIES.get(isa, isa), shape, strategy) for isa in isas]
+    program, computing = _stored(program, dtype), standalone.computing(dtype)
+    made = [_choices(program, computing, VOCABULARIES.get(isa, isa), shape, strategy) for isa in isas]
     for isa, choices in zip(isas, made, strict=True):
         banner += [line for plan in choices.plans for line in describe(plan, brief=True) if line not in banner]
-        sections.append(standalone.section_of(kernel.name, isa, dtype, choices))
+        sections.append(standalone.section_of(kernel.name, isa, dtype, choices, compact=shape is not None))
     ports = lower(made[-1].plans[0]).ports
     full = next(long for long, short in NAMES.items() if short == dtype)
     contract = [*_error(kernel, full, strategy), *_special(program, values)]
     return standalone.kind_of(program, dtype, sections, ports, contract), banner
+
+
+def _stored(program: Program, dtype: str) -> Program:
+    """The program on rows and results of this format."""
+    if dtype not in FORMATS:
+        return program
+    return program.narrowed({"": dtype, **{node.name: dtype for _, node in program.inputs if node.role is Role.ROW}})
 
 
 def _choices(program: Program, dtype: str, isa: str, shape: tuple[int, ...] | None, strategy: str) -> Choices:
@@ -154,4 +165,3 @@ def _without_doc(lines: list[str]) -> list[str]:
         if found and quote in rest:
             return (before.rstrip() + rest.partition(quote)[2]).splitlines()
     return lines
-

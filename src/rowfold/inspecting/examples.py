@@ -16,7 +16,8 @@ from .vectors import Vector
 
 EXAMPLES = ("CMakeLists.txt", "rowfold.pc.in", "example.c", "example.cpp", "selftest.c", "rust/Cargo.toml",
             "rust/build.rs", "rust/src/main.rs")  # fmt: skip
-RUST = {"float": "f32", "double": "f64", "unsigned char": "u8", "int64_t": "i64", "uint64_t": "u64"}
+RUST = {"float": "f32", "double": "f64", "unsigned char": "u8", "int64_t": "i64", "uint64_t": "u64",
+        "uint16_t": "u16"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def _list(parts: Sequence[np.ndarray[Any, Any]], ctype: str) -> str:
 
 
 def _word(value: Any, ctype: str) -> str:
-    if ctype in ("int64_t", "uint64_t", "unsigned char"):
+    if ctype in ("int64_t", "uint64_t", "uint16_t", "unsigned char"):
         return str(int(value))
     number = float(value)
     if not math.isfinite(number):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..codegen.bounding.oracle import oracle
+from ..codegen.bounding.oracle import Expected, oracle
+from ..codegen.dtypes import FORMATS, narrow, widen
 from ..codegen.interpret import interpret
 from ..codegen.ir import Input, Program, Role
 from ..records import dataclass
@@ -53,11 +54,25 @@ def vectors(program: Program, dtype: str, settings: Mapping[str, float], shortes
 
 def _vector(program: Program, dtype: str, settings: Mapping[str, float], kind: str, n: int, seed: int) -> Vector:
     real: Any = np.float32 if dtype == "f32" else np.float64
-    given = {node.name: _argument(node, kind, n, seed + 50 * k, real) for k, (_, node) in enumerate(program.inputs)}
-    batch = {name: value[None] for name, value in given.items()}
-    found = oracle(program, batch, settings, real)
-    return Vector(kind, n, tuple(given.values()), tuple(np.asarray(e.value)[0] for e in found),
+    nodes = [node for _, node in program.inputs]
+    given = [_argument(node, kind, n, seed + 50 * k, real) for k, node in enumerate(nodes)]
+    stored = [narrow(x, FORMATS[node.narrow]) if node.narrow else x for node, x in zip(nodes, given, strict=True)]
+    read = [widen(x, FORMATS[node.narrow]) if node.narrow else x for node, x in zip(nodes, stored, strict=True)]
+    batch = {node.name: value[None] for node, value in zip(nodes, read, strict=True)}
+    found = [_once(e, o.narrow) for e, o in zip(oracle(program, batch, settings, real), program.outputs, strict=True)]
+    return Vector(kind, n, tuple(stored), tuple(np.asarray(e.value)[0] for e in found),
                   tuple(np.broadcast_to(e.bound, np.shape(e.value))[0] for e in found))  # fmt: skip
+
+
+def _once(e: Expected, stored: str) -> Expected:
+    """The same result when it is rounded once more, to a format of 16 bits."""
+    if not stored:
+        return e
+    f, far = FORMATS[stored], np.abs(np.where(np.isfinite(e.value), e.value, 0.0)) + e.bound
+    top = float(widen(np.asarray([f.top], f"u{f.bits // 8}"), f)[0])
+    exponent = np.maximum(np.frexp(far)[1] - 1, 1 - f.bias)
+    bound = np.where(far > top, np.inf, e.bound + 0.5 * np.ldexp(1.0, exponent - f.mantissa))
+    return Expected(e.value, np.where(np.isfinite(e.value), bound, e.bound))
 
 
 def _argument(node: Input, kind: str, n: int, seed: int, real: Any) -> Array:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ...records import dataclass
 from ..loops import CHUNK, Kernel, Var
 from .staged import Staged, Walk, part
+from .sweeps import Pace
 from .text import CTYPES, TURNS, indented, turn_name
 
 
@@ -72,7 +73,7 @@ class _Cut(Staged):
     def chunk(self, walk: Walk) -> Iterator[str]:
         yield f"const intptr_t end = rf_least((chunk + 1) * {CHUNK}, extent);"
         yield f"for (intptr_t i = chunk * {CHUNK}; i < end; i += {self.block_size}) {{"
-        yield from indented(self.block(walk.sweep, rare=False))
+        yield from indented(self.block(walk.sweep, Pace.FAST))
         yield "}"
 
     def around(self, walk: Walk, body: list[str]) -> Iterator[str]:

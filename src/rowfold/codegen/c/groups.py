@@ -14,7 +14,7 @@ from ..loops import Arg, Kernel, Kind, Phase, Port, Stmt, Sweep, Var
 from ..lower.groups import FOLDED, NUMBERS, ROWS, SPREAD, Alike, Check, Each, Group, Learn, Part, Together, overlapping
 from .library import FunctionText, functions_of
 from .stmts import Statements
-from .sweeps import Sweeps, converted
+from .sweeps import Pace, Sweeps, converted
 from .text import CTYPES, indented, literal
 from .widening import widened
 
@@ -213,7 +213,7 @@ class Groups:
 
     def pointers(self, lines: Sequence[str], row: str) -> Iterator[str]:
         """The arrays of one row."""
-        text = "\n".join(lines)
+        text = "\n".join(line for line in lines if not line.lstrip().startswith("/*"))
         for p in self.kernel.ports:
             if not p.setting and re.search(rf"\b{p.name}\b", text):
                 yield f"{'' if p.output else 'const '}char *{p.name} = {p.name}_rows + {row} * {p.name}_next;"
@@ -222,7 +222,7 @@ class Groups:
         for item in part.parts:
             match item:
                 case Sweep():
-                    yield from self.walk(item) if self.blocks == 1 else self.sweeps.sweep(item, rare=False)
+                    yield from self.walk(item) if self.blocks == 1 else self.sweeps.sweep(item, Pace.FAST)
                 case Stmt(results, "parts") if results[0] in part.gives:
                     yield self.taken(results[0])
                 case Stmt():

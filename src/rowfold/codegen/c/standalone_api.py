@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...records import dataclass
+from ..dtypes import FORMATS
 from ..ir import Param, Program, Reduce, Role
 from ..loops import Port
 from .text import literal
@@ -78,7 +79,8 @@ def arguments_of(program: Program, ports: Sequence[Port], ctype: str) -> list[Ar
              "key": "uint64_t"}  # fmt: skip
     return [
         Argument(
-            port.name, types[port.element], port.output, port.row or bool(port.entries), port.entries,
+            port.name, FORMATS[port.narrow].ctype if port.narrow else types[port.element], port.output,
+            port.row or bool(port.entries), port.entries,
             id(port) in settings, _free(f"{port.name}_row", taken), _free(f"{port.name}_step", taken),
             *_doc(port, settings.get(id(port))),
         )

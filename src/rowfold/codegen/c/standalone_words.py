@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from ..isas import Isa, has_template
 from ..lower.context import LIMIT, NEAR
 from .text import literal
-from .words import definitions, identifiers
+from .words import definitions, group_definitions, identifiers
 
 _SHARED = ("tables.c.j2", "common.c.j2", "narrow.c.j2", "selection.c.j2")
 _CALLS = "fma sqrt rint floor copysign fabs nextafter logb ilogb scalbn".split()
 _LIBM = re.compile(rf"\b({'|'.join(_CALLS)})(f?)\(")
 _PLAIN = {"memcpy": "RF_COPY", "memmove": "RF_MOVE", "INFINITY": "RF_INFINITY", "NAN": "RF_NAN"}
 _OTHER = re.compile(rf"\b({'|'.join(_PLAIN)})\b")
-_OURS = re.compile(r"\b(rf|num)_(?=\w)")
+_OURS = re.compile(r"\b(rf|num|rows)_(?=\w)")
+
+
+ROOMS = ("isa", "memory", "narrow", "together")
 
 
 def files_of(isa: Isa) -> tuple[str, ...]:
     """The templates that define the words of an instruction set; the first definition of a name holds."""
-    own = tuple(n for n in (f"{room}/{isa.name}.c.j2" for room in ("isa", "memory", "narrow")) if has_template(n))
+    own = tuple(n for n in (f"{room}/{isa.name}.c.j2" for room in ROOMS) if has_template(n))
     if isa.arch == "x86_64" and isa.fma:
         return (*own, "standalone/fma_x86.c.j2", "x86.c.j2", "standalone/libm.c.j2", *_SHARED)
     if isa.header == "fenv.h":
@@ -33,7 +36,12 @@ def files_of(isa: Isa) -> tuple[str, ...]:
 
 def section_words(isa: Isa, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions that the lines need, each after those it needs itself."""
-    known, made = _definitions(isa, dtype), dict[str, str]()
+    made = _needed(_definitions(isa, dtype), ["rf_enter", "rf_leave", *identifiers(lines)])
+    return [line for text in made for line in text.splitlines()]
+
+
+def _needed(known: Mapping[str, str], names: Iterable[str]) -> Iterable[str]:
+    made: dict[str, str] = {}
 
     def need(name: str) -> None:
         if name in known and name not in made:
@@ -43,9 +51,9 @@ def section_words(isa: Isa, dtype: str, lines: Iterable[str]) -> list[str]:
             del made[name]
             made[name] = known[name]
 
-    for name in ("rf_enter", "rf_leave", *identifiers(lines)):
+    for name in names:
         need(name)
-    return [line for text in made.values() for line in text.splitlines()]
+    return made.values()
 
 
 @cache
@@ -53,7 +61,23 @@ def _definitions(isa: Isa, dtype: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files_of(isa):
         found = dict(definitions((file,), dtype)) | found  # the last of a file, the first of the files
-    return {name: _near(_without_libm(text), isa, dtype) for name, text in found.items() if name}
+    found = {name: _near(_without_libm(text), isa, dtype) for name, text in found.items() if name}
+    if has_template(f"together/{isa.name}.c.j2"):
+        found |= {_rows(name): _rows(text) for name, text in _group_words(isa, dtype).items()}
+    return found
+
+
+def _group_words(isa: Isa, dtype: str) -> dict[str, str]:
+    """The vocabulary of eight doubles, one of each row of a group."""
+    files = tuple(f for f in files_of(isa) if not f.startswith(("narrow/", "together/")))
+    found: dict[str, str] = {}
+    for name, text in group_definitions(files, dtype):
+        found.setdefault(name, _without_libm(text))
+    return found
+
+
+def _rows(text: str) -> str:
+    return re.sub(r"\brf_(?=\w)", "rows_", text)
 
 
 def _without_libm(text: str) -> str:
@@ -70,4 +94,4 @@ def _near(text: str, isa: Isa, dtype: str) -> str:
 def renamed(lines: Iterable[str], prefix: str) -> list[str]:
     """The lines with every word and every number's word under a prefix, and without names that libc defines."""
     lines = (_OTHER.sub(lambda m: _PLAIN[m[1]], line.rstrip()) for line in lines)
-    return [_OURS.sub(lambda m: prefix + ("num_" if m[1] == "num" else ""), line) for line in lines]
+    return [_OURS.sub(lambda m: prefix + ("" if m[1] == "rf" else f"{m[1]}_"), line) for line in lines]

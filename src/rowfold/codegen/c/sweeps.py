@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from enum import IntEnum
 
 from ...records import dataclass
 from ..loops import CHUNK, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
 from ..lower.overlap import Batch, streams
+from .outline import Outlined, outlined, walks
 from .stmts import Statements
 from .text import POINTERS, TURNS, half_name, indented, suffix, turn_name
 from .widening import widened
+
+
+class Pace(IntEnum):
+    """How much text a sweep is worth."""
+
+    FAST = 0  # whole blocks with their sums in registers, whole vectors, a masked tail
+    PLAIN = 1  # whole vectors and a masked tail
+    RARE = 2  # masked vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +35,27 @@ class Names:
         """The call that does one block of the last row's last sweep."""
         return f"{self.kernel}_last({self.last_arguments});"
 
+    def rare(self, before: int) -> str:
+        """The name of the function for the next kind of rare row."""
+        return f"{self.kernel}_rare{f'_{before + 1}' if before else ''}"
+
     def last_whole(self) -> str:
         """The call that does one block of which nothing is missing, in contiguous rows."""
         return f"{self.kernel}_last_whole({self.whole_arguments});"
 
 
 class Sweeps(Statements):
-    """Prints one kernel's steps. `batch` says which sweep takes the last row's last one along."""
+    """Prints one kernel's steps. `batch` says which sweep takes the last row's last one along.
 
-    def __init__(self, kernel: Kernel, batch: Batch, names: Names) -> None:
+    `compact`: one loop for every block, whatever is missing of it; less text, and somewhat more time.
+    """
+
+    def __init__(self, kernel: Kernel, batch: Batch, names: Names, *, compact: bool = False) -> None:
         super().__init__(kernel)
-        self.batch, self.names = batch, names
+        self.batch, self.names, self.compact = batch, names, compact
+        self.outlined: list[Outlined] = []
 
-    def steps(self, steps: tuple[Step, ...], *, rare: bool = False) -> Iterator[str]:
+    def steps(self, steps: tuple[Step, ...], pace: Pace = Pace.FAST) -> Iterator[str]:
         for step in steps:
             match step:
                 case Scalars(comment, body):
@@ -45,16 +63,25 @@ class Sweeps(Statements):
                     yield from map(self.stmt, body)
                 case Seek():
                     yield from self.seek(step)
-                case Unless(comment, safe, inner):
-                    yield from ("", *(f"/* {c} */" for c in comment), f"if (!{safe.name}) {{")
-                    yield from indented(self.steps(inner, rare=True))
-                    yield "}"
+                case Unless():
+                    yield from self.unless(step)
                 case Until(comment, done, inner):
                     yield from ("", *(f"/* {c} */" for c in comment), f"while (!{done.name}) {{")
-                    yield from indented(self.steps(inner, rare=True))
+                    yield from indented(self.steps(inner, max(pace, Pace.PLAIN)))
                     yield "}"
                 case Sweep():
-                    yield from self.sweep(step, rare)
+                    yield from self.sweep(step, pace)
+
+    def unless(self, step: Unless) -> Iterator[str]:
+        lines = list(self.steps(step.steps, Pace.RARE))
+        yield from ("", *(f"/* {c} */" for c in step.comment))
+        name = self.names.rare(len(self.outlined))
+        apart = outlined(self.kernel, step, lines, name) if walks(step) else None
+        if apart is None:
+            yield from (f"if (!{step.safe.name}) {{", *indented(lines), "}")
+        else:
+            self.outlined.append(apart)
+            yield f"if (!{step.safe.name}) {apart.call}"
 
     def seek(self, seek: Seek) -> Iterator[str]:
         at = seek.at.name
@@ -64,15 +91,15 @@ class Sweeps(Statements):
         yield f"    if ({seek.found.name}) break;"
         yield "}"
 
-    def sweep(self, sweep: Sweep, rare: bool) -> Iterator[str]:
-        host = self.hosts(sweep)
+    def sweep(self, sweep: Sweep, pace: Pace) -> Iterator[str]:
+        host, rotate = self.hosts(sweep), sweep.rotate if pace is not Pace.RARE else ()
         yield from ("", *(f"/* Sweep: {c}. */" for c in sweep.comment))
         yield from map(self.stmt, sweep.before)
-        yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in sweep.rotate for u in range(1, TURNS))
+        yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in rotate for u in range(1, TURNS))
         yield f"for (intptr_t i = 0; i < {self.extent(sweep)}; i += {self.block_size}) {{"
-        if not rare and (sums := _sums(sweep)):
+        if pace is Pace.FAST and not self.compact and (sums := _sums(sweep)):
             yield from indented(self.fast_block(sweep, sums))
-        yield from indented(self.block(sweep, rare=True))
+        yield from indented(self.block(sweep, max(pace, Pace.PLAIN)))
         if sweep.chunk_end:
             yield from indented(self.chunk_end(sweep))
         if host:
@@ -80,7 +107,7 @@ class Sweeps(Statements):
         yield "}"
         if host:
             yield from self.rest_of_last()
-        yield from (f"{name} = rf_max({turn_name(name, u)}, {name});" for name in sweep.rotate for u in range(1, TURNS))
+        yield from (f"{name} = rf_max({turn_name(name, u)}, {name});" for name in rotate for u in range(1, TURNS))
         yield from map(self.stmt, sweep.after)
 
     def chunk_end(self, sweep: Sweep) -> Iterator[str]:
@@ -100,14 +127,15 @@ class Sweeps(Statements):
 
     def take_along(self) -> Iterator[str]:
         """A block of the row before, whose stores and scales hide beneath the arithmetic of this one."""
-        yield "if (held_at < n) {"
-        yield f"    {self.names.last()}"
-        yield f"    held_at += {self.block_size};"
-        yield "}"
+        yield f"if (held_at < n) {self.names.last()}"
+        yield f"held_at += {self.block_size};"
 
     def rest_of_last(self) -> Iterator[str]:
         """What the sweep that takes it along has left of the row before."""
         step = self.block_size
+        if self.compact:
+            yield f"for (; held_at < n; held_at += {step}) {self.names.last()}"
+            return
         yield f"for (; held_whole && n - held_at >= {step}; held_at += {step}) {self.names.last_whole()}"
         yield f"for (; held_at < n; held_at += {step}) {self.names.last()}"
 
@@ -171,8 +199,8 @@ class Sweeps(Statements):
             return f"({shared} ? n : {head})" if shared else head
         return f"({sweep.only.name} ? n : 0)" if sweep.only else "n"
 
-    def block(self, sweep: Sweep, *, rare: bool) -> Iterator[str]:
-        """Any block; `rare`: none is worth a text of its own where nothing is missing."""
+    def block(self, sweep: Sweep, pace: Pace) -> Iterator[str]:
+        """Any block; beyond FAST, none is worth a text of its own where nothing is missing."""
         end = "n" if sweep.peek is None else self.extent(sweep)
         yield f"const intptr_t count = rf_least({end} - i, {self.block_size});"
         for name in sweep.reads:
@@ -182,33 +210,42 @@ class Sweeps(Statements):
                 yield self.open_write(self.ports[name])
         if self.hosts(sweep):
             yield from self.ahead(sweep)
-        yield from self.lines_of_block(sweep, rare=rare)
+        yield from self.lines_of_block(sweep, pace)
         yield from (self.close(self.ports[name]) for name in sweep.writes)
 
-    def lines_of_block(self, sweep: Sweep, *, rare: bool) -> Iterator[str]:
+    def lines_of_block(self, sweep: Sweep, pace: Pace) -> Iterator[str]:
         """What is done with a block that is open."""
-        if not rare and (sums := _sums(sweep)):
+        if pace is Pace.FAST and not self.compact and (sums := _sums(sweep)):
             yield f"if (count == {self.block_size}) {{"
             yield from indented(self.whole_block(sweep, sums))
             yield "} else {"
-            yield from indented(self.any_block(sweep))
+            yield from indented(self.any_block(sweep, pace))
             yield "}"
         else:
-            yield from self.any_block(sweep)
+            yield from self.any_block(sweep, pace)
 
-    def any_block(self, sweep: Sweep) -> Iterator[str]:
-        yield f"const intptr_t whole = count & ~(intptr_t){self.kernel.lanes - 1};"
+    def any_block(self, sweep: Sweep, pace: Pace) -> Iterator[str]:
         if any("vectors" in self.stmt(s) for s in sweep.block_end):
             yield f"const intptr_t vectors = (count + {self.kernel.lanes - 1}) / {self.kernel.lanes};"
-        yield "intptr_t j = 0;"
+        yield from ["intptr_t j = 0;"] if pace is not Pace.RARE else ()
         for k, (head, phase) in enumerate(sweep.phases):
-            yield from ["j = 0;"] if k else ()
+            yield from ["j = 0;"] if k and pace is not Pace.RARE else ()
             yield from map(self.stmt, head)
+            if pace is Pace.RARE:
+                yield from self.masked_vectors(phase)
+                continue
             if sweep.rotate:
                 yield from self.turns(phase, sweep.rotate)
-            yield from self.whole_vectors(phase, "whole")
+            yield from self.whole_vectors(phase, "count")
             yield from self.tail(phase)
         yield from map(self.stmt, sweep.block_end)
+
+    def masked_vectors(self, phase: Phase) -> Iterator[str]:
+        """Every vector as if it were the last: less text for what hardly ever runs."""
+        lanes, left = self.kernel.lanes, f"rf_least(count - j, {self.kernel.lanes})"
+        yield f"for (intptr_t j = 0; j < count; j += {lanes}) {{"
+        yield from indented(line.replace("count - j", left) for line in self.masked(phase))
+        yield "}"
 
     def whole_block(self, sweep: Sweep, sums: Mapping[Var, Stmt], beneath: Iterable[str] = ()) -> Iterator[str]:
         """A block of all its vectors, summed in registers, in the order of the tree, with what runs beneath it."""
@@ -268,22 +305,25 @@ class Sweeps(Statements):
         yield f"(void){read};"
 
     def whole_vectors(self, phase: Phase, end: str) -> Iterator[str]:
-        yield f"for (; j < {end}; j += {self.kernel.lanes}) {{"
+        yield f"for (; j + {self.kernel.lanes} <= {end}; j += {self.kernel.lanes}) {{"
         yield from indented(map(self.stmt, widened(phase.body, self.kernel.dtype)))
         yield "}"
 
     def tail(self, phase: Phase) -> Iterator[str]:
         yield "if (j < count) {"
+        yield from indented(self.masked(phase))
+        yield "}"
+
+    def masked(self, phase: Phase) -> list[str]:
         tail = [self.stmt(s) for s in phase.tail]
         if any(re.search(r"\blive\b", line) for line in tail):
             tail.insert(0, "const rf_mask live = rf_first_lanes(count - j);")
-        yield from indented(tail)
-        yield "}"
+        return tail
 
     def turns(self, phase: Phase, names: tuple[str, ...]) -> Iterator[str]:
         """The body once for each accumulator, in scopes of their own."""
         lanes = self.kernel.lanes
-        yield f"for (; j + {(TURNS - 1) * lanes} < whole; j += {TURNS * lanes}) {{"
+        yield f"for (; j + {TURNS * lanes} <= count; j += {TURNS * lanes}) {{"
         for u in range(TURNS):
             pattern = re.compile(rf"\b(?:j|{'|'.join(names)})\b")
             turn = {"j": f"j + {u * lanes}"} | {name: turn_name(name, u) for name in names} if u else {}

@@ -12,6 +12,7 @@ from ...errors import CompileError
 from ...records import dataclass, replace
 from ..loops import CHUNK, Arg, Kernel, Kind, Phase, Port, Stmt, Sweep, Var
 from .staged import Staged, Walk, pointer
+from .sweeps import Pace
 from .text import CTYPES, POINTERS, half_name, indented, suffix
 
 ACROSS = frozenset({"vector_number", "uniform", "accumulate", "mask_first", "fold", "any", "element"})
@@ -194,7 +195,7 @@ class _Tiles(Staged):
     def lane_by_lane(self, sweep: Sweep, walk: Walk) -> Iterator[str]:
         """What a lane carries stays in registers; its elements lie far apart, so they were packed before."""
         yield f"for (int lane = 0; lane < {self.kernel.lanes}; ++lane) {{"
-        yield from indented(self.in_lane(walk.carried, self.lines_of_block(sweep, rare=False)))
+        yield from indented(self.in_lane(walk.carried, self.lines_of_block(sweep, Pace.FAST)))
         yield "}"
 
     def row_by_row(self, sweep: Sweep) -> Iterator[str]:

@@ -53,8 +53,11 @@ def has_group_words(isa: str, dtype: str, words: Iterable[str]) -> bool:
 
 @cache
 def _group_definitions(isa: str, dtype: str) -> tuple[tuple[str, str], ...]:
+    return group_definitions(("tables.c.j2", "x86.c.j2", f"isa/{isa}.c.j2", "common.c.j2"), dtype)
+
+
+def group_definitions(files: tuple[str, ...], dtype: str) -> tuple[tuple[str, str], ...]:
     """A number's own words (num_) are the kernel's: what rounds to its dtype must know which one that is."""
-    files = ("tables.c.j2", "x86.c.j2", f"isa/{isa}.c.j2", "common.c.j2")
     plain = (d for d in definitions(files, "f64") if not d[0].startswith("num_"))
     return (*plain, *definitions(("together/words.c.j2",), dtype))
 
@@ -84,7 +87,7 @@ def definitions(templates: tuple[str, ...], dtype: str) -> tuple[tuple[str, str]
     entries = [literal(t) + ("f" if dtype == "f32" else "") for t in SIXTEENTHS[dtype]]
     given = {"dtype": dtype, "sixteenths": entries, "coarse": COARSE[dtype], "formats": list(FORMATS.values())}
     text = "".join(environment().get_template(t).render(given) for t in templates)
-    parts = re.split(r"^(?=static inline|static const|typedef|#define)", text, flags=re.MULTILINE)
+    parts = re.split(r"^(?=static inline|static const|static RF_|typedef|#define)", text, flags=re.MULTILINE)
     return tuple((_defined(part), part.rstrip("\n")) for part in parts if part.strip())
 
 

@@ -103,10 +103,10 @@ def _flat(steps: Sequence[Step], one_block: bool) -> list[Item] | None:
         match step:
             case Scalars(_, body):
                 items += body
-            case Sweep() if not step.chunk_end:
+            case Sweep():
                 items += step.before
                 items += [Check(step.only, False)] if step.only is not None else []
-                walk = replace(step, before=(), after=(), only=None)
+                walk = replace(step, before=(), chunk_end=(), after=(), only=None)  # no chunk ends in a short row
                 items += [replace(walk, block_end=()) if one_block else walk]
                 items += [BREAK, *step.block_end] if step.block_end and one_block else []
                 items += step.after

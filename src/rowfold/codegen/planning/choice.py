@@ -40,13 +40,20 @@ def one(program: Program, dtype: str, isa: str, n: int, rows: int, strategy: str
 def every(program: Program, dtype: str, isa: str, shortest: int, strategy: str) -> Choices:
     """All plans that are the cheapest for some number of rows and elements, by the planner's own prices.
 
+    A loop that takes short rows together for one shape is written so for all: it looks at its rows itself.
+
     Boundaries along the row are found to the element; of batches, those in BATCHES are looked at.
     """
     plans: dict[Plan, int] = {}
 
+    together: dict[int, int] = {}
+
     @cache
     def at(n: int, rows: int) -> int:
-        return plans.setdefault(_same(_plan(program, dtype, isa, n, rows, strategy)), len(plans))
+        plan = _plan(program, dtype, isa, n, rows, strategy)
+        index = plans.setdefault(_same(plan), len(plans))
+        together[index] = max(together.get(index, 0), plan.together)
+        return index
 
     columns = [(rows, _column(lambda n, rows=rows: at(n, rows), shortest)) for rows in BATCHES]  # type: ignore[misc]
     table = [
@@ -55,7 +62,7 @@ def every(program: Program, dtype: str, isa: str, shortest: int, strategy: str) 
         if i == 0 or column != columns[i - 1][1]
         for n, plan in reversed(column)
     ]
-    return Choices(tuple(plans), tuple(table))
+    return Choices(tuple(replace(p, together=together[i]) for i, p in enumerate(plans)), tuple(table))
 
 
 def _column(at: Callable[[int], int], shortest: int) -> list[tuple[int, int]]:
