@@ -125,6 +125,12 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vec
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
+static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
+{
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
+    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
+}
 static inline double num_index(const char *p) { int64_t a; memcpy(&a, p, sizeof a); return (double)a; }
 static inline double num_element(const char *p, intptr_t step, intptr_t n, double at) { double a = 0; if (at >= 0 && at < (double)n) memcpy(&a, p + (intptr_t)at * step, sizeof a); return (double)a; }
 static inline void num_result(char *p, double a) { const double r = (double)a; memcpy(p, &r, sizeof r); }
@@ -393,6 +399,7 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
     double high_ = 0.0;
     double maximum_ = 0.0;
     double doubts = 4.0;
+    const int contiguous = logits_step == (intptr_t)sizeof(double);
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *logits = logits_rows + row * logits_next;
@@ -444,6 +451,32 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
         const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
+            if (contiguous && n - i >= 128) {
+                const double *logits_b = (const double *)(const void *)(logits + i * (intptr_t)sizeof(double));
+                rf_vec half_of_sum_parts[8];
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 8 * k;
+                    const rf_vec logits_i_3 = rf_load(logits_b + j);
+                    const rf_vec displaced = rf_min(largest, logits_i_3);
+                    largest = rf_max(logits_i_3, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    half_of_sum_parts[k] = e;
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 64 + 8 * k;
+                    const rf_vec logits_i_3 = rf_load(logits_b + j);
+                    const rf_vec displaced = rf_min(largest, logits_i_3);
+                    largest = rf_max(logits_i_3, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
+                }
+                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
+                continue;
+            }
             const intptr_t count = rf_least(n - i, 128);
             const double *logits_b = rf_read(logits, logits_step, i, count, logits_buffer);
             const intptr_t vectors = (count + 7) / 8;

@@ -162,9 +162,7 @@ static inline void layer_norm_last_whole(const layer_norm_held *held, intptr_t i
 {
     const char *x = held->x;
     char *out = held->out;
-    const rf_vec mean_v = held->mean_v;
-    const rf_vec mean_lo_2_v = held->mean_lo_2_v;
-    const rf_vec sqrt_v_v = held->sqrt_v_v;
+    const rf_vec mean_v = held->mean_v, mean_lo_2_v = held->mean_lo_2_v, sqrt_v_v = held->sqrt_v_v;
     const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
     double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
     for (intptr_t j = 0; j < 128; j += 8) {
@@ -205,7 +203,9 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
         for (intptr_t i = 0; i < n; i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            if (from_memory) { rf_ahead(x_b); }
+            if (from_memory) {
+                rf_ahead(x_b);
+            }
             intptr_t j = 0;
             for (; j + 8 <= count; j += 8) {
                 const rf_vec x_i = rf_load(x_b + j);

@@ -131,7 +131,17 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vec
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
+static inline void rf_stream(double *p, rf_vec a) { rf_store(p, a); }
+static inline void rf_stream_end(void) { }
+static inline void rf_store_far(double *p, rf_vec a, int far) { if (far) rf_stream(p, a); else rf_store(p, a); }
+static inline intptr_t rf_unaligned(const char *p) { return (intptr_t)((64 - (uintptr_t)p % 64) % 64 / sizeof(double)); }
 static inline void rf_ahead(const double *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
+static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
+{
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
+    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
+}
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -299,6 +309,23 @@ static void log_softmax_last(const log_softmax_held *held, intptr_t n, intptr_t 
     rf_close(out, out_step, i, count, out_b);
 }
 
+/* The same for a block of which nothing is missing. */
+static inline void log_softmax_last_whole(const log_softmax_held *held, intptr_t i, int far)
+{
+    const char *x = held->x;
+    char *out = held->out;
+    const rf_vec maximum__v = held->maximum__v, temperature_2_v = held->temperature_2_v, log_tail_v = held->log_tail_v;
+    const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
+    double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
+    for (intptr_t j = 0; j < 128; j += 8) {
+        const rf_vec x_i_6 = rf_load(x_b + j);
+        const rf_vec t = rf_sub(x_i_6, maximum__v);
+        const rf_vec t_2 = rf_div(t, temperature_2_v);
+        const rf_vec t_3 = rf_sub(t_2, log_tail_v);
+        rf_store_far(out_b + j, t_3, far);
+    }
+}
+
 /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
 RF_COLD static void log_softmax_rare(intptr_t n, const char *x, intptr_t x_step, double *shift_, double *shift_n_, double *low_, double *high_, double *maximum_, double scale, double per_octave, double *rest, rf_vec scale_v_3, rf_vec scale_lo_v_3, rf_vec scale_v_4, rf_vec scale_lo_v_4)
 {
@@ -405,8 +432,12 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
     double maximum_ = 0.0;
     double doubts = 4.0;
     const int from_memory = n >= 512 && n <= 32768 && rows > 2097152 / n; /* not from a cache */
+    const int contiguous = x_step == (intptr_t)sizeof(double) && out_step == (intptr_t)sizeof(double);
     log_softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
+    int held_whole = 0;
+    const int far = n > 2097152; /* a row that no cache holds */
+    int held_far = 0;
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -451,9 +482,42 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         const rf_vec shift_n__v = rf_set(shift_exponent);
         const rf_vec low__v = rf_set(low_);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
+            if (contiguous && n - i >= 128 && held_whole && n - held_at >= 128) {
+                const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
+                if (from_memory) {
+                    rf_ahead(x_b);
+                }
+                rf_vec half_of_sum_parts[8];
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 8 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec displaced = rf_min(largest, x_i_3);
+                    largest = rf_max(x_i_3, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    half_of_sum_parts[k] = e;
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 64 + 8 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec displaced = rf_min(largest, x_i_3);
+                    largest = rf_max(x_i_3, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
+                }
+                log_softmax_last_whole(&held, held_at, held_far);
+                held_at += 128;
+                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
+                continue;
+            }
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            if (from_memory) { rf_ahead(x_b); }
+            if (from_memory) {
+                rf_ahead(x_b);
+            }
             const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
             for (; j + 8 <= count; j += 8) {
@@ -479,6 +543,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
             if (held_at < n) log_softmax_last(&held, n, held_at, x_step, out_step);
             held_at += 128;
         }
+        for (; held_whole && n - held_at >= 128; held_at += 128) log_softmax_last_whole(&held, held_at, held_far);
         for (; held_at < n; held_at += 128) log_softmax_last(&held, n, held_at, x_step, out_step);
         const double maximum = rf_fold_max(largest);
         const rf_vec maximum_v = rf_set(maximum);
@@ -547,9 +612,14 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         held.maximum__v = maximum__v;
         held.temperature_2_v = temperature_2_v;
         held.log_tail_v = log_tail_v;
-        held_at = 0;
+        held_whole = contiguous && !num_bad(maximum_) && !num_bad(temperature_2) && !num_bad(log_tail); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held_at = held_whole && n >= 128 ? rf_unaligned(out) : 0; /* whole lines */
+        if (held_at > 0) log_softmax_last(&held, held_at, 0, x_step, out_step);
+        held_far = far && held_whole && ((uintptr_t)out + (uintptr_t)held_at * sizeof(double)) % 64 == 0;
     }
+    for (; held_whole && n - held_at >= 128; held_at += 128) log_softmax_last_whole(&held, held_at, held_far);
     for (; held_at < n; held_at += 128) log_softmax_last(&held, n, held_at, x_step, out_step);
+    if (far) rf_stream_end();
 }
 
 __attribute__((visibility("default"))) void rowfold_log_softmax_f64_speculative__portable_u1_a1(char **args, const intptr_t *dims, const intptr_t *steps, void *data);

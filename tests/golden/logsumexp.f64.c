@@ -125,6 +125,12 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vec
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
+static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
+{
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
+    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
+}
 static inline void num_result(char *p, double a) { const double r = (double)a; memcpy(p, &r, sizeof r); }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -392,6 +398,7 @@ static void logsumexp_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr
     double high_ = 0.0;
     double maximum_ = 0.0;
     double doubts = 4.0;
+    const int contiguous = x_step == (intptr_t)sizeof(double);
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -438,6 +445,32 @@ static void logsumexp_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr
         const rf_vec scale_v = rf_set(0x1.71547652b82fep+0);
         const rf_vec scale_lo_v = rf_set(0x1.777d0ffda0d24p-56);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
+            if (contiguous && n - i >= 128) {
+                const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
+                rf_vec half_of_sum_parts[8];
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 8 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec displaced = rf_min(largest, x_i_3);
+                    largest = rf_max(x_i_3, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    half_of_sum_parts[k] = e;
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 64 + 8 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec displaced = rf_min(largest, x_i_3);
+                    largest = rf_max(x_i_3, largest);
+                    const rf_vec displaced_2 = rf_max(low__v, displaced);
+                    const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
+                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
+                }
+                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
+                continue;
+            }
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             const intptr_t vectors = (count + 7) / 8;

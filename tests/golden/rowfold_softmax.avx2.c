@@ -58,84 +58,6 @@ extern "C" {
 typedef unsigned softmax_avx2_env;
 static inline softmax_avx2_env softmax_avx2_enter(void) { return _mm_getcsr(); }
 static inline void softmax_avx2_leave(softmax_avx2_env env) { _mm_setcsr(env); }
-typedef struct { __m256 a, b; } softmax_avx2_vec;
-static inline softmax_avx2_vec softmax_avx2_pair(__m256 a, __m256 b) { const softmax_avx2_vec r = { a, b }; return r; }
-static inline softmax_avx2_vec softmax_avx2_fma(softmax_avx2_vec x, softmax_avx2_vec y, softmax_avx2_vec z) { return softmax_avx2_pair(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
-static inline softmax_avx2_vec softmax_avx2_set(double a) { const __m256 x = _mm256_set1_ps((float)a); return softmax_avx2_pair(x, x); }
-static inline softmax_avx2_vec softmax_avx2_sub(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
-static inline softmax_avx2_vec softmax_avx2_neg(softmax_avx2_vec x) { return softmax_avx2_pair(-x.a, -x.b); }
-static const float softmax_avx2_sixteenths[16] RF_ALIGNED = { 0x1.067aa2p+0f, 0x1.121998p+0f, 0x1.1e3c44p+0f, 0x1.2ae87cp+0f, 0x1.382456p+0f, 0x1.45f62ep+0f, 0x1.5464a8p+0f, 0x1.6376b4p+0f, 0x1.73339p+0f, 0x1.83a2cap+0f, 0x1.94cc4ap+0f, 0x1.a6b84ep+0f, 0x1.b96f74p+0f, 0x1.ccfab8p+0f, 0x1.e1638p+0f, 0x1.f6b39ap+0f };
-static inline __m256 softmax_avx2_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
-static inline softmax_avx2_vec softmax_avx2_sixteenth(softmax_avx2_vec z) { return softmax_avx2_pair(softmax_avx2_pick(_mm256_castps_si256(z.a)), softmax_avx2_pick(_mm256_castps_si256(z.b))); }
-static inline softmax_avx2_vec softmax_avx2_min(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
-static inline softmax_avx2_vec softmax_avx2_max(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
-static inline softmax_avx2_vec softmax_avx2_rint(softmax_avx2_vec x) { return softmax_avx2_pair(_mm256_round_ps(x.a, 8), _mm256_round_ps(x.b, 8)); }
-static inline softmax_avx2_vec softmax_avx2_mul(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
-static inline __m256 softmax_avx2_power_of_2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(8388608.0f + 127.0f))), 23)); }
-static inline softmax_avx2_vec softmax_avx2_scale(softmax_avx2_vec p, softmax_avx2_vec n)
-{
-    const softmax_avx2_vec k = softmax_avx2_min(softmax_avx2_set(254.0), softmax_avx2_max(softmax_avx2_set(-252.0), n));
-    const softmax_avx2_vec h = softmax_avx2_rint(softmax_avx2_mul(k, softmax_avx2_set(0.5)));
-    const softmax_avx2_vec rest = softmax_avx2_sub(k, h);
-    return softmax_avx2_mul(softmax_avx2_mul(p, softmax_avx2_pair(softmax_avx2_power_of_2(h.a), softmax_avx2_power_of_2(h.b))), softmax_avx2_pair(softmax_avx2_power_of_2(rest.a), softmax_avx2_power_of_2(rest.b)));
-}
-static inline softmax_avx2_vec softmax_avx2_floor(softmax_avx2_vec x) { return softmax_avx2_pair(_mm256_round_ps(x.a, 9), _mm256_round_ps(x.b, 9)); }
-static inline softmax_avx2_vec softmax_avx2_scale_floor(softmax_avx2_vec p, softmax_avx2_vec n) { return softmax_avx2_scale(p, softmax_avx2_floor(n)); }
-static inline intptr_t softmax_avx2_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static inline float *softmax_avx2_open(char *p, intptr_t step, intptr_t i, float *buffer) { return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer; }
-static RF_APART const float *softmax_avx2_gather(const char *p, intptr_t step, intptr_t count, float *buffer)
-{
-    for (intptr_t j = 0; j < count; ++j) RF_COPY(buffer + j, p + j * step, sizeof(float));
-    return buffer;
-}
-static inline const float *softmax_avx2_read(const char *p, intptr_t step, intptr_t i, intptr_t count, float *buffer) { return step == (intptr_t)sizeof(float) ? (const float *)(const void *)(p + i * step) : softmax_avx2_gather(p + i * step, step, count, buffer); }
-static inline softmax_avx2_vec softmax_avx2_load(const float *p) { return softmax_avx2_pair(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
-static inline void softmax_avx2_store(float *p, softmax_avx2_vec x) { _mm256_storeu_ps(p, x.a); _mm256_storeu_ps(p + 8, x.b); }
-typedef softmax_avx2_vec softmax_avx2_mask;
-static inline softmax_avx2_mask softmax_avx2_lt(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)); }
-static inline softmax_avx2_vec softmax_avx2_iota(void) { static const float lane[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }; return softmax_avx2_load(lane); }
-static inline softmax_avx2_mask softmax_avx2_first_lanes(intptr_t count) { return softmax_avx2_lt(softmax_avx2_iota(), softmax_avx2_set((double)count)); }
-static inline softmax_avx2_vec softmax_avx2_load_tail(const float *p, softmax_avx2_mask m) { return softmax_avx2_pair(_mm256_maskload_ps(p, _mm256_castps_si256(m.a)), _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.b))); }
-static inline void softmax_avx2_store_tail(float *p, softmax_avx2_vec x, softmax_avx2_mask m) { _mm256_maskstore_ps(p, _mm256_castps_si256(m.a), x.a); _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.b), x.b); }
-static RF_APART void softmax_avx2_spread(char *p, intptr_t step, intptr_t count, const float *buffer) { for (intptr_t j = 0; j < count; ++j) RF_COPY(p + j * step, buffer + j, sizeof(float)); }
-static inline void softmax_avx2_close(char *p, intptr_t step, intptr_t i, intptr_t count, const float *buffer) { if (step != (intptr_t)sizeof(float)) softmax_avx2_spread(p + i * step, step, count, buffer); }
-static inline softmax_avx2_vec softmax_avx2_select(softmax_avx2_mask m, softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)); }
-static inline double softmax_avx2_max_rest(__m256 v) { const __m128 q = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)), d = _mm_max_ps(q, _mm_movehl_ps(q, q)); return (double)_mm_cvtss_f32(_mm_max_ps(d, _mm_shuffle_ps(d, d, 1))); }
-static inline double softmax_avx2_fold_max(softmax_avx2_vec x) { return softmax_avx2_max_rest(_mm256_max_ps(x.a, x.b)); }
-static inline double softmax_avx2_num_far_shift(double m, double reach) { const double most = (double)FLT_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
-static inline double softmax_avx2_num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
-static inline double softmax_avx2_num_nan_if(int c, double a) { return c ? RF_NAN : a; }
-static inline double softmax_avx2_num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
-typedef struct { __m256d v[4]; } softmax_avx2_wide;
-typedef softmax_avx2_wide softmax_avx2_acc;
-static inline softmax_avx2_wide softmax_avx2_wide_zero(void) { const __m256d z = _mm256_setzero_pd(); const softmax_avx2_wide r = { { z, z, z, z } }; return r; }
-static inline softmax_avx2_acc softmax_avx2_acc_zero(void) { return softmax_avx2_wide_zero(); }
-static inline softmax_avx2_vec softmax_avx2_add(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
-static inline void softmax_avx2_tree(float *parts, intptr_t vectors, softmax_avx2_vec *left, softmax_avx2_vec *right)
-{
-    const intptr_t whole = vectors > 8 ? 16 : vectors > 4 ? 8 : 4; /* zeros added to a sum are left out */
-    for (intptr_t k = vectors; k < whole; ++k) softmax_avx2_store(parts + 16 * k, softmax_avx2_set(0));
-    softmax_avx2_vec sum[4];
-    for (int k = 0; k < 4; ++k) {
-        sum[k] = softmax_avx2_load(parts + 16 * k);
-        if (whole > 8) sum[k] = softmax_avx2_add(softmax_avx2_add(sum[k], softmax_avx2_load(parts + 16 * (k + 8))), softmax_avx2_add(softmax_avx2_load(parts + 16 * (k + 4)), softmax_avx2_load(parts + 16 * (k + 12))));
-        else if (whole > 4) sum[k] = softmax_avx2_add(sum[k], softmax_avx2_load(parts + 16 * (k + 4)));
-    }
-    *left = softmax_avx2_add(sum[0], sum[2]);
-    *right = softmax_avx2_add(sum[1], sum[3]);
-}
-static inline softmax_avx2_wide softmax_avx2_wide_add(softmax_avx2_wide x, softmax_avx2_wide y) { const softmax_avx2_wide r = { { _mm256_add_pd(x.v[0], y.v[0]), _mm256_add_pd(x.v[1], y.v[1]), _mm256_add_pd(x.v[2], y.v[2]), _mm256_add_pd(x.v[3], y.v[3]) } }; return r; }
-static inline softmax_avx2_wide softmax_avx2_widen(softmax_avx2_vec x) { const softmax_avx2_wide r = { { _mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)), _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1)) } }; return r; }
-static inline softmax_avx2_acc softmax_avx2_acc_add(softmax_avx2_acc s, softmax_avx2_vec x) { return softmax_avx2_wide_add(s, softmax_avx2_widen(x)); }
-static inline softmax_avx2_acc softmax_avx2_acc_add_tree(softmax_avx2_acc s, float *parts, intptr_t vectors)
-{
-    softmax_avx2_vec left, right;
-    softmax_avx2_tree(parts, vectors, &left, &right);
-    return softmax_avx2_acc_add(softmax_avx2_acc_add(s, left), right);
-}
-static inline double softmax_avx2_sum_4(__m256d v) { const __m128d h = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1)); return _mm_cvtsd_f64(_mm_add_pd(h, _mm_unpackhi_pd(h, h))); }
-static inline double softmax_avx2_wide_sum(softmax_avx2_wide x) { return softmax_avx2_sum_4(_mm256_add_pd(_mm256_add_pd(x.v[0], x.v[2]), _mm256_add_pd(x.v[1], x.v[3]))); }
-static inline double softmax_avx2_fold(softmax_avx2_acc s) { return softmax_avx2_wide_sum(s); }
 static inline double softmax_avx2_num_scalar(const char *p) { double a; RF_COPY(&a, p, sizeof a); return a; }
 static inline int softmax_avx2_num_bad(double a) { return !(a - a == 0); }
 static inline double softmax_avx2_num_finite_or_0(double a) { return softmax_avx2_num_bad(a) ? 0 : a; }
@@ -144,12 +66,81 @@ static inline double softmax_avx2_num_fma(double a, double b, double c) { return
 static inline double softmax_avx2_num_div_rest(double a, double b, double q) { return softmax_avx2_num_finite_or_0(softmax_avx2_num_fma(-q, b, a) / b); }
 static inline void softmax_avx2_num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = softmax_avx2_num_finite_or_0(softmax_avx2_num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
 static inline double softmax_avx2_num_lost(double hi, double lo) { return softmax_avx2_num_finite_or_0(hi - (double)(float)hi) + lo; }
+typedef struct { __m256 a, b; } softmax_avx2_vec;
+static inline softmax_avx2_vec softmax_avx2_pair(__m256 a, __m256 b) { const softmax_avx2_vec r = { a, b }; return r; }
+static inline softmax_avx2_vec softmax_avx2_set(double a) { const __m256 x = _mm256_set1_ps((float)a); return softmax_avx2_pair(x, x); }
+static inline intptr_t softmax_avx2_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
+static RF_APART const float *softmax_avx2_gather(const char *p, intptr_t step, intptr_t count, float *buffer)
+{
+    for (intptr_t j = 0; j < count; ++j) RF_COPY(buffer + j, p + j * step, sizeof(float));
+    return buffer;
+}
+static inline const float *softmax_avx2_read(const char *p, intptr_t step, intptr_t i, intptr_t count, float *buffer) { return step == (intptr_t)sizeof(float) ? (const float *)(const void *)(p + i * step) : softmax_avx2_gather(p + i * step, step, count, buffer); }
+typedef softmax_avx2_vec softmax_avx2_mask;
+static inline softmax_avx2_mask softmax_avx2_lt(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)); }
+static inline softmax_avx2_vec softmax_avx2_load(const float *p) { return softmax_avx2_pair(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+static inline softmax_avx2_vec softmax_avx2_iota(void) { static const float lane[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }; return softmax_avx2_load(lane); }
+static inline softmax_avx2_mask softmax_avx2_first_lanes(intptr_t count) { return softmax_avx2_lt(softmax_avx2_iota(), softmax_avx2_set((double)count)); }
+static inline softmax_avx2_vec softmax_avx2_load_tail(const float *p, softmax_avx2_mask m) { return softmax_avx2_pair(_mm256_maskload_ps(p, _mm256_castps_si256(m.a)), _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.b))); }
+static inline softmax_avx2_vec softmax_avx2_select(softmax_avx2_mask m, softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)); }
+static inline softmax_avx2_vec softmax_avx2_max(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
+static inline double softmax_avx2_max_rest(__m256 v) { const __m128 q = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)), d = _mm_max_ps(q, _mm_movehl_ps(q, q)); return (double)_mm_cvtss_f32(_mm_max_ps(d, _mm_shuffle_ps(d, d, 1))); }
+static inline double softmax_avx2_fold_max(softmax_avx2_vec x) { return softmax_avx2_max_rest(_mm256_max_ps(x.a, x.b)); }
+static inline double softmax_avx2_num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
+static inline double softmax_avx2_num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
 static inline double softmax_avx2_num_abs(double a) { return a < 0 ? -a : a + 0; }
+typedef struct { __m256d v[4]; } softmax_avx2_wide;
+typedef softmax_avx2_wide softmax_avx2_acc;
+static inline softmax_avx2_wide softmax_avx2_wide_zero(void) { const __m256d z = _mm256_setzero_pd(); const softmax_avx2_wide r = { { z, z, z, z } }; return r; }
+static inline softmax_avx2_acc softmax_avx2_acc_zero(void) { return softmax_avx2_wide_zero(); }
+static inline float *softmax_avx2_open(char *p, intptr_t step, intptr_t i, float *buffer) { return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer; }
 static inline void softmax_avx2_ahead(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline void softmax_avx2_ahead_write(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 1); }
+static inline void softmax_avx2_store(float *p, softmax_avx2_vec x) { _mm256_storeu_ps(p, x.a); _mm256_storeu_ps(p + 8, x.b); }
+static inline void softmax_avx2_store_tail(float *p, softmax_avx2_vec x, softmax_avx2_mask m) { _mm256_maskstore_ps(p, _mm256_castps_si256(m.a), x.a); _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.b), x.b); }
+static inline softmax_avx2_vec softmax_avx2_add(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
+static inline void softmax_avx2_tree(const float *parts, intptr_t vectors, softmax_avx2_vec *left, softmax_avx2_vec *right)
+{
+    const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
+    softmax_avx2_vec sum[4];
+    for (int k = 0; k < 4; ++k) {
+        const float *p = parts + 16 * k;
+        const softmax_avx2_vec last = k < rest ? softmax_avx2_load(p + 64 * fours) : softmax_avx2_set(0);
+        sum[k] = fours > 0 ? softmax_avx2_add(softmax_avx2_load(p), fours > 2 ? softmax_avx2_load(p + 128) : last) : last;
+        if (fours > 1) sum[k] = softmax_avx2_add(sum[k], fours > 2 ? softmax_avx2_add(softmax_avx2_load(p + 64), last) : softmax_avx2_load(p + 64));
+    }
+    *left = softmax_avx2_add(sum[0], sum[2]);
+    *right = softmax_avx2_add(sum[1], sum[3]);
+}
+static inline softmax_avx2_wide softmax_avx2_wide_add(softmax_avx2_wide x, softmax_avx2_wide y) { const softmax_avx2_wide r = { { _mm256_add_pd(x.v[0], y.v[0]), _mm256_add_pd(x.v[1], y.v[1]), _mm256_add_pd(x.v[2], y.v[2]), _mm256_add_pd(x.v[3], y.v[3]) } }; return r; }
+static inline softmax_avx2_wide softmax_avx2_widen(softmax_avx2_vec x) { const softmax_avx2_wide r = { { _mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)), _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1)) } }; return r; }
+static inline softmax_avx2_acc softmax_avx2_acc_add(softmax_avx2_acc s, softmax_avx2_vec x) { return softmax_avx2_wide_add(s, softmax_avx2_widen(x)); }
+static inline softmax_avx2_acc softmax_avx2_acc_add_tree(softmax_avx2_acc s, const float *parts, intptr_t vectors)
+{
+    softmax_avx2_vec left, right;
+    softmax_avx2_tree(parts, vectors, &left, &right);
+    return softmax_avx2_acc_add(softmax_avx2_acc_add(s, left), right);
+}
+static RF_APART void softmax_avx2_scatter(char *p, intptr_t step, intptr_t count, const float *buffer) { for (intptr_t j = 0; j < count; ++j) RF_COPY(p + j * step, buffer + j, sizeof(float)); }
+static inline void softmax_avx2_close(char *p, intptr_t step, intptr_t i, intptr_t count, const float *buffer) { if (step != (intptr_t)sizeof(float)) softmax_avx2_scatter(p + i * step, step, count, buffer); }
+static inline softmax_avx2_acc softmax_avx2_acc_join(softmax_avx2_acc s, softmax_avx2_acc x) { return softmax_avx2_wide_add(s, x); }
+static inline double softmax_avx2_sum_4(__m256d v) { const __m128d h = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1)); return _mm_cvtsd_f64(_mm_add_pd(h, _mm_unpackhi_pd(h, h))); }
+static inline double softmax_avx2_wide_sum(softmax_avx2_wide x) { return softmax_avx2_sum_4(_mm256_add_pd(_mm256_add_pd(x.v[0], x.v[2]), _mm256_add_pd(x.v[1], x.v[3]))); }
+static inline double softmax_avx2_fold(softmax_avx2_acc s) { return softmax_avx2_wide_sum(s); }
 static inline softmax_avx2_vec softmax_avx2_set_lo(double a) { const double rest = a - (double)(float)a; return softmax_avx2_set(rest - rest == 0 ? rest : 0); }
 static inline double softmax_avx2_num_max(double a, double b) { return a > b ? a : b; }
 static inline double softmax_avx2_num_choose(int c, double a, double b) { return c ? a : b; }
+static inline softmax_avx2_vec softmax_avx2_mul(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
+static inline softmax_avx2_vec softmax_avx2_fma(softmax_avx2_vec x, softmax_avx2_vec y, softmax_avx2_vec z) { return softmax_avx2_pair(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
+static inline softmax_avx2_vec softmax_avx2_sub(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
+static inline softmax_avx2_vec softmax_avx2_neg(softmax_avx2_vec x) { return softmax_avx2_pair(-x.a, -x.b); }
+static const float softmax_avx2_sixteenths[16] RF_ALIGNED = { 0x1.067aa2p+0f, 0x1.121998p+0f, 0x1.1e3c44p+0f, 0x1.2ae87cp+0f, 0x1.382456p+0f, 0x1.45f62ep+0f, 0x1.5464a8p+0f, 0x1.6376b4p+0f, 0x1.73339p+0f, 0x1.83a2cap+0f, 0x1.94cc4ap+0f, 0x1.a6b84ep+0f, 0x1.b96f74p+0f, 0x1.ccfab8p+0f, 0x1.e1638p+0f, 0x1.f6b39ap+0f };
+static inline __m256 softmax_avx2_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
+static inline softmax_avx2_vec softmax_avx2_sixteenth(softmax_avx2_vec z) { return softmax_avx2_pair(softmax_avx2_pick(_mm256_castps_si256(z.a)), softmax_avx2_pick(_mm256_castps_si256(z.b))); }
+static inline __m256 softmax_avx2_floored(__m256 p, __m256 n) { const __m256 z = _mm256_add_ps(_mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-254.0f), n)), _mm256_set1_ps(786432.0f)); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)))); }
+static inline softmax_avx2_vec softmax_avx2_scale_floor(softmax_avx2_vec p, softmax_avx2_vec n) { return softmax_avx2_pair(softmax_avx2_floored(p.a, n.a), softmax_avx2_floored(p.b, n.b)); }
+static inline double softmax_avx2_num_far_shift(double m, double reach) { const double most = (double)FLT_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
+static inline double softmax_avx2_num_nan_if(int c, double a) { return c ? RF_NAN : a; }
 
 /* UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio. */
 static inline softmax_avx2_vec softmax_avx2_exp_shifted(softmax_avx2_vec x, softmax_avx2_vec k_hi, softmax_avx2_vec k_lo, softmax_avx2_vec shift)
@@ -239,6 +230,7 @@ RF_COLD static void softmax_avx2_speculative_rare(intptr_t n, const char *x, cha
     const double shift_exponent_4 = *shift_n_ - 72.0;
     const softmax_avx2_vec shift_n__v_2 = softmax_avx2_set(shift_exponent_4);
     const softmax_avx2_vec low__v_2 = softmax_avx2_set(*low_);
+    softmax_avx2_acc sum_lanes_2_so_far = softmax_avx2_acc_zero();
     for (intptr_t i = 0; i < n; i += 256) {
         const intptr_t count = softmax_avx2_least(n - i, 256);
         const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
@@ -256,7 +248,12 @@ RF_COLD static void softmax_avx2_speculative_rare(intptr_t n, const char *x, cha
         }
         sum_lanes_2 = softmax_avx2_acc_add_tree(sum_lanes_2, sum_parts_2, vectors);
         softmax_avx2_close(out, out_step, i, count, out_b);
+        if (!((i + 256) & 8191)) { /* a chunk ends */
+            sum_lanes_2_so_far = softmax_avx2_acc_join(sum_lanes_2_so_far, sum_lanes_2);
+            sum_lanes_2 = softmax_avx2_acc_zero();
+        }
     }
+    sum_lanes_2 = softmax_avx2_acc_join(sum_lanes_2_so_far, sum_lanes_2);
     const double sum_3 = softmax_avx2_fold(sum_lanes_2);
     *sum_2 = sum_3;
 }
@@ -327,11 +324,15 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
         const double shift_exponent = shift_n_ - 72.0;
         const softmax_avx2_vec shift_n__v = softmax_avx2_set(shift_exponent);
         const softmax_avx2_vec low__v = softmax_avx2_set(low_);
+        softmax_avx2_acc sum_lanes_so_far = softmax_avx2_acc_zero();
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
             const intptr_t count = softmax_avx2_least(n - i, 256);
             const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
             float *out_b = softmax_avx2_open(out, out_step, i, out_buffer);
-            if (from_memory) { softmax_avx2_ahead(x_b); softmax_avx2_ahead_write(out_b); }
+            if (from_memory) {
+                softmax_avx2_ahead(x_b);
+                softmax_avx2_ahead_write(out_b);
+            }
             const intptr_t vectors = (count + 15) / 16;
             intptr_t j = 0;
             for (; j + 16 <= count; j += 16) {
@@ -352,10 +353,15 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
             }
             sum_lanes = softmax_avx2_acc_add_tree(sum_lanes, sum_parts, vectors);
             softmax_avx2_close(out, out_step, i, count, out_b);
+            if (!((i + 256) & 8191)) { /* a chunk ends */
+                sum_lanes_so_far = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);
+                sum_lanes = softmax_avx2_acc_zero();
+            }
             if (held_at < n) softmax_avx2_speculative_last(&held, n, held_at, out_step);
             held_at += 256;
         }
         for (; held_at < n; held_at += 256) softmax_avx2_speculative_last(&held, n, held_at, out_step);
+        sum_lanes = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);
         const double sum = softmax_avx2_fold(sum_lanes);
         double sum_2 = sum;
         const int large = sum >= 0x1p+56;
@@ -454,7 +460,7 @@ static void softmax_none(char **args, const intptr_t *dims, const intptr_t *step
     *(int *)status = ROWFOLD_CPU;
 }
 
-/* float: the loop for this CPU. */
+/* floats: the loop for this CPU. */
 RF_HIDDEN softmax_loop *rowfold_softmax_f32_choice(void); /* not static: C++ would rename it */
 softmax_loop *rowfold_softmax_f32_choice(void)
 {

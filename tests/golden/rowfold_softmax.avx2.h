@@ -53,7 +53,7 @@ unsigned rowfold_softmax_isas(void);
  *   (-inf, -inf) -> (nan, nan)   [only -inf]
  *   (3) -> (1)   [one element]
  *
- * A result may be written over float rows of the same places. No other memory is read or written, however the
+ * A result may be written over rows of the same type at the same places. No other memory is read or written, however the
  * rows are aligned. Functions may run at once in many threads.
  */
 int rowfold_softmax_f32(ptrdiff_t n, const float *x, double temperature, float *out);

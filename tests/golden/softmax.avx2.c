@@ -47,14 +47,18 @@ static inline void _mm256_maskstore_ps(float *p, __m256i k, __m256 a) { __builti
 static inline __m256 _mm256_sub_ps(__m256 a, __m256 b) { return a - b; }
 static inline __m256 _mm256_mul_ps(__m256 a, __m256 b) { return a * b; }
 static inline __m256 _mm256_fmadd_ps(__m256 a, __m256 b, __m256 c) { return (__m256)__builtin_ia32_vfmaddps256(a, b, c); }
-#define _mm256_round_ps(a, way) ((__m256)__builtin_ia32_roundps256(a, way))
 #define _mm256_cmp_ps(a, b, way) ((__m256)__builtin_ia32_cmpps256(a, b, way))
 static inline __m256 _mm256_blendv_ps(__m256 a, __m256 b, __m256 k) { return (__m256)__builtin_ia32_blendvps256(a, b, k); }
 static inline __m256i _mm256_castps_si256(__m256 a) { return (__m256i)a; }
 static inline __m256 _mm256_castsi256_ps(__m256i a) { return (__m256)a; }
 typedef int rf_epi32 __attribute__((vector_size(32)));
+typedef unsigned int rf_uepi32 __attribute__((vector_size(32)));
 static inline __m256i _mm256_slli_epi32(__m256i a, int k) { return (__m256i)((rf_epi32)a << k); }
+static inline __m256i _mm256_srli_epi32(__m256i a, int k) { return (__m256i)((rf_uepi32)a >> k); }
+static inline __m256i _mm256_max_epi32(__m256i a, __m256i b) { return (__m256i)__builtin_ia32_pmaxsd256((rf_epi32)a, (rf_epi32)b); }
+static inline __m256i _mm256_add_epi32(__m256i a, __m256i b) { return (__m256i)((rf_uepi32)a + (rf_uepi32)b); }
 static inline __m256 _mm256_permutevar8x32_ps(__m256 a, __m256i j) { return (__m256)__builtin_ia32_permvarsf256(a, (rf_epi32)j); }
+static inline __m256i _mm256_setzero_si256(void) { return (__m256i){ 0 }; }
 static inline __m256d _mm256_cvtps_pd(__m128 a) { return (__m256d)__builtin_ia32_cvtps2pd256(a); }
 #else
 #include <immintrin.h>
@@ -94,21 +98,11 @@ static inline void rf_store_tail(float *p, rf_vec x, rf_mask m) { _mm256_masksto
 static inline rf_vec rf_add(rf_vec x, rf_vec y) { return rf_pair(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
 static inline rf_vec rf_sub(rf_vec x, rf_vec y) { return rf_pair(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
 static inline rf_vec rf_mul(rf_vec x, rf_vec y) { return rf_pair(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
-static inline rf_vec rf_min(rf_vec x, rf_vec y) { return rf_pair(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
 static inline rf_vec rf_max(rf_vec x, rf_vec y) { return rf_pair(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 static inline rf_vec rf_fma(rf_vec x, rf_vec y, rf_vec z) { return rf_pair(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
-static inline rf_vec rf_rint(rf_vec x) { return rf_pair(_mm256_round_ps(x.a, 8), _mm256_round_ps(x.b, 8)); }
-static inline rf_vec rf_floor(rf_vec x) { return rf_pair(_mm256_round_ps(x.a, 9), _mm256_round_ps(x.b, 9)); }
 static inline rf_vec rf_neg(rf_vec x) { return rf_pair(-x.a, -x.b); }
-static inline __m256 rf_power_of_2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(8388608.0f + 127.0f))), 23)); }
-static inline rf_vec rf_scale(rf_vec p, rf_vec n)
-{
-    const rf_vec k = rf_min(rf_set(254.0), rf_max(rf_set(-252.0), n));
-    const rf_vec h = rf_rint(rf_mul(k, rf_set(0.5)));
-    const rf_vec rest = rf_sub(k, h);
-    return rf_mul(rf_mul(p, rf_pair(rf_power_of_2(h.a), rf_power_of_2(h.b))), rf_pair(rf_power_of_2(rest.a), rf_power_of_2(rest.b)));
-}
-static inline rf_vec rf_scale_floor(rf_vec p, rf_vec n) { return rf_scale(p, rf_floor(n)); }
+static inline __m256 rf_floored(__m256 p, __m256 n) { const __m256 z = _mm256_add_ps(_mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-254.0f), n)), _mm256_set1_ps(786432.0f)); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)))); }
+static inline rf_vec rf_scale_floor(rf_vec p, rf_vec n) { return rf_pair(rf_floored(p.a, n.a), rf_floored(p.b, n.b)); }
 static inline __m256 rf_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(rf_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(rf_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
 static inline rf_vec rf_sixteenth(rf_vec z) { return rf_pair(rf_pick(_mm256_castps_si256(z.a)), rf_pick(_mm256_castps_si256(z.b))); }
 static inline rf_mask rf_lt(rf_vec x, rf_vec y) { return rf_pair(_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)); }
@@ -159,8 +153,15 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const float *parts, intptr_t vect
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
+static inline intptr_t rf_unaligned(const char *p) { return (intptr_t)((64 - (uintptr_t)p % 64) % 64 / sizeof(float)); }
 static inline void rf_ahead(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline void rf_ahead_write(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 1); }
+static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
+{
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
+    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
+}
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -225,6 +226,20 @@ static void softmax_last(const softmax_held *held, intptr_t n, intptr_t i, intpt
         rf_store_tail(out_b + j, t, live);
     }
     rf_close(out, out_step, i, count, out_b);
+}
+
+/* The same for a block of which nothing is missing. */
+static inline void softmax_last_whole(const softmax_held *held, intptr_t i)
+{
+    char *out = held->out;
+    const rf_vec r_lo = held->r_lo, r_v = held->r_v;
+    float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
+    for (intptr_t j = 0; j < 256; j += 16) {
+        const rf_vec out_i = rf_load(out_b + j);
+        const rf_vec small_2 = rf_mul(out_i, r_lo);
+        const rf_vec t = rf_fma(out_i, r_v, small_2);
+        rf_store(out_b + j, t);
+    }
 }
 
 /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
@@ -317,8 +332,10 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
     double low_ = 0.0;
     double doubts = 4.0;
     const int from_memory = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* not from a cache */
+    const int contiguous = x_step == (intptr_t)sizeof(float) && out_step == (intptr_t)sizeof(float);
     softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
+    int held_whole = 0;
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -360,10 +377,48 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const rf_vec low__v = rf_set(low_);
         rf_acc sum_lanes_so_far = rf_acc_zero();
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
+            if (contiguous && n - i >= 256 && held_whole && n - held_at >= 256) {
+                const float *x_b = (const float *)(const void *)(x + i * (intptr_t)sizeof(float));
+                float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
+                if (from_memory) {
+                    rf_ahead(x_b);
+                    rf_ahead_write(out_b);
+                }
+                rf_vec half_of_sum_parts[8];
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 16 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store(out_b + j, e);
+                    half_of_sum_parts[k] = e;
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 128 + 16 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store(out_b + j, e);
+                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
+                }
+                softmax_last_whole(&held, held_at);
+                held_at += 256;
+                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
+                if (!((i + 256) & 8191)) { /* a chunk ends */
+                    sum_lanes_so_far = rf_acc_join(sum_lanes_so_far, sum_lanes);
+                    sum_lanes = rf_acc_zero();
+                }
+                continue;
+            }
             const intptr_t count = rf_least(n - i, 256);
             const float *x_b = rf_read(x, x_step, i, count, x_buffer);
             float *out_b = rf_open(out, out_step, i, out_buffer);
-            if (from_memory) { rf_ahead(x_b); rf_ahead_write(out_b); }
+            if (from_memory) {
+                rf_ahead(x_b);
+                rf_ahead_write(out_b);
+            }
             const intptr_t vectors = (count + 15) / 16;
             intptr_t j = 0;
             for (; j + 16 <= count; j += 16) {
@@ -391,6 +446,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             if (held_at < n) softmax_last(&held, n, held_at, out_step);
             held_at += 256;
         }
+        for (; held_whole && n - held_at >= 256; held_at += 256) softmax_last_whole(&held, held_at);
         for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);
         sum_lanes = rf_acc_join(sum_lanes_so_far, sum_lanes);
         const double sum = rf_fold(sum_lanes);
@@ -422,8 +478,11 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         held.out = out;
         held.r_lo = r_lo;
         held.r_v = r_v;
-        held_at = 0;
+        held_whole = contiguous && !num_bad(r); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held_at = held_whole && n >= 256 ? rf_unaligned(out) : 0; /* whole lines */
+        if (held_at > 0) softmax_last(&held, held_at, 0, out_step);
     }
+    for (; held_whole && n - held_at >= 256; held_at += 256) softmax_last_whole(&held, held_at);
     for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);
 }
 

@@ -150,6 +150,7 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const float *parts, intptr_t vect
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
+static inline intptr_t rf_unaligned(const char *p) { return (intptr_t)((64 - (uintptr_t)p % 64) % 64 / sizeof(float)); }
 static inline void rf_ahead(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline void rf_ahead_write(const float *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 1); }
 static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
@@ -222,6 +223,20 @@ static void softmax_last(const softmax_held *held, intptr_t n, intptr_t i, intpt
         rf_store_tail(out_b + j, t, live);
     }
     rf_close(out, out_step, i, count, out_b);
+}
+
+/* The same for a block of which nothing is missing. */
+static inline void softmax_last_whole(const softmax_held *held, intptr_t i)
+{
+    char *out = held->out;
+    const rf_vec r_lo = held->r_lo, r_v = held->r_v;
+    float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
+    for (intptr_t j = 0; j < 256; j += 16) {
+        const rf_vec out_i = rf_load(out_b + j);
+        const rf_vec small_2 = rf_mul(out_i, r_lo);
+        const rf_vec t = rf_fma(out_i, r_v, small_2);
+        rf_store(out_b + j, t);
+    }
 }
 
 /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
@@ -314,8 +329,10 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
     double low_ = 0.0;
     double doubts = 4.0;
     const int from_memory = n >= 1024 && n <= 65536 && rows > 2097152 / n; /* not from a cache */
+    const int contiguous = x_step == (intptr_t)sizeof(float) && out_step == (intptr_t)sizeof(float);
     softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
+    int held_whole = 0;
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -357,11 +374,13 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const rf_vec low__v = rf_set(low_);
         rf_acc sum_lanes_so_far = rf_acc_zero();
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
-            const intptr_t count = rf_least(n - i, 256);
-            const float *x_b = rf_read(x, x_step, i, count, x_buffer);
-            float *out_b = rf_open(out, out_step, i, out_buffer);
-            if (from_memory) { rf_ahead(x_b); rf_ahead_write(out_b); }
-            if (count == 256) {
+            if (contiguous && n - i >= 256 && held_whole && n - held_at >= 256) {
+                const float *x_b = (const float *)(const void *)(x + i * (intptr_t)sizeof(float));
+                float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
+                if (from_memory) {
+                    rf_ahead(x_b);
+                    rf_ahead_write(out_b);
+                }
                 rf_vec half_of_sum_parts[8];
                 RF_UNROLL
                 for (int k = 0; k < 8; ++k) {
@@ -381,28 +400,41 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                     rf_store(out_b + j, e);
                     half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
                 }
+                softmax_last_whole(&held, held_at);
+                held_at += 256;
                 sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
-            } else {
-                const intptr_t vectors = (count + 15) / 16;
-                intptr_t j = 0;
-                for (; j + 16 <= count; j += 16) {
-                    const rf_vec x_i_3 = rf_load(x_b + j);
-                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                    rf_store(out_b + j, e);
-                    rf_store(sum_parts + j, e);
+                if (!((i + 256) & 8191)) { /* a chunk ends */
+                    sum_lanes_so_far = rf_acc_join(sum_lanes_so_far, sum_lanes);
+                    sum_lanes = rf_acc_zero();
                 }
-                if (j < count) {
-                    const rf_mask live = rf_first_lanes(count - j);
-                    const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                    rf_store_tail(out_b + j, e, live);
-                    const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
-                    rf_store(sum_parts + j, e_2);
-                }
-                sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
+                continue;
             }
+            const intptr_t count = rf_least(n - i, 256);
+            const float *x_b = rf_read(x, x_step, i, count, x_buffer);
+            float *out_b = rf_open(out, out_step, i, out_buffer);
+            if (from_memory) {
+                rf_ahead(x_b);
+                rf_ahead_write(out_b);
+            }
+            const intptr_t vectors = (count + 15) / 16;
+            intptr_t j = 0;
+            for (; j + 16 <= count; j += 16) {
+                const rf_vec x_i_3 = rf_load(x_b + j);
+                const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                rf_store(out_b + j, e);
+                rf_store(sum_parts + j, e);
+            }
+            if (j < count) {
+                const rf_mask live = rf_first_lanes(count - j);
+                const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
+                const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                rf_store_tail(out_b + j, e, live);
+                const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
+                rf_store(sum_parts + j, e_2);
+            }
+            sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
             rf_close(out, out_step, i, count, out_b);
             if (!((i + 256) & 8191)) { /* a chunk ends */
                 sum_lanes_so_far = rf_acc_join(sum_lanes_so_far, sum_lanes);
@@ -411,6 +443,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             if (held_at < n) softmax_last(&held, n, held_at, out_step);
             held_at += 256;
         }
+        for (; held_whole && n - held_at >= 256; held_at += 256) softmax_last_whole(&held, held_at);
         for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);
         sum_lanes = rf_acc_join(sum_lanes_so_far, sum_lanes);
         const double sum = rf_fold(sum_lanes);
@@ -442,8 +475,11 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         held.out = out;
         held.r_lo = r_lo;
         held.r_v = r_v;
-        held_at = 0;
+        held_whole = contiguous && !num_bad(r); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held_at = held_whole && n >= 256 ? rf_unaligned(out) : 0; /* whole lines */
+        if (held_at > 0) softmax_last(&held, held_at, 0, out_step);
     }
+    for (; held_whole && n - held_at >= 256; held_at += 256) softmax_last_whole(&held, held_at);
     for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);
 }
 

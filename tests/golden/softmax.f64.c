@@ -126,8 +126,15 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vec
     rf_tree(parts, vectors, &left, &right);
     return rf_acc_add(rf_acc_add(s, left), right);
 }
+static inline intptr_t rf_unaligned(const char *p) { return (intptr_t)((64 - (uintptr_t)p % 64) % 64 / sizeof(double)); }
 static inline void rf_ahead(const double *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 0); }
 static inline void rf_ahead_write(const double *p) { for (int k = 0; k < 16; ++k) RF_PREFETCH(p, 4096 + 64 * k, 1); }
+static inline rf_acc rf_acc_add_half(rf_acc s, const rf_vec *v)
+{
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) sum[k] = rf_add(v[k], v[k + 4]);
+    return rf_acc_add(rf_acc_add(s, rf_add(sum[0], sum[2])), rf_add(sum[1], sum[3]));
+}
 static inline double num_scalar(const char *p) { double a; memcpy(&a, p, sizeof a); return a; }
 static inline int num_bad(double a) { return !(a - a == 0); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -195,6 +202,20 @@ static void softmax_last(const softmax_held *held, intptr_t n, intptr_t i, intpt
         rf_store_tail(out_b + j, t, live);
     }
     rf_close(out, out_step, i, count, out_b);
+}
+
+/* The same for a block of which nothing is missing. */
+static inline void softmax_last_whole(const softmax_held *held, intptr_t i)
+{
+    char *out = held->out;
+    const rf_vec r_lo_v = held->r_lo_v, r_v = held->r_v;
+    double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
+    for (intptr_t j = 0; j < 128; j += 8) {
+        const rf_vec out_i = rf_load(out_b + j);
+        const rf_vec small_2 = rf_mul(out_i, r_lo_v);
+        const rf_vec t = rf_fma(out_i, r_v, small_2);
+        rf_store(out_b + j, t);
+    }
 }
 
 /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
@@ -280,8 +301,10 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
     double low_ = 0.0;
     double doubts = 4.0;
     const int from_memory = n >= 512 && n <= 32768 && rows > 1048576 / n; /* not from a cache */
+    const int contiguous = x_step == (intptr_t)sizeof(double) && out_step == (intptr_t)sizeof(double);
     softmax_held held;
     intptr_t held_at = n; /* so far no row waits for its last sweep */
+    int held_whole = 0;
     
     for (intptr_t row = 0; row < rows; ++row) {
         const char *x = x_rows + row * x_next;
@@ -322,10 +345,44 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const rf_vec shift_n__v = rf_set(shift_exponent);
         const rf_vec low__v = rf_set(low_);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
+            if (contiguous && n - i >= 128 && held_whole && n - held_at >= 128) {
+                const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
+                double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
+                if (from_memory) {
+                    rf_ahead(x_b);
+                    rf_ahead_write(out_b);
+                }
+                rf_vec half_of_sum_parts[8];
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 8 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store(out_b + j, e);
+                    half_of_sum_parts[k] = e;
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 64 + 8 * k;
+                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
+                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    rf_store(out_b + j, e);
+                    half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
+                }
+                softmax_last_whole(&held, held_at);
+                held_at += 128;
+                sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
+                continue;
+            }
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             double *out_b = rf_open(out, out_step, i, out_buffer);
-            if (from_memory) { rf_ahead(x_b); rf_ahead_write(out_b); }
+            if (from_memory) {
+                rf_ahead(x_b);
+                rf_ahead_write(out_b);
+            }
             const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
             for (; j + 8 <= count; j += 8) {
@@ -349,6 +406,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             if (held_at < n) softmax_last(&held, n, held_at, out_step);
             held_at += 128;
         }
+        for (; held_whole && n - held_at >= 128; held_at += 128) softmax_last_whole(&held, held_at);
         for (; held_at < n; held_at += 128) softmax_last(&held, n, held_at, out_step);
         double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
         double sum_2 = sum;
@@ -380,8 +438,11 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         held.out = out;
         held.r_lo_v = r_lo_v;
         held.r_v = r_v;
-        held_at = 0;
+        held_whole = contiguous && !num_bad(r_lo) && !num_bad(r); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held_at = held_whole && n >= 128 ? rf_unaligned(out) : 0; /* whole lines */
+        if (held_at > 0) softmax_last(&held, held_at, 0, out_step);
     }
+    for (; held_whole && n - held_at >= 128; held_at += 128) softmax_last_whole(&held, held_at);
     for (; held_at < n; held_at += 128) softmax_last(&held, n, held_at, out_step);
 }
 
