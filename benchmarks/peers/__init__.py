@@ -8,6 +8,7 @@ A library that is missing is reported, never a failure.
 from __future__ import annotations
 
 from .base import Job, Peer
+from .embedded_peer import PEERS as EMBEDDED
 from .jax_peer import PEERS as JAX
 from .litert_peer import PEERS as LITERT
 from .numba_peer import PEERS as NUMBA
@@ -16,6 +17,6 @@ from .onnx_peers import PEERS as ONNX
 from .rowfold_peer import PEERS as ROWFOLD
 from .torch_peers import PEERS as TORCH
 
-PEERS: tuple[Peer, ...] = (*ROWFOLD, *ONNX, *LITERT, *TORCH, *JAX, *NUMBA, *NUMPY)
+PEERS: tuple[Peer, ...] = (*ROWFOLD, *EMBEDDED, *ONNX, *LITERT, *TORCH, *JAX, *NUMBA, *NUMPY)
 
 __all__ = ["PEERS", "Job", "Peer"]

@@ -1,5 +1,8 @@
 """Programs that take emitted C in: CMake, pkg-config, C++17, Rust, OpenMP, and checkers that careful projects run."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from toolchain import STRICT, need, run
 
@@ -29,6 +32,26 @@ def test_the_example_runs(compiler, file, emitted):
     sources = (emitted / "example" / file, emitted / "softmax.o")
     run(need(name), flags, *STRICT, f"-I{emitted}", *sources, "-o", emitted / "example.out")
     assert numbers(run(emitted / "example.out")) == NUMBERS
+
+
+@pytest.fixture
+def next_word(emitted):
+    """The program of examples/, built as its head says."""
+    source = Path(__file__).parents[2] / "examples" / "next_word.c"
+    files = (source, emitted / "rowfold_softmax.c")
+    run("gcc", "-std=c99", *STRICT, "-O1", f"-I{emitted}", *files, "-o", emitted / "next_word")
+    return emitted / "next_word"
+
+
+def test_a_c_program_finds_the_next_word(next_word):
+    """The example that the documentation shows, at its own temperature."""
+    assert [line.split()[:2] for line in run(next_word, "0.5").splitlines()[1:3]] == [["mat", "89.0"], ["time", "0.0"]]
+
+
+def test_a_c_program_is_told_of_a_wrong_setting(next_word):
+    """A status, and no result."""
+    done = subprocess.run([next_word, "-1"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "") and "above 0" in done.stderr
 
 
 @pytest.mark.slow

@@ -13,6 +13,17 @@
  *
  * Written by rowfold 0.1.0, program 74590ab5ded1d9e0. Apache-2.0.
  *
+ * Constants:
+ *   786432.0: 1.5 2^19; adding it rounds to a sixteenth, which numbers the table's entry.
+ *   sixteenths: 1.0253 2^(k/16). With this factor, which cancels, all 16 are nearly exact (0.28 u).
+ *   0x1.62e43p-1, 0x1.ebfff4p-3, 0x1.c6acd8p-5: (2^f - 1)/f for abs(f) <= 1/32, to 2^-29 of 2^f.
+ *   176.0: octaves below the guess from which on an exponential is 0.
+ *   0x1p+56, 0x1p+101: a sum between them did not overflow, and lost nothing that counts.
+ *   94548.0: 2^16 log2 e. Exponents are exact up to there; beyond, the row's maximum is subtracted.
+ *   72.0: octaves that exponentials are raised by, so that small ones are no subnormal numbers.
+ *   4.0, 8.0, 0x1.47ae147ae147bp-6: doubts that make a row look for its maximum itself, in part or all over; what a row takes off.
+ *   0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56: log2 e, and the rest of it.
+ *
  * Compile it with -O3, or any other optimization, and no machine flag; it calls no library.
  */
 #include "rowfold_softmax.h"

@@ -15,6 +15,7 @@ from typing import Any
 from .. import __version__
 from ..records import dataclass, replace
 from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of
+from .c.standalone_notes import notes
 from .c.standalone_words import renamed, section_words
 from .c.words import environment
 from .dtypes import FORMATS, Format
@@ -144,8 +145,18 @@ class Page:
     @property
     def macros(self) -> set[str]:
         """The macros in use."""
-        text = "\n".join(part for s in self.sections for part in (*s.words, s.functions, s.loops))
-        return {"RF_HIDDEN", *re.findall(r"\b(?:RF|FLT|DBL)_[A-Z]+", text)}
+        return {"RF_HIDDEN", *re.findall(r"\b(?:RF|FLT|DBL)_[A-Z]+", self.text)}
+
+    @property
+    def text(self) -> str:
+        """All that its sections hold."""
+        return "\n".join(part for s in self.sections for part in (*s.words, s.functions, s.loops))
+
+    @property
+    def notes(self) -> list[str]:
+        """Why its constants are what they are."""
+        text = re.sub(r"\w+_(?=sixteenths\b)", "", self.text)
+        return notes(text, frozenset(kind.computing for kind in self.kinds))
 
 
 @dataclass(frozen=True, slots=True)

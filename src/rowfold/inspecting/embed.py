@@ -33,16 +33,17 @@ TARGETS = {"x86-64-v2": ("sse2",), "x86-64-v3": ("avx2",), "x86-64-v4": ("avx512
 
 def files(
     kernel: Kernel[..., Any], strategy: str, isas: Iterable[str] | None, dtypes: Any, shape: tuple[int, ...] | None,
-    target: str | None, *, single_header: bool, given: Iterable[str] = (), **settings: Any,
+    target: str | None, *, single_header: bool, given: Iterable[str] = (), compact: bool | None = None, **settings: Any,
 ) -> dict[str, str]:  # fmt: skip
     """Every file, with its place below the directory. Nothing is written."""
+    compact = shape is not None if compact is None else compact
     name = _checked_name(kernel.name)
     chosen, kinds = _isas(isas, target), _dtypes(dtypes)
     program = kernel.program({k: v for k, v in settings.items() if k in kernel.static}, frozenset(given), frozenset())
     values = _values(kernel, settings)
     if any(isinstance(n, Map) and n.op == "lookup" for n in program.nodes):
         raise EmitError(f"{kernel.name}: rf.lookup has no C that stands alone yet; k.stages()['c'] is what a call runs")
-    made = [_kind(kernel, program, dtype, chosen, shape, strategy, values) for dtype in kinds]
+    made = [_kind(kernel, program, dtype, chosen, shape, strategy, values, compact=compact) for dtype in kinds]
     page = standalone.page_of(program, [m[0] for m in made], chosen, _summary(kernel), made[0][1])
     rows = {
         kind.dtype: vectors(_stored(program, kind.dtype), kind.computing, values, kind.shortest) for kind in page.kinds
@@ -94,7 +95,7 @@ def _dtypes(dtypes: Any) -> list[str]:
 
 def _kind(
     kernel: Kernel[..., Any], program: Program, dtype: str, isas: list[str], shape: tuple[int, ...] | None,
-    strategy: str, values: Mapping[str, float],
+    strategy: str, values: Mapping[str, float], *, compact: bool,
 ) -> tuple[Kind, list[str]]:  # fmt: skip
     """The functions of a dtype, and the plans in words."""
     sections: list[Section] = []
@@ -103,7 +104,7 @@ def _kind(
     made = [_choices(program, computing, VOCABULARIES.get(isa, isa), shape, strategy) for isa in isas]
     for isa, choices in zip(isas, made, strict=True):
         banner += [line for plan in choices.plans for line in describe(plan, brief=True) if line not in banner]
-        sections.append(standalone.section_of(kernel.name, isa, dtype, choices, compact=shape is not None))
+        sections.append(standalone.section_of(kernel.name, isa, dtype, choices, compact=compact))
     ports = lower(made[-1].plans[0]).ports
     full = next(long for long, short in NAMES.items() if short == dtype)
     contract = [*_error(kernel, full, strategy), *_special(program, values)]
