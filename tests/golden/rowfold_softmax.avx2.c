@@ -99,7 +99,10 @@ static inline double softmax_avx2_max_rest(__m256 v) { const __m128 q = _mm_max_
 static inline double softmax_avx2_fold_max(softmax_avx2_vec x) { return softmax_avx2_max_rest(_mm256_max_ps(x.a, x.b)); }
 static inline double softmax_avx2_num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
 static inline double softmax_avx2_num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
-static inline double softmax_avx2_num_abs(double a) { return a < 0 ? -a : a + 0; }
+static inline double softmax_avx2_libm_number(uint64_t b) { double a; RF_COPY(&a, &b, sizeof a); return a; }
+static inline uint64_t softmax_avx2_libm_bits(double a) { uint64_t b; RF_COPY(&b, &a, sizeof b); return b; }
+static inline double softmax_avx2_libm_fabs(double a) { return softmax_avx2_libm_number(softmax_avx2_libm_bits(a) & 0x7fffffffffffffffu); }
+static inline double softmax_avx2_num_abs(double a) { return softmax_avx2_libm_fabs(a); }
 typedef struct { __m256d v[4]; } softmax_avx2_wide;
 typedef softmax_avx2_wide softmax_avx2_acc;
 static inline softmax_avx2_wide softmax_avx2_wide_zero(void) { const __m256d z = _mm256_setzero_pd(); const softmax_avx2_wide r = { { z, z, z, z } }; return r; }
