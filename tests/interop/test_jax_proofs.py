@@ -2,7 +2,7 @@
 
 The kernel that is checked is the one that users call, in float64. The program is the one that was traced, before any
 rule of ours has touched it. JAX cannot differentiate a bisection: sparsemax is simplified first, and for what stays one
-central differences stand in. Rows that JAX itself answers with NaN prove nothing, and are left out.
+central differences stand in. Rows that JAX itself answers with NaN, or whose result is not finite, prove nothing.
 """
 
 import sys
@@ -31,6 +31,7 @@ N, SETTING = 9, 0.75
 KINDS = [k for k in FINITE if k not in ("huge", "random_bits", "tiny", "outlier_far_up")]
 
 
+TIED = ("zeros", "all_equal")  # every element is an extreme, or has the sign 0: JAX's rule for that is not ours
 KINKS = ("ramp_up", "ramp_down", "sorted_up", "all_equal", "zeros")  # elements may lie where a threshold's slope jumps
 STEP = 1e-6
 
@@ -56,8 +57,13 @@ def float64():
 def arguments(program):
     """A row of every kind for each row; masks, positions and numbers that go with them."""
     rng, m = np.random.default_rng(0), len(KINDS)
+
+    def zoo():
+        """Two rows of one kind are never the same: |x - z| has no slope at 0."""
+        return np.stack([row(k, np.float64, N, rng) for k in KINDS]) + rng.normal(size=(m, 1)) * 1e-3
+
     makers = {
-        Role.ROW: lambda: np.stack([row(k, np.float64, N, rng) for k in KINDS]),
+        Role.ROW: zoo,
         Role.MASK: lambda: rng.random((m, N)) < 0.6,
         Role.INDEX: lambda: rng.integers(0, N, m),
         Role.INT_ROW: lambda: rng.integers(0, N, (m, N)),
@@ -106,7 +112,7 @@ def differences(program, inputs, incoming, settings):
     return {name: np.stack([slope(name, j) for j in range(N)], axis=1) for name in floats}
 
 
-def compared(kernel):
+def compared(kernel, without=()):
     """(what differs, how many rows were compared) for a kernel, by argument and kind of row."""
     program = program_of(kernel)
     solved = bisects(program)
@@ -120,9 +126,12 @@ def compared(kernel):
     given = {s.name: stands.get(s.type, 0.5) for s in kernel.settings if s.static and s.required}
     found = kernel.vjp(**inputs, **incoming, **settings, **given)
     wrong, count = [], 0
+    places = [i for _, i in differentiable(program)]
+    sound = np.all([np.isfinite(results[i].reshape(len(KINDS), -1)).all(axis=1) for i in places], axis=0)
     for (name, want), got in zip(jaxs(program, inputs, incoming, settings).items(), found, strict=True):
-        for kind, mine, theirs in zip(KINDS, got.reshape(len(KINDS), -1), want.reshape(len(KINDS), -1), strict=True):
-            if np.isfinite(theirs).all() and not (solved and kind in KINKS):
+        rows = zip(KINDS, sound, got.reshape(len(KINDS), -1), want.reshape(len(KINDS), -1), strict=True)
+        for kind, finite, mine, theirs in rows:
+            if finite and np.isfinite(theirs).all() and kind not in without and not (solved and kind in KINKS):
                 count += 1
                 room = (1e-5 if bisects(program) else 1e-6) * np.max(np.abs(theirs)) + 1e-9
                 wrong += [] if np.max(np.abs(mine - theirs)) <= room else [(name, kind)]
@@ -143,5 +152,5 @@ def test_gradients_of_the_library_are_jaxs(name):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gradients_of_the_gallery_are_jaxs(family):
     """The same for every kernel of a family that has gradients."""
-    found = {n: compared(k) for n, k in kernels(family).items() if n not in WITHOUT}
+    found = {n: compared(k, TIED) for n, k in kernels(family).items() if n not in WITHOUT}
     assert {n: wrong for n, (wrong, _) in found.items() if wrong} == {}
