@@ -61,7 +61,7 @@ def gufunc(plan: Plan) -> tuple[str, str]:
     kinds[Role.TABLE] = real
     kinds[Role.SEED] = np.dtype(np.uint64).char
     wide = (Role.ROW, Role.MASK, Role.INT_ROW)
-    cores = dict.fromkeys(wide, "(n)")
+    cores: dict[Role, str] = dict.fromkeys(wide, "(n)")
     inputs = [
         (f"(m{k})" if i.role is Role.TABLE else cores.get(i.role, "()"), code(i.narrow, kinds[i.role]))
         for k, (_, i) in enumerate(program.inputs)
