@@ -158,9 +158,9 @@ def test_bench_without_a_name_is_wrong_usage():
 def test_bench_knows_its_bound(capsys):
     """The exponentials alone, or a copy of as many bytes, timed in the same run."""
     facts = printed(capsys, "bench", "softmax", "--shape", "64x512", "--repeats", "1")
-    share = facts["bound_ns"] / facts["rows"][0]["min_ns"]
-    assert facts["bound_by"] in ("its exponentials alone", "a copy of as many bytes")
-    assert facts["share_of_bound"] == pytest.approx(share)
+    copied = next(row["min_ns"] for row in facts["rows"] if row["name"].startswith("a copy"))
+    copying = facts["bound_by"] == "a copy of as many bytes"
+    assert (facts["bound_ns"] == copied) == copying and facts["bound_ns"] >= copied and 0 < facts["share_of_bound"] < 3
 
 
 def test_bench_draws_what_it_measured(capsys, tmp_path):

@@ -14,9 +14,14 @@ def soft_topk(x, *, k: rf.Positive):
     return rf.sigmoid(x - rf.threshold(lambda v, t: rf.sigmoid(v - t), k, x, lo=-np.inf, hi=np.inf))
 
 
+def places(x):
+    return np.max(rf.topk(x, 31)[1])
+
+
 CASES = {
     "an index outside the row": (library.cross_entropy, (X, np.array([0, 30, 1, 2])), {}, IndexError, "is 30 at row 1"),
     "more than there are": (library.softmax_topk, (X,), {"k": 31}, ValueError, "k is 31, and the rows have 30"),
+    "more places than there are": (rf.kernel(places), (X,), {}, ValueError, "k is 31, and the rows have 30"),
     "none of them": (library.softmax_topk, (X,), {"k": 0}, ValueError, "k is 0"),
     "the largest of no elements": (library.softmax_topk, (X[:, :0],), {"k": 1}, ValueError, "the rows have 0 elements"),
     "a temperature of 0": (library.softmax, (X,), {"temperature": 0.0}, ValueError, "'temperature' is 0.0"),
