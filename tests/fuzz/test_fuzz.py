@@ -17,6 +17,7 @@ from rowfold.testing import Random, check, fuzz, load, random_cases, random_sour
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.py"))
 CASES_A_BUILD, CASES = 8, 16
+ENOUGH = 300
 KERNELS = ("softmax", "log_softmax", "logsumexp", "softmin", "cross_entropy", "entropy", "layer_norm", "rms_norm")
 
 
@@ -86,5 +87,8 @@ def test_a_long_run_meets_no_error_and_uses_its_bounds(round_):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KERNELS)
 def test_the_bounds_of_library_kernels_are_used(name):
-    """A minute of a library kernel comes within 0.3 of its bound, or the bound is too loose."""
-    assert 0.3 <= fuzz(getattr(library, name), seconds=60).worst <= 1
+    """Of three hundred cases of a library kernel one comes to 0.3 of its bound, or the bound is too loose."""
+    reports = []
+    while sum(r.cases for r in reports) < ENOUGH:
+        reports.append(fuzz(getattr(library, name), seconds=20))
+    assert 0.3 <= max(r.worst for r in reports) <= 1
