@@ -1,6 +1,8 @@
 """The examples run as the README says."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -58,6 +60,21 @@ def test_minilm_with_our_softmax_and_norms_is_as_near_to_float64():
     text = printed("minilm_drop_in.py", needs="transformers")
     plain, ours = (float(e) for e in re.findall(r"error ([\d.e-]+)", text))
     assert "13 layer norms and 6 softmaxes" in text and ours <= 2 * plain
+
+
+def test_three_ranks_of_mpi_write_the_rows_they_hold():
+    """Each rank has a third of every row; one reduction of states, and what they write is the softmax of whole rows."""
+    pytest.importorskip("mpi4py")
+    launcher = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    command = [launcher, "-n", "3", sys.executable, EXAMPLES / "mpi_rows.py", "--rows", "5", "--columns", "20011"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    assert (int(re.search(r"at most (\d+) ULP", text)[1]) <= 1, "3 ranks" in text) == (True, True)
+
+
+def test_ray_merges_the_states_of_its_tasks():
+    """Seven tasks make parts of rows, others merge them, and the result is that of whole rows."""
+    text = printed("ray_rows.py", "--columns", "70001", needs="ray")
+    assert int(re.search(r"at most (\d+) ULP", text)[1]) <= 1
 
 
 def test_the_sampler_gives_text():

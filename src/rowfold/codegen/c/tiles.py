@@ -126,7 +126,8 @@ class _Tiles(Staged):
     ) -> Iterator[str]:
         by_tile = list(self.each_tile(self.tile_block(sweep, walk, captured, ports)))
         sums = {a: s for s in sweep.block_end for a in s.args[1:] if isinstance(a, Var)}
-        if len(sweep.phases) > 1 or sweep.phases[0][0] or any(s.word != "acc_add_tree" for s in sweep.block_end):
+        plain = len(sweep.phases) == 1 and not any(head for head, _ in sweep.phases)
+        if not plain or any(s.word != "acc_add_tree" for s in sweep.block_end):
             yield from by_tile
         else:
             yield f"if (as_it_lies && count == {self.block_size}) {{" if sums else "if (as_it_lies) {"
@@ -232,10 +233,10 @@ class _Tiles(Staged):
             yield f"    for (intptr_t c = 0; c < {lanes}; ++c) to[c] = c < columns ? from[c] : 0;"
             yield "}"
 
-    def close(self, p: Port) -> str:
-        n, lanes = p.name, self.kernel.lanes
+    def close(self, port: Port) -> str:
+        n, lanes = port.name, self.kernel.lanes
         where = f"{n} + (i + k) * {n}_step + (tile * {lanes} + c) * {n}_next"
-        near, word = f"{n}_buffer[tile] + k * {lanes} + c", f"rf_close{suffix(p, POINTERS)}"
+        near, word = f"{n}_buffer[tile] + k * {lanes} + c", f"rf_close{suffix(port, POINTERS)}"
         loops = "for (intptr_t k = 0; k < count; ++k) for (intptr_t c = 0; c < columns; ++c)"
         return f"if (!{n}_there) {loops} if (mask >> c & 1) {word}({where}, 0, 0, 1, {near});"
 
