@@ -135,8 +135,8 @@ def _units(program: Program, dtype: str, groups: tuple[Group, ...], levels: list
                 yield Unit(_MERGED[op], level, (ref,), (wide if _MERGED[op] == "sum" else 1,), _MERGED[op])
             case Reduce("excess" | "threshold"):
                 raise PlanError(
-                    f"{program.name}: a threshold depends on its whole row at once, so that a part of it leaves no state of "
-                    "fixed size to merge; give whole rows (with Dask: one chunk along the row)"
+                    f"{program.name}: a threshold depends on its whole row at once, and a part of it leaves no state "
+                    "to merge; give whole rows (with Dask: one chunk along the row)"
                 )
             case Map("take"):
                 yield Unit("take", level, (ref,), (2,), "take")
