@@ -22,6 +22,15 @@ def in_shapes(name: str, found: tuple[Array, ...], shapes: Sequence[Shape], axis
     return whole if out is None else _written(name, out, whole)
 
 
+def at_once(out: Any, shapes: Mapping[str, Shape], whole: Shape) -> tuple[Any, ...] | None:
+    """The places that a call can write gradients to: those of whole arrays. Others are summed first, and copied."""
+    if not isinstance(out, tuple) or len(out) != len(shapes):
+        return None
+    pairs = zip(out, shapes.values(), strict=True)
+    places = tuple(p if shape == whole and getattr(p, "shape", None) == whole else None for p, shape in pairs)
+    return places if any(p is not None for p in places) else None
+
+
 def shared(rows: Mapping[str, Shape], wide: Sequence[Shape], axis: Any) -> frozenset[str]:
     """The rows that all of a batch of several have in common: their gradients are sums over the whole batch."""
     rank = max(map(len, wide))
@@ -82,5 +91,6 @@ def _written(name: str, out: Any, gradients: tuple[Array, ...]) -> tuple[Array, 
             expected = f"{gradient.dtype} of shape {gradient.shape}"
             raise OutputError(f"{name}: out is {place.dtype} of shape {place.shape}; expected {expected}")
     for place, gradient in zip(places, gradients, strict=True):
-        np.copyto(place, gradient)
+        if place is not gradient:
+            np.copyto(place, gradient)
     return places

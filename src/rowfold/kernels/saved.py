@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..codegen.role import Role
-from .broadcasting import in_shapes, shared
+from .broadcasting import at_once, in_shapes, shared
 
 if TYPE_CHECKING:
     from ..codegen.derivatives.saving import Saving
@@ -141,7 +141,8 @@ class Halves(NamedTuple):
             return found if isinstance(found, tuple) else (found,)
         axis = saved.options.get("axis", -1)
         wide = [np.shape(a) for a, p in zip(arrays, self.backward.parameters, strict=True) if p.role in WIDE_ROLES]
-        found = self.summing(saved.kernel, saved.shapes, wide, axis)(*arrays, **saved.options)
+        into = at_once(out, saved.shapes, np.broadcast_shapes(*wide))
+        found = self.summing(saved.kernel, saved.shapes, wide, axis)(*arrays, out=into, **saved.options)
         whole = found if isinstance(found, tuple) else (found,)
         return in_shapes(saved.name, whole, list(saved.shapes.values()), axis, out)
 
