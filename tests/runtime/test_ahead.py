@@ -60,7 +60,7 @@ def test_the_text_for_a_target(tmp_path):
     ("wrong", "known"), [
         ({"target": "vax", "lang": "object"}, "x86-64-v2"),
         ({"lang": "object"}, "x86-64-v2"),
-        ({"target": "wasm32", "lang": "ada"}, "object, llvm"),
+        ({"target": "wasm32", "lang": "ada"}, "c, object, llvm, mlir"),
     ],
 )
 def test_what_is_unknown_is_listed(wrong, known, tmp_path):
@@ -74,3 +74,9 @@ def test_a_file_is_not_overwritten(tmp_path):
     library.softmax.emit(tmp_path, target="wasm32", lang="object")
     with pytest.raises(FileExistsError):
         library.softmax.emit(tmp_path, target="wasm32", lang="object")
+
+
+def test_mlir_is_written_to_a_file(tmp_path):
+    """One file, the text of the stage."""
+    (path,) = library.softmax.emit(tmp_path, lang="mlir", shape=(9, 333), dtype="float32")
+    assert Path(path).read_text() == library.softmax.stages((9, 333), "float32")["mlir"]

@@ -206,8 +206,8 @@ class _Recorded(Batch):
         self.tape = Tape(rows, run.width, lossless=run.loop.real is np.float64, bare=bare)
         rules = ScaledRules(self.tape)
         values = walk(program, self, run.settings, rules)
-        self.exact = self.tape.exact or not self.tape.lossless
         self.results = [self.fit(rules.collapse(values[o.ref]), program, o.ref, 0.0) for o in program.outputs]
+        self.exact = self.tape.exact or not self.tape.lossless  # an output may be all that is not
         self.tape.finish(self.results)
         self.inputs = {}  # a recording outlives the call
 

@@ -47,7 +47,7 @@ def emit(
     language or target, FileExistsError unless `overwrite`, CompileError where llvmlite is missing.
     """
     if lang not in LANGUAGES:
-        raise TargetError(f"lang={lang!r} is not one of {', '.join(LANGUAGES)}")
+        raise TargetError(f"lang={lang!r} is not one of c, {', '.join(LANGUAGES)}")
     if lang == "mlir":
         plan = _plan(kernel.plan(shape, dtype, **settings), "portable", shape, config.strategy)
         symbol = symbol_of(plan.name, plan.dtype, plan.strategy, "mlir")
