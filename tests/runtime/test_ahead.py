@@ -77,6 +77,6 @@ def test_a_file_is_not_overwritten(tmp_path):
 
 
 def test_mlir_is_written_to_a_file(tmp_path):
-    """One file, the text of the stage."""
+    """One file, with the function of all rows."""
     (path,) = library.softmax.emit(tmp_path, lang="mlir", shape=(9, 333), dtype="float32")
-    assert Path(path).read_text() == library.softmax.stages((9, 333), "float32")["mlir"]
+    assert "func.func @rowfold_softmax_f32" in Path(path).read_text()
