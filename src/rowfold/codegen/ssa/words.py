@@ -139,9 +139,24 @@ class Vectors:
         def body(b: Builder, given: Sequence[Value]) -> list[Value]:
             return Vectors(b, self.dtype, rounds=self._rounds).summed(*given)
 
-        given = [parts, vectors]
-        left, right = self.b.subroutine("tree", given, [self.type] * 2, body) if self.short else self.summed(*given)
+        def call() -> list[Value]:
+            return self.b.subroutine("tree", [parts, vectors], [self.type] * 2, body)
+
+        if self.short:
+            left, right = call()
+            return left, right
+        whole = vectors.eq(VECTORS)
+        sums = self.b.branch(~whole, call, [self.const(0.0)] * 2, rare=False)
+        left, right = self.b.branch(whole, lambda: self.pair(self.sixteen(parts)), sums, rare=False)
         return left, right
+
+    def sixteen(self, parts: Value) -> list[Value]:
+        """Four sums of four vectors each."""
+        halves = [[self._part(parts, k + j) + self._part(parts, k + j + 8) for j in (0, 4)] for k in range(4)]
+        return [a + b for a, b in halves]
+
+    def pair(self, sums: Sequence[Value]) -> list[Value]:
+        return [sums[0] + sums[2], sums[1] + sums[3]]
 
     def summed(self, parts: Value, vectors: Value) -> list[Value]:
         """The tree of 16, 8 or 4 vectors: zeros added to a sum are left out."""
@@ -154,13 +169,8 @@ class Vectors:
         def more() -> list[Value]:
             return [few[k] + self._part(parts, k + 4) for k in range(4)]
 
-        def most() -> list[Value]:
-            halves = [[self._part(parts, k + j) + self._part(parts, k + j + 8) for j in (0, 4)] for k in range(4)]
-            return [a + b for a, b in halves]
-
         sums = b.branch(whole > 4, more, few, rare=False)
-        sums = b.branch(whole > 8, most, sums, rare=False)
-        return [sums[0] + sums[2], sums[1] + sums[3]]
+        return self.pair(b.branch(whole > 8, lambda: self.sixteen(parts), sums, rare=False))
 
     def pairs_tree(self, parts: Value, exponents: Value, vectors: Value, at: Value) -> tuple[Value, Value]:
         """The sums of parts * 2^exponents over 2^at, two of them."""
