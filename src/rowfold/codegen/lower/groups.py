@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ...records import dataclass, field, replace
 from ..loops import Arg, Kernel, Kind, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned, whole_row
 
+MOST_PARTS = 6  # blocks of a row that stay while its group does, 8 KiB each: a call may take 64 KiB of the stack
 ROWS = 8  # as many as the widest vector has doubles
 NUMBERS = frozenset({Kind.NUM, Kind.FLAG})
 VECTORS = frozenset({Kind.VEC, Kind.MASK, Kind.ACC, Kind.WIDE, Kind.PARTS})
@@ -84,6 +85,8 @@ def group_of(kernel: Kernel, steps: Sequence[Step], *, one_block: bool = True) -
     made.flush()
     made.learn(kernel.learn)
     parts = _linked(_live(made.parts))
+    if sum(v.kind is Kind.PARTS for p in parts if isinstance(p, Each) for v in p.gives) > MOST_PARTS:
+        return None
     return Group(parts, _hazards(parts, kernel.ports))
 
 
