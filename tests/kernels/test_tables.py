@@ -217,3 +217,13 @@ def test_a_codebook_is_searched_and_read_back():
     nearest = np.min(np.abs(x[..., None] / c[..., None, None] - code), axis=-1) * c[..., None]
     assert q.dtype == np.uint8
     np.testing.assert_allclose(np.abs(got - x), nearest, atol=1e-6 * float(c.max()))
+
+
+@pytest.mark.parametrize("n", [5, 16, 64, 4096])
+def test_a_row_is_looked_up_as_a_whole(n):
+    """Not in groups of short rows, tiles of another axis or parts for threads: all of the row is at hand."""
+    x = RNG.normal(size=(64, n)).astype(np.float32)
+    back = rf.kernel(lambda x: rf.lookup(x.size - 1.0 - rf.positions(x), x) + np.max(x), name="back")
+    want = x[:, ::-1] + x.max(axis=-1, keepdims=True)
+    np.testing.assert_array_equal(back(x, threads=2), want)
+    np.testing.assert_array_equal(back(x.T.copy(), axis=0), want.T)

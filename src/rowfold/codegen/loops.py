@@ -294,6 +294,11 @@ def statements(steps: tuple[Step, ...]) -> list[Stmt]:
     return found
 
 
+def looks_up(steps: tuple[Step, ...]) -> bool:
+    """Whether anything is read at places that are computed: only a row that is whole has them."""
+    return any(s.word == "lookup" for s in statements(steps))
+
+
 def with_banner(kernel: Kernel, banner: tuple[str, ...]) -> Kernel:
     return replace(kernel, banner=banner)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from ...errors import CompileError
 from ...records import dataclass, replace
-from ..loops import Kernel, Kind, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var, assigned
+from ..loops import Kernel, Kind, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var, assigned, looks_up
 from ..lower.overlap import Batch
 from .sweeps import Names, Sweeps
 from .text import CTYPES, indented
@@ -47,6 +47,8 @@ class Staged(Sweeps):
         self.declared = _declared(self.first)
         self.walks = [self._walk(k, s) for k, s in enumerate(_sweeps(self.first))]
         self.numbers = {id(w.sweep): w.number for w in self.walks}
+        if looks_up(kernel.steps):
+            raise CompileError(f"{kernel.name}: a row that is looked up is whole")
         unfit = [v for v in self.declared.values() if v.kind not in FIELDS | {Kind.PARTS}]
         if unfit or not self.walks:
             raise CompileError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...records import dataclass, field, replace
-from ..loops import Arg, Kernel, Kind, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned, whole_row
+from ..loops import Arg, Kernel, Kind, Port, Scalars, Step, Stmt, Sweep, Unless, Var, assigned, looks_up, whole_row
 
 MOST_PARTS = 6  # blocks of a row that stay while its group does, 8 KiB each: a call may take 64 KiB of the stack
 ROWS = 8  # as many as the widest vector has doubles
@@ -74,7 +74,7 @@ class Group:
 
 def group_of(kernel: Kernel, steps: Sequence[Step], *, one_block: bool = True) -> Group | None:
     """The steps of a row, for a group of them; None where rows do something that only one at a time can."""
-    if any(p.entries or p.table or p.element not in ELEMENTS for p in kernel.ports):
+    if looks_up(kernel.steps) or any(p.entries or p.element not in ELEMENTS for p in kernel.ports):
         return None
     items = _flat(steps, one_block)
     if items is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ...records import dataclass, replace
-from ..loops import Kernel, Kind, Port, Scalars, Step, Stmt, Sweep, Unless, Until, Var, assigned, whole_row
+from ..loops import Kernel, Kind, Port, Scalars, Step, Stmt, Sweep, Unless, Until, Var, assigned, looks_up, whole_row
 
 HOISTED = frozenset({Kind.NUM, Kind.FLAG, Kind.VEC})  # what is worth keeping over a whole batch
 HELD = HOISTED | {Kind.MASK}
@@ -102,7 +102,8 @@ def _overlap(once: tuple[Stmt, ...], steps: tuple[Step, ...], ports: dict[str, P
 
 
 def _only_writes(sweep: Sweep) -> bool:
-    return bool(sweep.writes) and not sweep.after and sweep.only is None and not any(s.assign for s in _walk(sweep))
+    alone = sweep.after or sweep.only is not None or any(s.assign for s in _walk(sweep)) or looks_up((sweep,))
+    return bool(sweep.writes) and not alone
 
 
 def _walk(sweep: Sweep) -> list[Stmt]:
