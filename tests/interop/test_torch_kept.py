@@ -139,6 +139,14 @@ def test_narrow_gradients_are_those_of_float32_rounded(ours, name, dtype):
     torch.testing.assert_close([g.float() for g in got], [*want], rtol=2 * unit, atol=2 * unit)
 
 
+def test_a_loss_and_its_gradient_come_in_one_go(ours):
+    """with_gradients(cross_entropy) gives what the loss and its backward pass give."""
+    target, each = torch.tensor([3, 1, 0]), torch.full((3,), 1 / 3, dtype=torch.float64)
+    loss, (gradient,) = ours.with_gradients(rf.library.cross_entropy)(X.detach(), target, each)
+    want = F.cross_entropy(X, target)
+    torch.testing.assert_close((loss.mean(), gradient), (want.detach(), *torch.autograd.grad(want, X)))
+
+
 def test_memory_of_bfloat16_is_shared():
     """A bfloat16 tensor reaches the kernel as the array at the same address."""
     pytest.importorskip("ml_dtypes")

@@ -19,6 +19,7 @@ import torch
 from rowfold import library
 from rowfold.api import Kernel
 from rowfold.errors import NotDifferentiableError
+from rowfold.interop.torch_arrays import array, tensor
 from rowfold.interop.torch_ops import Operation, define
 from rowfold.interop.torch_vmap import transformed
 
@@ -45,6 +46,24 @@ def wrap(kernel: Kernel[..., Any]) -> Callable[..., Any]:
         _check(kernel.name, tensors)
         results = _call(operation, tensors, dim, settings)
         return results if isinstance(results, torch.Tensor) else tuple(results)
+
+    return function
+
+
+def with_gradients(kernel: Kernel[..., Any]) -> Callable[..., Any]:
+    """`f(*tensors, *gradients, dim=-1, **settings)` gives `(value, gradients)` in one go: rows are read once.
+
+    The arguments are those of `kernel.vjp`: `with_gradients(library.cross_entropy)(logits, target, each)`, where `each`
+    is the gradient of every row's loss. Autograd sees nothing of it. NotDifferentiableError where there are none.
+    """
+    both = kernel.vjp.with_value
+
+    @functools.wraps(kernel)
+    def function(*tensors: Any, dim: int = -1, **settings: Any) -> Any:
+        _check(kernel.name, tensors)
+        value, gradients = both(*(None if t is None else array(t) for t in tensors), axis=dim, **settings)
+        results = tuple(map(tensor, value)) if isinstance(value, tuple) else tensor(value)
+        return results, tuple(map(tensor, gradients))
 
     return function
 
@@ -120,4 +139,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*library.__all__, "nn", "wrap"])
+    return sorted([*library.__all__, "nn", "with_gradients", "wrap"])
