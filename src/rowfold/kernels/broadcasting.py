@@ -22,10 +22,12 @@ def in_shapes(name: str, found: tuple[Array, ...], shapes: Sequence[Shape], axis
     return whole if out is None else _written(name, out, whole)
 
 
-def at_once(out: Any, shapes: Mapping[str, Shape], whole: Shape) -> tuple[Any, ...] | None:
+def at_once(out: Any, shapes: Mapping[str, Shape], wide: Sequence[Shape]) -> tuple[Any, ...] | None:
     """The places that a call can write gradients to: those of whole arrays. Others are summed first, and copied."""
-    if not isinstance(out, tuple) or len(out) != len(shapes):
+    rank = max(map(len, wide), default=0)
+    if not isinstance(out, tuple) or len(out) != len(shapes) or any(1 < len(s) < rank for s in wide):
         return None
+    whole = np.broadcast_shapes(*(s for s in wide if len(s) == rank))
     pairs = zip(out, shapes.values(), strict=True)
     places = tuple(p if shape == whole and getattr(p, "shape", None) == whole else None for p, shape in pairs)
     return places if any(p is not None for p in places) else None

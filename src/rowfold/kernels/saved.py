@@ -141,7 +141,7 @@ class Halves(NamedTuple):
             return found if isinstance(found, tuple) else (found,)
         axis = saved.options.get("axis", -1)
         wide = [np.shape(a) for a, p in zip(arrays, self.backward.parameters, strict=True) if p.role in WIDE_ROLES]
-        into = at_once(out, saved.shapes, np.broadcast_shapes(*wide))
+        into = at_once(out, saved.shapes, wide)
         found = self.summing(saved.kernel, saved.shapes, wide, axis)(*arrays, out=into, **saved.options)
         whole = found if isinstance(found, tuple) else (found,)
         return in_shapes(saved.name, whole, list(saved.shapes.values()), axis, out)
