@@ -76,7 +76,8 @@ class Section:
     @property
     def entry(self) -> str:
         """The function that takes a call."""
-        return f"{self.prefix}run" if len(self.table) > 1 else self.table[0][1]
+        (_, first), *others = self.table
+        return f"{self.prefix}run" if others else first
 
 
 @dataclass(frozen=True, slots=True)
