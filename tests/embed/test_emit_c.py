@@ -70,6 +70,17 @@ def test_the_bits_are_those_of_the_kernel(isa, dtype, compiler, embedded):
 
 
 @pytest.mark.parametrize("isa", [pytest.param(isa, marks=pytest.mark.isa(isa)) for isa in ("avx2", "avx512")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_small_and_the_fast_form_have_the_same_bits(dtype, isa, embedded):
+    """Whole blocks apart or not, short rows in groups or alone."""
+    x = np.concatenate([rows[:, :200] for rows in ROWS.values()]).astype(dtype)
+    forms = (("-O2", True), ("-O3", False))
+    made = (embedded(library.softmax, (level,), dtype=dtype, isas=[isa], compact=c) for level, c in forms)
+    small, fast = (m.rows(x, 1.0) for m in made)
+    assert np.array_equal(small, fast)
+
+
+@pytest.mark.parametrize("isa", [pytest.param(isa, marks=pytest.mark.isa(isa)) for isa in ("avx2", "avx512")])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_rows_of_16_bits_have_the_bits_of_the_kernel(dtype, isa, embedded):
     """Loaded to float32, rounded once on the way back, subnormal results kept."""
