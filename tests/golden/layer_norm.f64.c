@@ -221,8 +221,7 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
                 moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
                 moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
             }
-            if (held_at < n) layer_norm_last(&held, n, held_at, x_step, out_step);
-            held_at += 128;
+            if (held_at < n) { layer_norm_last(&held, n, held_at, x_step, out_step); held_at += 128; }
         }
         for (; held_whole && n - held_at >= 128; held_at += 128) layer_norm_last_whole(&held, held_at, held_far);
         for (; held_at < n; held_at += 128) layer_norm_last(&held, n, held_at, x_step, out_step);

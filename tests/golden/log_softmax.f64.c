@@ -540,8 +540,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
                 rf_store(sum_parts + j, e_2);
             }
             sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
-            if (held_at < n) log_softmax_last(&held, n, held_at, x_step, out_step);
-            held_at += 128;
+            if (held_at < n) { log_softmax_last(&held, n, held_at, x_step, out_step); held_at += 128; }
         }
         for (; held_whole && n - held_at >= 128; held_at += 128) log_softmax_last_whole(&held, held_at, held_far);
         for (; held_at < n; held_at += 128) log_softmax_last(&held, n, held_at, x_step, out_step);

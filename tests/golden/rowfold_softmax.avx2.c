@@ -371,8 +371,7 @@ static void softmax_avx2_speculative_rows(intptr_t rows, intptr_t n, const char 
                 sum_lanes_so_far = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);
                 sum_lanes = softmax_avx2_acc_zero();
             }
-            if (held_at < n) softmax_avx2_speculative_last(&held, n, held_at, out_step);
-            held_at += 256;
+            if (held_at < n) { softmax_avx2_speculative_last(&held, n, held_at, out_step); held_at += 256; }
         }
         for (; held_at < n; held_at += 256) softmax_avx2_speculative_last(&held, n, held_at, out_step);
         sum_lanes = softmax_avx2_acc_join(sum_lanes_so_far, sum_lanes);

@@ -443,8 +443,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                 sum_lanes_so_far = rf_acc_join(sum_lanes_so_far, sum_lanes);
                 sum_lanes = rf_acc_zero();
             }
-            if (held_at < n) softmax_last(&held, n, held_at, out_step);
-            held_at += 256;
+            if (held_at < n) { softmax_last(&held, n, held_at, out_step); held_at += 256; }
         }
         for (; held_whole && n - held_at >= 256; held_at += 256) softmax_last_whole(&held, held_at);
         for (; held_at < n; held_at += 256) softmax_last(&held, n, held_at, out_step);

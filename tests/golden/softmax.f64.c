@@ -403,8 +403,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             }
             sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
             rf_close(out, out_step, i, count, out_b);
-            if (held_at < n) softmax_last(&held, n, held_at, out_step);
-            held_at += 128;
+            if (held_at < n) { softmax_last(&held, n, held_at, out_step); held_at += 128; }
         }
         for (; held_whole && n - held_at >= 128; held_at += 128) softmax_last_whole(&held, held_at);
         for (; held_at < n; held_at += 128) softmax_last(&held, n, held_at, out_step);

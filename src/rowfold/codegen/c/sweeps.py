@@ -127,8 +127,7 @@ class Sweeps(Statements):
 
     def take_along(self) -> Iterator[str]:
         """A block of the row before, whose stores and scales hide beneath the arithmetic of this one."""
-        yield f"if (held_at < n) {self.names.last()}"
-        yield f"held_at += {self.block_size};"
+        yield f"if (held_at < n) {{ {self.names.last()} held_at += {self.block_size}; }}"
 
     def rest_of_last(self) -> Iterator[str]:
         """What the sweep that takes it along has left of the row before."""
