@@ -58,6 +58,14 @@ def test_a_row_in_place_is_shared():
     assert lib.softmax(x, out=x, threads=2).tobytes() == expected
 
 
+@pytest.mark.parametrize("name", ["softmax", "layer_norm"])
+def test_a_row_that_no_cache_holds_is_written_around_them(name):
+    """Wherever in a line of memory the output begins, each element is written once."""
+    kernel, x = getattr(lib, name), draw((1 << 22) + 77)[0]
+    out = [np.empty(x.size + 5, np.float32)[k : k + x.size] for k in (0, 1, 3)]
+    assert {kernel(x, out=o, threads=2).tobytes() for o in out} == {kernel(x, threads=1).tobytes()}
+
+
 def test_a_strided_row_is_shared():
     """Chunks of a row with gaps are packed by whoever walks them."""
     x = draw(CHUNK * 12)[:, ::2]

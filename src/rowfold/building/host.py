@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # a call from a warm cache must not pay for what it does not 
     from ..codegen.plan import Plan
 
 
+_SIZES = {"f32": 4, "f64": 8}
+
+
 def plan_for(program: Program, dtype: str, n: int, rows: int, config: Config) -> Plan:
     """The plan under a configuration, on this machine."""
     from ..codegen.planner import make_plan
@@ -28,6 +31,11 @@ def plan_for(program: Program, dtype: str, n: int, rows: int, config: Config) ->
 
 def in_form(plan: Plan, form: str) -> Plan:
     """The plan of C in this form; "" is row by row."""
+    if form == "cut" and any(s.reloads for s in plan.sweeps) and plan.n * _SIZES[plan.dtype] * 2 > machine().l3:
+        from ..codegen.planner import schedule
+
+        sweeps = schedule(plan.program, plan.groups, reload=False)  # read twice, written past the caches
+        return replace(plan, form=form, sweeps=sweeps)
     return replace(plan, form=form) if form else plan
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...records import dataclass
-from ..loops import CHUNK, Kernel, Var
+from ..loops import CHUNK, Kernel, Kind, Port, Stmt, Var
 from .staged import Staged, Walk, part
-from .sweeps import Pace
+from .sweeps import Pace, converted
 from .text import CTYPES, TURNS, indented, turn_name
+
+SIZES = {"f32": 4, "f64": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,37 @@ def cut_of(kernel: Kernel, name: str) -> CutText:
 
 
 class _Cut(Staged):
+    streamed: Port | None = None  # what is being written around the caches
+
+    def past_caches(self, walk: Walk) -> Port | None:
+        """The array that a walk only writes, if it carries nothing and no value depends on where a vector begins."""
+        sweep = walk.sweep
+        stmts = [s for _, p in sweep.phases for s in p.body]
+        if walk.carried or len(sweep.writes) != 1 or any(s.word in ("positions", "uniform") for s in stmts):
+            return None
+        port = self.ports[sweep.writes[0]]
+        return None if port.name in sweep.reads or converted(port) else port
+
+    def far_chunks(self, walk: Walk, port: Port) -> Iterator[str]:
+        """Chunks whose vectors follow the lines of the array that is written, past caches that do not hold the row."""
+        n, size = port.name, f"(intptr_t)sizeof({self.ctype})"
+        most = self.kernel.traffic.stream // ((len(walk.sweep.reads) + 1) * SIZES[self.kernel.dtype])
+        even = f"(uintptr_t){n} % sizeof({self.ctype}) == 0"
+        yield f"const int far = extent > {most} && {n}_step == {size} && {even}; /* a row that no cache holds */"
+        yield f"const intptr_t shift = far ? rf_unaligned({n}) : 0;"
+        yield from self.loop()
+        yield f"    const intptr_t end = rf_least((chunk + 1) * {CHUNK} + shift, extent);"
+        yield f"    for (intptr_t i = chunk ? chunk * {CHUNK} + shift : 0, stop = end; i < end; i = stop) {{"
+        yield f"        stop = i < shift ? rf_least(shift, end) : rf_least(i + {self.block_size}, end);"
+        lines = (line.replace("rf_least(n - i,", "rf_least(stop - i,") for line in self.block(walk.sweep, Pace.FAST))
+        yield from indented(indented(lines))
+        yield from ("    }", "}", "if (far) rf_stream_end();")
+
+    def effect(self, s: Stmt) -> str:
+        if s.word == "store" and self.streamed is not None and s.args[0] == self.streamed.name:
+            return f"rf_store_far({s.args[0]}_b + j, {self.arg(s.args[1], Kind.VEC)}, far && i >= shift)"
+        return super().effect(s)
+
     def text(self, walk: Walk) -> WalkText:
         together = walk.joins is not None
         kept = [v for v in walk.carried if v not in walk.spare] if together else []
@@ -52,6 +85,11 @@ class _Cut(Staged):
 
     def apart(self, walk: Walk, kept: list[Var]) -> Iterator[str]:
         """Every chunk on its own."""
+        self.streamed = self.past_caches(walk)
+        if self.streamed is not None:
+            yield from self.around(walk, list(self.far_chunks(walk, self.streamed)))
+            self.streamed = None
+            return
         inner = [f"{CTYPES[v.kind]} {v.name} = r->{v.name};" for v in walk.carried]
         inner += [*self.turns_before(walk), *self.chunk(walk), *self.turns_after(walk)]
         inner += [f"left[chunk - first].{v.name} = {v.name};" for v in kept]
