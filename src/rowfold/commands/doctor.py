@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import warnings
@@ -74,11 +75,12 @@ def _chosen(config: Config, backends: dict[Backend, str]) -> dict[str, Any] | No
         return None
     failed = [name for name, result in backends.items() if result.startswith("failed")]
     able = [name for name in backends if name not in failed]
-    if config.backend != "auto":
-        name, why = config.backend, f"asked for{', though it failed' if config.backend in failed else ''}"
+    name = config.backend
+    if name != "auto":
+        why = f"asked for{', though it failed' if config.backend in failed else ''}"
     elif able:
         name = able[0]
-        before = ", ".join(failed[: list(backends).index(name)])
+        before = ", ".join(itertools.takewhile(failed.__contains__, backends))
         why = f"the first that works; {before} failed" if before else "the first of c, llvm and numpy that works"
     else:
         return None
