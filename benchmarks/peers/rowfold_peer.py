@@ -13,8 +13,8 @@ from .base import Job, Peer
 STRATEGIES = ("three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative", "one_pass")
 
 
-def rowfold(p: Problem, strategy: str = "auto", isa: str = "auto") -> Job | None:
-    """The library's kernel under a strategy; None where it has no such plan."""
+def rowfold(p: Problem, strategy: str = "auto", isa: str = "auto", out: Any = None) -> Job | None:
+    """The library's kernel under a strategy; None where it has no such plan. `out`: where the result goes."""
     import rowfold as rf
 
     name, arrays, options = _call(p)
@@ -22,7 +22,7 @@ def rowfold(p: Problem, strategy: str = "auto", isa: str = "auto") -> Job | None
     if p.operator in _BACKWARD:
         return _BACKWARD[p.operator](kernel, p)
     try:
-        out = kernel(*arrays, **options)
+        out = kernel(*arrays, out=out, **options)
     except rf.PlanError:
         return None
     return Job(lambda: kernel(*arrays, out=out, **options), lambda: out[0] if isinstance(out, tuple) else out)

@@ -482,7 +482,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         const rf_vec shift_n__v = rf_set(shift_exponent);
         const rf_vec low__v = rf_set(low_);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
-            if (contiguous && n - i >= 128 && held_whole && n - held_at >= 128) {
+            if (contiguous && n - i >= 128) {
                 const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
                 if (from_memory) {
                     rf_ahead(x_b);
@@ -508,8 +508,13 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
                     const rf_vec e = rf_exp_shifted(displaced_2, scale_v, scale_lo_v, shift_n__v);
                     half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
                 }
-                log_softmax_last_whole(&held, held_at, held_far);
-                held_at += 128;
+                if (held_whole && n - held_at >= 128) {
+                    log_softmax_last_whole(&held, held_at, held_far);
+                    held_at += 128;
+                } else if (held_at < n) {
+                    log_softmax_last(&held, n, held_at, x_step, out_step);
+                    held_at += 128;
+                }
                 sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
                 continue;
             }

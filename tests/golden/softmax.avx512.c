@@ -374,7 +374,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const rf_vec low__v = rf_set(low_);
         rf_acc sum_lanes_so_far = rf_acc_zero();
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 256) {
-            if (contiguous && n - i >= 256 && held_whole && n - held_at >= 256) {
+            if (contiguous && n - i >= 256) {
                 const float *x_b = (const float *)(const void *)(x + i * (intptr_t)sizeof(float));
                 float *out_b = (float *)(void *)(out + i * (intptr_t)sizeof(float));
                 if (from_memory) {
@@ -382,10 +382,16 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                     rf_ahead_write(out_b);
                 }
                 rf_vec half_of_sum_parts[8];
+                rf_vec eight_of_x_i_3[8];
                 RF_UNROLL
                 for (int k = 0; k < 8; ++k) {
                     const intptr_t j = 16 * k;
-                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    eight_of_x_i_3[k] = rf_load(x_b + j);
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 16 * k;
+                    const rf_vec x_i_3 = eight_of_x_i_3[k];
                     const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
                     const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
                     rf_store(out_b + j, e);
@@ -394,14 +400,24 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                 RF_UNROLL
                 for (int k = 0; k < 8; ++k) {
                     const intptr_t j = 128 + 16 * k;
-                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    eight_of_x_i_3[k] = rf_load(x_b + j);
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 128 + 16 * k;
+                    const rf_vec x_i_3 = eight_of_x_i_3[k];
                     const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
                     const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
                     rf_store(out_b + j, e);
                     half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
                 }
-                softmax_last_whole(&held, held_at);
-                held_at += 256;
+                if (held_whole && n - held_at >= 256) {
+                    softmax_last_whole(&held, held_at);
+                    held_at += 256;
+                } else if (held_at < n) {
+                    softmax_last(&held, n, held_at, out_step);
+                    held_at += 256;
+                }
                 sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
                 if (!((i + 256) & 8191)) { /* a chunk ends */
                     sum_lanes_so_far = rf_acc_join(sum_lanes_so_far, sum_lanes);

@@ -345,7 +345,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const rf_vec shift_n__v = rf_set(shift_exponent);
         const rf_vec low__v = rf_set(low_);
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
-            if (contiguous && n - i >= 128 && held_whole && n - held_at >= 128) {
+            if (contiguous && n - i >= 128) {
                 const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
                 double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
                 if (from_memory) {
@@ -353,10 +353,16 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                     rf_ahead_write(out_b);
                 }
                 rf_vec half_of_sum_parts[8];
+                rf_vec eight_of_x_i_3[8];
                 RF_UNROLL
                 for (int k = 0; k < 8; ++k) {
                     const intptr_t j = 8 * k;
-                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    eight_of_x_i_3[k] = rf_load(x_b + j);
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 8 * k;
+                    const rf_vec x_i_3 = eight_of_x_i_3[k];
                     const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
                     const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
                     rf_store(out_b + j, e);
@@ -365,14 +371,24 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                 RF_UNROLL
                 for (int k = 0; k < 8; ++k) {
                     const intptr_t j = 64 + 8 * k;
-                    const rf_vec x_i_3 = rf_load(x_b + j);
+                    eight_of_x_i_3[k] = rf_load(x_b + j);
+                }
+                RF_UNROLL
+                for (int k = 0; k < 8; ++k) {
+                    const intptr_t j = 64 + 8 * k;
+                    const rf_vec x_i_3 = eight_of_x_i_3[k];
                     const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
                     const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
                     rf_store(out_b + j, e);
                     half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
                 }
-                softmax_last_whole(&held, held_at);
-                held_at += 128;
+                if (held_whole && n - held_at >= 128) {
+                    softmax_last_whole(&held, held_at);
+                    held_at += 128;
+                } else if (held_at < n) {
+                    softmax_last(&held, n, held_at, out_step);
+                    held_at += 128;
+                }
                 sum_lanes = rf_acc_add_half(sum_lanes, half_of_sum_parts);
                 continue;
             }

@@ -11,7 +11,7 @@ from ..loops import CHUNK, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt,
 from ..lower.overlap import Batch, streams
 from .outline import Outlined, outlined, walks
 from .stmts import Statements
-from .text import POINTERS, TURNS, half_name, indented, suffix, turn_name
+from .text import POINTERS, TURNS, eight_name, half_name, indented, suffix, turn_name
 from .widening import widened
 
 
@@ -158,17 +158,25 @@ class Sweeps(Statements):
     def fast_block(self, sweep: Sweep, sums: Mapping[Var, Stmt]) -> Iterator[str]:
         """A block of which nothing is missing, straight through, with one of the row before where one waits."""
         host = self.hosts(sweep)
-        waits = f" && held_whole && n - held_at >= {self.block_size}" if host else ""
-        beneath = [self.names.last_whole(), f"held_at += {self.block_size};"] if host else []
-        yield f"if (contiguous && n - i >= {self.block_size}{waits}) {{"
+        yield f"if (contiguous && n - i >= {self.block_size}) {{"
         yield from indented(self.direct(sweep))
         if host:
             yield from indented(self.ahead(sweep))
-        yield from indented(self.whole_block(sweep, sums, beneath))
+        yield from indented(self.whole_block(sweep, sums, self.beneath() if host else ()))
         yield from indented(self.closed(sweep))
         if sweep.chunk_end:
             yield from indented(self.chunk_end(sweep))
         yield "    continue;"
+        yield "}"
+
+    def beneath(self) -> Iterator[str]:
+        """A block of the row that waits, with nothing missing if it can be."""
+        yield f"if (held_whole && n - held_at >= {self.block_size}) {{"
+        yield f"    {self.names.last_whole()}"
+        yield f"    held_at += {self.block_size};"
+        yield "} else if (held_at < n) {"
+        yield f"    {self.names.last()}"
+        yield f"    held_at += {self.block_size};"
         yield "}"
 
     def last_block(self, sweep: Sweep, streamed: str | None) -> Iterator[str]:
@@ -264,15 +272,36 @@ class Sweeps(Statements):
             yield f"{acc} = rf_acc_add_half({acc}, {half_name(parts.name)});"
 
     def by_halves(self, phase: Phase, sums: Mapping[Var, Stmt]) -> Iterator[str]:
-        """Its first eight vectors, then the others added to them."""
-        lanes = self.kernel.lanes
+        """Its first eight vectors, then the others added to them.
+
+        A load waits for an earlier store whose address agrees with its own in the last twelve bits: where one array is
+        read, eight vectors of it are loaded before any result is stored.
+        """
+        body = widened(phase.body, self.kernel.dtype)
+        loads = [s for s in body if s.word == "load"]
+        first = loads if len(loads) == 1 and any(s.word == "store" for s in body) else []
         yield from (f"rf_vec {half_name(p.name)}[8];" for p in sums)
         for second in (False, True):
-            yield "RF_UNROLL"
-            yield "for (int k = 0; k < 8; ++k) {"
-            yield f"    const intptr_t j = {f'{8 * lanes} + ' if second else ''}{lanes} * k;"
-            yield from indented(self.summed(s, second) for s in widened(phase.body, self.kernel.dtype))
-            yield "}"
+            yield from self.loads(first, second) if first else ()
+            yield from self.eight(second, (self.of_eight(s) if s in first else self.summed(s, second) for s in body))
+
+    def loads(self, first: list[Stmt], second: bool) -> Iterator[str]:
+        """Eight vectors of what is read, loaded before any result is stored."""
+        if not second:
+            yield from (f"rf_vec {eight_name(s.results[0].name)}[8];" for s in first)
+        yield from self.eight(second, (f"{eight_name(s.results[0].name)}[k] = {self.value(s)};" for s in first))
+
+    def of_eight(self, s: Stmt) -> str:
+        name = s.results[0].name
+        return f"const rf_vec {name} = {eight_name(name)}[k];"
+
+    def eight(self, second: bool, body: Iterable[str]) -> Iterator[str]:
+        lanes = self.kernel.lanes
+        yield "RF_UNROLL"
+        yield "for (int k = 0; k < 8; ++k) {"
+        yield f"    const intptr_t j = {f'{8 * lanes} + ' if second else ''}{lanes} * k;"
+        yield from indented(body)
+        yield "}"
 
     def summed(self, s: Stmt, second: bool) -> str:
         """A statement of a whole block: what would be put among the parts stays in a register."""

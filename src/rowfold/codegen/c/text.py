@@ -38,6 +38,11 @@ def half_name(parts: str) -> str:
     return f"half_of_{parts}"
 
 
+def eight_name(name: str) -> str:
+    """Vectors that are loaded before they are needed; no variable of a program is called so."""
+    return f"eight_of_{name}"
+
+
 def literal(value: float) -> str:
     """A double as C text, exact: small integers in decimal, the rest in hexadecimal."""
     if math.isnan(value):
