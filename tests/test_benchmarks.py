@@ -18,6 +18,14 @@ def results(tmp_path, *options):
     return json.loads(path.read_text())["results"]
 
 
+def test_a_chart_has_a_bar_for_each_figure(tmp_path):
+    """Two libraries at one shape: a time and an error each, and their two names."""
+    results(tmp_path, "--shapes=8x1000", "--peers=rowfold,numpy")
+    picture = tmp_path / "chart.svg"
+    subprocess.run([sys.executable, RUNNER.with_name("chart.py"), tmp_path / "result.json", picture], check=True)
+    assert picture.read_text().count('height="8"') == 4
+
+
 def test_the_runner_reports_an_accurate_row(tmp_path):
     """One small shape, one round: the row of rowfold is there and its output is within its bound."""
     found = results(tmp_path, "--shapes=8x1000", "--peers=rowfold,numpy")
