@@ -16,6 +16,7 @@ from rowfold.codegen.interpret import fold
 Array = NDArray[Any]
 SHIFT_SLACK = 1.5  # shifts are powers of two, so an exponential is carried at up to 1.42 times its own size
 MOVED = 64.0  # terms of a fourth moment, times what their sums round
+OWN = 8.0  # roundings of a mean in the oracle's numbers, which NumPy sums pairwise
 SPREAD_ERROR = 6.0  # in u, of a sum of squared distances, beside that of its sum
 
 
@@ -146,7 +147,8 @@ def _comoment(rules: ElementErrors, picked: _Picked, centers: Sequence[Array]) -
     product, above, reach = (np.ones((1,), rules.wide) for _ in range(3))
     for a, slips, center in zip(picked.values, picked.errors, centers, strict=True):
         apart = np.where(picked.chosen, a.astype(rules.wide) - center, 0.0)
-        product, above = product * apart, above * (np.abs(apart) + slips)
+        own = OWN * np.finfo(rules.wide).eps * np.abs(center)  # the oracle's own mean is rounded too
+        product, above = product * apart, above * (np.abs(apart) + slips + own)
         reach = reach * np.max(np.abs(apart), axis=-1, keepdims=True, initial=0.0)
     value, error = _sum(rules, product, above - np.abs(product), picked)
     moved = MOVED * rules.const_unit * picked.count() * reach  # sums about a pivot, moved to the mean

@@ -7,6 +7,7 @@ of the kernel's own numbers (templates/together/).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ...records import replace
@@ -81,7 +82,7 @@ class Groups:
 
     def lines(self) -> Iterator[str]:
         """The group, ahead of a row alone."""
-        body = list(self.waiting() if self.last else self.parts(self.group.parts))
+        body = _read(list(self.waiting() if self.last else self.parts(self.group.parts)))
         yield from ("", f"/* {ROWS} short rows together, unless one of them is rare. */")
         yield "{" if self.last else f"if ({self.where()}) {{"
         yield from indented([*self.sizes(body), *body])
@@ -297,6 +298,13 @@ class Groups:
         lines = [self.alone.stmt(replace(s, args=a)) for s, a in zip(part.body, args, strict=True)]
         yield from indented([*self.pointers(lines, f"(row + {ROWS - 1})"), *lines])
         yield "}"
+
+
+def _read(lines: list[str]) -> list[str]:
+    """The lines without those that load a number which only memory is asked for."""
+    names = Counter(re.findall(r"\ball_of_\w+", "\n".join(lines)))
+    loads = (re.match(r"\s*const rows_\w+ (all_of_\w+) = rows_(?:load|flags_of)\(", line) for line in lines)
+    return [line for line, load in zip(lines, loads, strict=True) if load is None or names[load[1]] > 1]
 
 
 def _rows(line: str) -> str:
