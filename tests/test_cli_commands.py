@@ -174,6 +174,14 @@ def test_bench_draws_what_it_measured(capsys, tmp_path):
     assert "what would change it" in page and not re.search(r"(src|href)=|url\(", page)
 
 
+def test_bench_draws_a_bitmap_with_matplotlib(tmp_path):
+    """A name that ends with .png is drawn by matplotlib."""
+    pytest.importorskip("matplotlib")
+    chart = tmp_path / "chart.png"
+    main(["bench", "softmax", "--shape", "2x20", "--repeats", "2", "--chart", str(chart)])
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin processes")
 def test_bench_gives_the_cores_back(capsys):
     """A process that calls `main` keeps its cores."""

@@ -154,6 +154,43 @@ def _jax(name: str, x: Array) -> Run:
     return lambda: fn(source, axis=-1).block_until_ready()
 
 
+def _numba(name: str, x: Array) -> Run:
+    """Loops as one writes them by hand, compiled by Numba."""
+    numba = importlib.import_module("numba")
+    rows, out = x.reshape(-1, x.shape[-1]), np.empty((x.size // x.shape[-1], x.shape[-1]), x.dtype)
+    fn = numba.njit({"softmax": _softmax, "log_softmax": _log_softmax, "logsumexp": _logsumexp}[name])
+    return lambda: fn(rows, out)
+
+
+def _softmax(x: Array, out: Array) -> None:
+    for i in range(x.shape[0]):
+        top, total = x[i].max(), x.dtype.type(0)
+        for j in range(x.shape[1]):
+            out[i, j] = np.exp(x[i, j] - top)
+            total += out[i, j]
+        for j in range(x.shape[1]):
+            out[i, j] /= total
+
+
+def _log_softmax(x: Array, out: Array) -> None:
+    for i in range(x.shape[0]):
+        top, total = x[i].max(), x.dtype.type(0)
+        for j in range(x.shape[1]):
+            out[i, j] = x[i, j] - top
+            total += np.exp(out[i, j])
+        rest = np.log(total)
+        for j in range(x.shape[1]):
+            out[i, j] -= rest
+
+
+def _logsumexp(x: Array, out: Array) -> None:
+    for i in range(x.shape[0]):
+        top, total = x[i].max(), x.dtype.type(0)
+        for j in range(x.shape[1]):
+            total += np.exp(x[i, j] - top)
+        out[i, 0] = top + np.log(total)
+
+
 def _onnxruntime(name: str, x: Array) -> Run:
     """A model of one operator, on one thread."""
     ort, onnx = importlib.import_module("onnxruntime"), importlib.import_module("onnx")
@@ -172,4 +209,4 @@ def _onnxruntime(name: str, x: Array) -> Run:
 
 
 _NAMES = ("softmax", "log_softmax", "logsumexp")
-_PEERS = {"scipy": _scipy, "torch": _torch, "jax": _jax, "onnxruntime": _onnxruntime}
+_PEERS = {"scipy": _scipy, "torch": _torch, "jax": _jax, "onnxruntime": _onnxruntime, "numba": _numba}

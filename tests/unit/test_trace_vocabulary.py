@@ -213,7 +213,7 @@ DECIDED_OTHERWISE = {
 
 
 def words_of(fn):
-    names = [*fn.__code__.co_names, *map(str, fn.__code__.co_consts[1:])]
+    names = [*fn.__code__.co_names, *(getattr(c, "co_name", str(c)) for c in fn.__code__.co_consts[1:])]
     return "-".join(n for n in names if n not in ("np", "rf"))
 
 

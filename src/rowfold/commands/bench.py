@@ -17,7 +17,7 @@ from ..codegen.ir import Role
 from ..codegen.planning.cost import SIZES, read_bytes, written_bytes
 from . import UsageError, calibrate, kernels, report
 
-HELP = "time a kernel against NumPy, a copy, and torch, jax, onnxruntime and scipy where they are installed"
+HELP = "time a kernel against NumPy, a copy, and torch, jax, onnxruntime, numba and scipy where they are installed"
 _ALONE = "exponentials alone"
 _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kernels.add_dtype(parser)
     parser.add_argument("--repeats", type=int, default=15, help="interleaved repeats (default: 15)")
     parser.add_argument("--calibrate", action="store_true", help="measure this machine for the planner; no NAME")
-    parser.add_argument("--chart", metavar="FILE", help="draw the result as SVG into this file")
+    parser.add_argument("--chart", metavar="FILE", help="draw the result: .svg, or with matplotlib .png, .pdf ...")
     parser.add_argument("--report", metavar="DIRECTORY", help="write a page of table, chart and plan: index.html")
 
 
@@ -71,7 +71,10 @@ def _bound(plan: Any, rows: list[dict[str, Any]], exponential: float) -> dict[st
 def _draw(facts: dict[str, Any], explanation: Any, arguments: argparse.Namespace) -> None:
     """Writes the pictures that were asked for."""
     if arguments.chart:
-        Path(arguments.chart).write_text(report.chart(facts), encoding="utf-8")
+        if arguments.chart.endswith(".svg"):
+            Path(arguments.chart).write_text(report.chart(facts), encoding="utf-8")
+        else:
+            report.plot(facts, arguments.chart)
     if arguments.report:
         machine = f"{platform.machine()} with {explanation.plan.isa}, {platform.system()}, {explanation.shape}"
         folder = Path(arguments.report)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from . import UsageError
+
 _LEFT, _WIDE = 214, 400  # where bars begin, and the longest of them, in pixels
 
 
@@ -39,6 +41,28 @@ def chart(facts: Mapping[str, Any]) -> str:
         bound_x=round(_LEFT + bound * scale, 1),
         bound_label=f"the bound, {bound:.3f}",
     )
+
+
+def plot(facts: Mapping[str, Any], path: str) -> None:
+    """The same chart drawn by matplotlib, in the format that the name of the file ends with. Raises UsageError."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError(f"{path}: matplotlib draws what is no .svg: pip install 'rowfold[plot]'") from None
+    rows: Sequence[Mapping[str, Any]] = facts["rows"][::-1]
+    low, middle, high = ([row[key] for row in rows] for key in ("min_ns", "median_ns", "max_ns"))
+    figure = Figure(figsize=(8, 1 + 0.4 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    spread = [[m - a for m, a in zip(middle, low, strict=True)], [b - m for m, b in zip(middle, high, strict=True)]]
+    colours = ["C0" if row["name"] == "rowfold" else "C7" for row in rows]
+    axes.barh([row["name"] for row in rows], middle, xerr=spread, color=colours)
+    axes.axvline(facts["bound_ns"], linestyle="--", color="black", label="the bound")
+    axes.set(title=f"{_title(facts)}, nanoseconds an element")
+    axes.legend()
+    try:
+        figure.savefig(path)
+    except ValueError as error:  # a format that matplotlib does not know; it lists those that it does
+        raise UsageError(f"{path}: {error}") from None
 
 
 def page(facts: Mapping[str, Any], plan: str, machine: str) -> str:
