@@ -27,6 +27,8 @@ def rows(n: int) -> dict[str, np.ndarray]:
         "two values": np.repeat(np.float32([0, 1]), [n - n // 3, n // 3]),
         "one outlier": np.where(np.arange(n) == n // 2, 3e38, normal * 1e-30).astype(np.float32),
         "-inf": np.where(normal < 1.5, -np.inf, normal).astype(np.float32),
+        "some inf": np.where(np.arange(n) % 97 == 5, np.inf, normal).astype(np.float32),
+        "both infinities": np.where(normal < 0.5, -np.inf, np.where(normal > 2.5, np.inf, normal)).astype(np.float32),
         "late NaNs": late,
         "both zeros": np.where(normal > 0, 0.0, -0.0).astype(np.float32),
     }

@@ -55,11 +55,14 @@ class Explanation:
         lines += _wrapped(walks(plan), 2, depth)
         for note in self.notes:
             lines += _wrapped(note, 2, depth)
-        for note, moved in list(zip(notes, traffic(plan), strict=True))[:_MOST_SWEEPS]:
+        sweeps, others = notes[: len(plan.sweeps)], notes[len(plan.sweeps) :]
+        for note, moved in list(zip(sweeps, traffic(plan), strict=True))[:_MOST_SWEEPS]:
             lines += _wrapped(note, 11, depth)
             lines += _wrapped(f"{'':11}{moved}", 13, depth)
-        if len(notes) > _MOST_SWEEPS:
-            lines.append(f"  and {len(notes) - _MOST_SWEEPS} more sweeps")
+        if len(sweeps) > _MOST_SWEEPS:
+            lines.append(f"  and {len(sweeps) - _MOST_SWEEPS} more sweeps")
+        for note in others:
+            lines += _wrapped(note, 4, depth)
         lines.append("rejected:" if plan.rejected else "rejected: nothing, there was one candidate")
         for name, reason in plan.rejected:
             lines += _wrapped(f"  {name}: {reason}", 4, depth)

@@ -147,6 +147,7 @@ class Rows(Row):
     def one_block(self, b: LlvmMemory, row: Row, at: Value, steps: Mapping[str, Value | None]) -> None:
         assert self.batch.last is not None
         outer, row.rare = dict(row.env), False
+        row.comments(f"Sweep: {c}." for c in self.batch.last.sweep.comment)
         for name, of, place in self.slots:
             value = b.read(b.bytes_on(self.held, b.const(place, INDEX)), of, 64 if of.lanes else 8)
             if of == PTR:
