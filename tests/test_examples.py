@@ -43,9 +43,9 @@ def test_attention_maps_are_drawn(tmp_path):
 def test_a_new_normalizer_is_right():
     """The invented kernel is within its bound, fuzzed too, and its C has the names of its row function."""
     text = printed("new_normalizer.py", needs="numpy")
-    cases, worst = re.search(r"cases=(\d+), refused=\d+, worst=([\d.e-]+)", text).groups()
+    cases, refused, worst = re.search(r"cases=(\d+), refused=(\d+), worst=([\d.e-]+)", text).groups()
     assert float(re.search(r"its bound: ([\d.]+)", text)[1]) <= 1 and "rf_vec d = " in text
-    assert int(cases) > 1 and 0 < float(worst) <= 1
+    assert int(cases) > int(refused) and float(worst) <= 1  # how many a second holds is the machine's affair
 
 
 def test_a_vocabulary_over_ranks_gives_the_loss_of_whole_rows():

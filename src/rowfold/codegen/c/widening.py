@@ -19,6 +19,11 @@ class Loaded:
     args: tuple[Var | str, ...]
     place: int  # after which statement
 
+    @property
+    def plain(self) -> bool:
+        """Whether no mask has changed it yet: a load heeds one."""
+        return self.word == "load_wide"
+
 
 def widened(body: tuple[Stmt, ...], dtype: str) -> tuple[Stmt, ...]:
     """The statements of a whole vector, those that widen a loaded one reading memory themselves."""
@@ -46,10 +51,10 @@ def _loaded(body: tuple[Stmt, ...]) -> dict[Var, Loaded]:
         match s.word, s.args:
             case "load", (str() as port,):
                 found[s.results[0]] = Loaded("load_wide", (port,), place)
-            case "select", (Var() as mask, Var() as x, float() as other) if x in found and _nothing(other):
-                found[s.results[0]] = Loaded("load_wide_where", (*found[x].args[:1], mask), place)
-            case "select", (Var() as mask, float() as other, Var() as x) if x in found and _nothing(other):
-                found[s.results[0]] = Loaded("load_wide_unless", (*found[x].args[:1], mask), place)
+            case "select", (Var() as mask, Var() as x, float() as other) if _nothing(other) and x in found and found[x].plain:
+                found[s.results[0]] = Loaded("load_wide_where", (*found[x].args, mask), place)
+            case "select", (Var() as mask, float() as other, Var() as x) if _nothing(other) and x in found and found[x].plain:
+                found[s.results[0]] = Loaded("load_wide_unless", (*found[x].args, mask), place)
             case _:
                 pass
     return {v: f for v, f in found.items() if v.kind is Kind.VEC}
