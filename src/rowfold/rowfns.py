@@ -66,12 +66,18 @@ def rsqrt(x: ArrayLike, /) -> Any:
     return 1.0 / np.sqrt(x)
 
 
+def _places(x: ArrayLike, n: int) -> NDArray[Any]:
+    """The positions of a row's elements: 0 to n - 1, or where they are in the row that a `where=` took them from."""
+    places: NDArray[Any] | None = getattr(x, "places", None)
+    return np.arange(n) if places is None or len(places) != n else places
+
+
 @_traceable
 def positions(x: ArrayLike, /) -> NDArray[Any]:
     """0 .. n-1 along the row, as floats."""
     a = np.asarray(x)
     kind = a.dtype if np.issubdtype(a.dtype, np.floating) else np.dtype(np.float64)
-    return np.broadcast_to(np.arange(a.shape[-1]).astype(kind), a.shape)
+    return np.broadcast_to(_places(x, a.shape[-1]).astype(kind), a.shape)
 
 
 @_traceable
@@ -86,7 +92,7 @@ def topk(x: ArrayLike, k: int, /) -> tuple[NDArray[Any], NDArray[Any]]:
         raise ValueError(f"k is {k}; it has to lie in 1 to 256, and in a row of {a.shape[-1]} elements")
     nan = np.isnan(a)
     order = np.lexsort((np.where(nan, 0.0, -a), ~nan), axis=-1)[..., :k]
-    return np.take_along_axis(a, order, axis=-1), order.astype(np.int64)
+    return np.take_along_axis(a, order, axis=-1), _places(x, a.shape[-1])[order].astype(np.int64)
 
 
 @_traceable
@@ -125,7 +131,7 @@ def uniform(x: ArrayLike, seed: Any, /) -> NDArray[Any]:
     a = np.asarray(x)
     keys = keys_of(seed, a.shape[:-1])
     kind = a.dtype if a.dtype == np.float32 else np.dtype(np.float64)
-    return numbers(np.arange(a.shape[-1]), keys[..., None]).astype(kind)
+    return numbers(_places(x, a.shape[-1]), keys[..., None]).astype(kind)
 
 
 @_traceable

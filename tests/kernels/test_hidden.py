@@ -22,7 +22,8 @@ def leaks(name, dtype, backend, isa, strategy="auto", columns=35):
     further = [rng.normal(size=(3, columns)).astype(dtype) for _ in range(GIVEN.get(name, 1) - 1)]
 
     def called(value):
-        found = kernel(*(np.where(where, row, dtype(value)) for row in (x, *further)), where=where, **SETTINGS.get(name, {}))
+        rows = [np.where(where, row, dtype(value)) for row in (x, *further)]
+        found = kernel(*rows, where=where, **SETTINGS.get(name, {}))
         return b"".join(part.tobytes() for part in (found if isinstance(found, tuple) else (found,)))
 
     plain = called(0.5)

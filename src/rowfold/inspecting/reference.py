@@ -14,9 +14,11 @@ from ..codegen.dtypes import FORMATS, NAMED, widen
 from ..codegen.ir import Role
 from ..codegen.trace import Parameter
 from ..philox import keys_of
+from .selected import selected
 
 if TYPE_CHECKING:
     from ..codegen.bounding.oracle import Expected
+    from ..codegen.ir import Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _WIDE = (Role.ROW, Role.MASK, Role.INT_ROW)
@@ -59,8 +61,7 @@ class _Rows:
         scalars = [p.name for p in self.found if p.role is Role.SCALAR]
         if not any(np.asarray(given.get(name)).dtype.kind in "iu" for name in scalars):
             return
-        static = {n: settings.get(n, s.default) for n, s in self.kernel.static.items()}
-        for _, node in self.kernel.program(static, frozenset(self.values), frozenset()).inputs:
+        for _, node in self._program(settings).inputs:
             if node.role is Role.SEED:
                 self.values[node.name] = keys_of(given[node.name], self.batch)
 
@@ -94,8 +95,25 @@ class _Rows:
             result = self._empty(args, settings)
         else:
             result = self.fn(*args, **settings)
-        parts = result if isinstance(result, tuple) else (result,)
-        return tuple(self._scattered(np.asarray(r), chosen) for r in parts)
+        return self._parts(result, settings, chosen)
+
+    def _parts(self, result: Any, settings: Mapping[str, Any], chosen: Array | None) -> tuple[Array, ...]:
+        """The results of one row as the kernel gives them: numbers without an axis, rows whole."""
+        parts = [np.asarray(r) for r in (result if isinstance(result, tuple) else (result,))]
+        if chosen is None and all(part.shape != (1,) for part in parts):
+            return tuple(parts)
+        program = self._program(settings)
+        refs = [o.ref for o in program.outputs]
+        wide = [self._scattered(p, chosen) if program.is_row(r) else p for p, r in zip(parts, refs, strict=True)]
+        single = [not program.is_row(r) and program.entries(r) == 0 for r in refs]
+        return tuple(p.reshape(()) if one else p for p, one in zip(wide, single, strict=True))
+
+    def _program(self, settings: Mapping[str, Any]) -> Program:
+        static = {k: v for k, v in settings.items() if k in self.kernel.static}
+        booleans = {p.name for p in self.found if p.role is Role.ROW and p.name in self.values}
+        booleans = {name for name in booleans if self.values[name].dtype == bool}
+        program: Program = self.kernel.program(static, frozenset(self.values), frozenset(booleans))
+        return program
 
     def blank(self, settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """The results of a row of zeros: what a batch of no rows has no example of."""
@@ -109,10 +127,9 @@ class _Rows:
         """A row of nothing: NumPy refuses some reductions, the program is read on the identities."""
         from ..codegen.interpret import interpret
 
-        static = {k: v for k, v in settings.items() if k in self.kernel.static}
         floats = {s.name: settings.get(s.name, s.default) for s in self.kernel.settings if not s.static}
         given = {p.name: a for p, a in zip(self.found, args, strict=True) if a is not None}
-        return interpret(self.kernel.program(static, frozenset(given), frozenset()), given, floats)
+        return interpret(self._program(settings), given, floats)
 
     def _argument(self, p: Parameter, at: tuple[int, ...], chosen: Array | None) -> Any:
         if p.name not in self.values:
@@ -122,7 +139,7 @@ class _Rows:
         if p.role is Role.TABLE:
             return np.array(wide)
         if p.role in _WIDE:
-            return np.array(wide if chosen is None else wide[chosen])
+            return np.array(wide) if chosen is None else selected(wide[chosen], np.flatnonzero(chosen))
         if p.role is Role.INDEX and chosen is not None and p.ignore != wide:
             return int(np.count_nonzero(chosen[: int(wide)]))
         if wide.dtype == np.uint64 and p.role is Role.SCALAR:
@@ -133,10 +150,10 @@ class _Rows:
         """A row that an index marks to be ignored: zeros of the results' shapes."""
         args = [0 if p.role is Role.INDEX else a for p, a in zip(self.found, args, strict=True)]
         result = self.fn(*args, **settings)
-        return tuple(np.zeros_like(np.asarray(r)) for r in (result if isinstance(result, tuple) else (result,)))
+        return tuple(np.zeros_like(part) for part in self._parts(result, settings, None))
 
     def _scattered(self, part: Array, chosen: Array | None) -> Array:
-        if chosen is None or part.ndim == 0:
+        if chosen is None:
             return part
         whole = np.full(chosen.shape, self.masked, dtype=part.dtype)
         whole[chosen] = part

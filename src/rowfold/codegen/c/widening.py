@@ -48,13 +48,14 @@ def _loaded(body: tuple[Stmt, ...]) -> dict[Var, Loaded]:
     for place, s in enumerate(body):
         if not s.results and s.word != "put":
             break
+        plain = {x: f.args for x, f in found.items() if f.plain}
         match s.word, s.args:
             case "load", (str() as port,):
                 found[s.results[0]] = Loaded("load_wide", (port,), place)
-            case "select", (Var() as mask, Var() as x, float() as other) if _nothing(other) and x in found and found[x].plain:
-                found[s.results[0]] = Loaded("load_wide_where", (*found[x].args, mask), place)
-            case "select", (Var() as mask, float() as other, Var() as x) if _nothing(other) and x in found and found[x].plain:
-                found[s.results[0]] = Loaded("load_wide_unless", (*found[x].args, mask), place)
+            case "select", (Var() as mask, Var() as x, float() as other) if x in plain and _nothing(other):
+                found[s.results[0]] = Loaded("load_wide_where", (*plain[x], mask), place)
+            case "select", (Var() as mask, float() as other, Var() as x) if x in plain and _nothing(other):
+                found[s.results[0]] = Loaded("load_wide_unless", (*plain[x], mask), place)
             case _:
                 pass
     return {v: f for v, f in found.items() if v.kind is Kind.VEC}
