@@ -19,11 +19,15 @@ _Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class Between(NamedTuple):
-    """Bounds of a float setting: `Annotated[float, rf.Between(0, 1)]`. `open` excludes the lower bound."""
+    """Bounds of a setting, float or int, or of an `rf.Scalar`: `Annotated[float, rf.Between(0, 1)]`.
+
+    `open` excludes the lower bound. With `length` a float setting is at most the length of the rows, too.
+    """
 
     low: float = -math.inf
     high: float = math.inf
     open: bool = False
+    length: bool = False
 
 
 class Ignore(NamedTuple):

@@ -23,7 +23,7 @@ import numpy as np
 from . import config as configuration
 from .building.host import host_isa, in_form, machine, plan_for
 from .config import Config
-from .errors import CompileError, LoadError, PlanError
+from .errors import CompileError, LoadError, NothingAsked, PlanError
 from .inspecting.emission import Emitting
 from .kernels.gradients import Differentiable, Gradients
 from .kernels.parts import Parts
@@ -143,8 +143,8 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         floats = (s for s in self.settings if not s.static)
         return CallSpec(
             self.name,
-            tuple(Argument(p.name, p.role.value, p.ignore, p.optional) for p in self.parameters),  # type: ignore[arg-type]
-            tuple(FloatSetting(s.name, _default(s), s.low, s.high, s.open) for s in floats),
+            tuple(Argument(p.name, p.role.value, p.ignore, p.optional, *p.bounds[:3]) for p in self.parameters),  # type: ignore[arg-type]
+            tuple(FloatSetting(s.name, _default(s), s.low, s.high, s.open, s.length) for s in floats),
             None,
             self.masked,
         )
@@ -200,7 +200,11 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         call = Call(recall.exactly(values), dtype.char, n, rows, given, has_where, booleans, narrow)
         found = self._bound.get((call, config))
         if found is None:
-            found = self._bound[call, config] = self._bind(values, call, config)
+            try:
+                found = self._bound[call, config] = self._bind(values, call, config)
+            except NothingAsked as error:
+                nothing = importlib.import_module(f"{__package__}.building.nothing")  # hardly ever
+                found = nothing.nothing_of(self, values, call, error)
         return found
 
     def _bind(self, values: Mapping[str, object], call: Call, config: Config) -> Bound:

@@ -23,6 +23,10 @@ class LoadError(RowfoldError):
     """A compiled library could not be loaded or failed its self-test."""
 
 
+class NothingAsked(ValueError):  # noqa: N818 - in empty rows it is no error
+    """k = 0: an error in rows that have elements, none in empty rows. Users meet it as the ValueError that it is."""
+
+
 class DTypeError(RowfoldError, TypeError):
     """An argument has a dtype that the kernel does not take."""
 

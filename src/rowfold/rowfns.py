@@ -85,10 +85,10 @@ def topk(x: ArrayLike, k: int, /) -> tuple[NDArray[Any], NDArray[Any]]:
     """The k largest elements of each row in descending order, and their positions (int64).
 
     Shapes: x (..., n), results (..., k). A NaN comes before every number; equal elements come by position. Raises
-    ValueError unless 1 <= k <= 256 and k <= n.
+    ValueError unless 1 <= k <= 256 and k <= n; of a row of no elements there are k = 0.
     """
     a = np.asarray(x)
-    if not 1 <= k <= min(256, a.shape[-1]):
+    if not 1 <= k <= min(256, a.shape[-1]) and not k == a.shape[-1] == 0:
         raise ValueError(f"k is {k}; it has to lie in 1 to 256, and in a row of {a.shape[-1]} elements")
     nan = np.isnan(a)
     order = np.lexsort((np.where(nan, 0.0, -a), ~nan), axis=-1)[..., :k]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ X3_10 = Paper("3.10", "Exploring Weight Balancing on Long-Tailed Recognition Pro
 X3_19 = Paper("3.19", "A Light Weight Model for Active Speaker Detection")
 X2_5 = Paper("2.5", "u-muP: The Unit-Scaled Maximal Update Parametrization")
 
+Temperature = Annotated[rf.Scalar, rf.Between(0.0, open=True)]  # one a row
+Sharpness = Annotated[rf.Static[float], rf.Between(0.0, open=True)]
+
 
 @rf.kernel
 def log_odds(x: rf.Row, y: rf.Index) -> Any:
@@ -56,7 +59,7 @@ def noisy_cross_entropy(x: rf.Row, y: rf.Index, norm: rf.Scalar, noise: rf.Scala
 
 @N15(walks=1)
 @rf.kernel
-def temperature_dro(h: rf.Row, tau: rf.Scalar, *, rho: rf.NonNegative = 1.0) -> Any:
+def temperature_dro(h: rf.Row, tau: Temperature, *, rho: rf.NonNegative = 1.0) -> Any:
     """(L, dL / d tau) for L = tau log(mean e^(h / tau)) + tau rho, tau > 0 one a row. Two numbers."""
     p = np.exp(log_softmax(h / tau))
     log_mean = rf.logsumexp(h / tau) - np.log(h.size)
@@ -182,21 +185,21 @@ def dual_focal(x: rf.Row, y: rf.Index, *, gamma: rf.Static[float] = 5.0) -> Any:
 
 @L7(walks=1)
 @rf.kernel
-def psl_tanh(x: rf.Row, y: rf.Index, *, tau: rf.Static[float] = 0.5) -> Any:
+def psl_tanh(x: rf.Row, y: rf.Index, *, tau: Sharpness = 0.5) -> Any:
     """log of the sum of (tanh(x_j - x_y) + 1)^(1 / tau). Bounded: no maximum is needed."""
     return np.log(np.sum(np.power(np.tanh(x - x[y]) + 1.0, 1.0 / tau)))
 
 
 @L7(walks=1)
 @rf.kernel
-def psl_relu(x: rf.Row, y: rf.Index, *, tau: rf.Static[float] = 0.5) -> Any:
+def psl_relu(x: rf.Row, y: rf.Index, *, tau: Sharpness = 0.5) -> Any:
     """log of the sum of relu(x_j - x_y + 1)^(1 / tau)."""
     return np.log(np.sum(np.power(np.maximum(x - x[y] + 1.0, 0.0), 1.0 / tau)))
 
 
 @L7(walks=1)
 @rf.kernel
-def psl_atan(x: rf.Row, y: rf.Index, *, tau: rf.Static[float] = 0.5) -> Any:
+def psl_atan(x: rf.Row, y: rf.Index, *, tau: Sharpness = 0.5) -> Any:
     """log of the sum of (atan(x_j - x_y) + 1)^(1 / tau) where atan + 1 > 0, else 0 (confirm the clamp)."""
     return np.log(np.sum(np.power(np.maximum(np.arctan(x - x[y]) + 1.0, 0.0), 1.0 / tau)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -322,7 +322,7 @@ def column_row_probabilities(x: Any, y: Any) -> Any:
 
 @X4_19(walks=1, k=16)
 @rf.kernel
-def certain_set(p: rf.Row, *, k: int) -> Any:
+def certain_set(p: rf.Row, *, k: Annotated[int, rf.Between(1, 256)]) -> Any:
     """(positions of the k largest of p, how many of them to keep for sure, the tail's mass): of k draws, c are certain.
 
     c in 0 .. k - 1 has the least (1 - sum of the c largest) / (k - c), the most of those that have. A k-vector, two

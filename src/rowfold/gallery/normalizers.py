@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ N16 = Paper("N16", "To Softmax, or not to Softmax")
 N17 = Paper("N17", "The Z-loss: a shift and scale invariant classification loss belonging to the Spherical Family")
 N18 = Paper("N18", "Softmax Bias Correction for Quantized Generative Models")
 N19 = Paper("N19", "Leveraging Label Non-Uniformity for Node Classification")
+
+Share = Annotated[float, rf.Between(0.0, 1.0)]
+AtLeast0 = Annotated[rf.Scalar, rf.Between(0.0)]
 
 N2(walks=2)(softpick)
 N11(walks=2)(masked_softmax)
@@ -102,7 +105,7 @@ def stablemax_cross_entropy(x: rf.Row, y: rf.Index) -> Any:
 
 @N9(walks=2)
 @rf.kernel
-def sparse_noisy_softmax(x: rf.Row, noise: rf.Row, *, temperature: rf.Positive = 0.1, floor: rf.NonNegative = 0.01
+def sparse_noisy_softmax(x: rf.Row, noise: rf.Row, *, temperature: rf.Positive = 0.1, floor: Share = 0.01
 ) -> Any:  # fmt: skip
     """p = softmax((x + noise) / T), 0 where p is below `floor` (confirm: the paper's way to make it sparse)."""
     p = softmax((x + noise) / temperature)
@@ -128,7 +131,7 @@ def split_softmax(x: rf.Row, mask: rf.Mask, *, k: rf.Static[float] = 0.9) -> Any
 
 @N14(walks=2)
 @rf.kernel
-def sdm(x: rf.Row, q: rf.Scalar, d: rf.Scalar) -> Any:
+def sdm(x: rf.Row, q: AtLeast0, d: AtLeast0) -> Any:
     """(2 + q)^(d x) / sum (2 + q)^(d x) = softmax(d log(2 + q) x), q >= 0 and d >= 0 one a row."""
     e = np.exp(np.log(2.0 + q) * d * (x - np.max(x)))
     return e / np.sum(e)
@@ -136,7 +139,7 @@ def sdm(x: rf.Row, q: rf.Scalar, d: rf.Scalar) -> Any:
 
 @N14(walks=1)
 @rf.kernel
-def sdm_loss(x: rf.Row, y: rf.Index, q: rf.Scalar, d: rf.Scalar) -> Any:
+def sdm_loss(x: rf.Row, y: rf.Index, q: AtLeast0, d: AtLeast0) -> Any:
     """-log p_y to the base 2 + q for p = sdm(x, q, d), a number."""
     base = np.log(2.0 + q)
     return rf.logsumexp(base * d * (x - x[y])) / base

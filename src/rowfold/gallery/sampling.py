@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -20,17 +20,22 @@ X4_1 = Paper("4.1", "Fast Controlled Generation from Language Models with Adapti
 X4_8 = Paper("4.8", "TTS-VAR: A Test-Time Scaling Framework for Visual Auto-Regressive Generation")
 X4_9 = Paper("4.9", "Batch Speculative Decoding Done Right")
 
+Share = Annotated[float, rf.Between(0.0, 1.0, open=True)]  # above 1 no element of any row would be kept
+
 
 @S3(walks=2)
 @rf.kernel
-def epsilon_filter(x: rf.Row, *, epsilon: rf.Positive = 3e-4) -> Any:
-    """x where softmax(x) >= epsilon, else -inf: compared as logits, x >= logsumexp(x) + log epsilon."""
+def epsilon_filter(x: rf.Row, *, epsilon: Share = 3e-4) -> Any:
+    """x where softmax(x) >= epsilon, else -inf: compared as logits, x >= logsumexp(x) + log epsilon.
+
+    0 < epsilon <= 1, else ValueError; a row whose largest probability is below epsilon keeps nothing.
+    """
     return np.where(x >= rf.logsumexp(x) + np.log(epsilon), x, -np.inf)
 
 
 @S5(walks=2)
 @rf.kernel
-def eta_filter(x: rf.Row, *, epsilon: rf.Positive = 3e-4) -> Any:
+def eta_filter(x: rf.Row, *, epsilon: Share = 3e-4) -> Any:
     """x where softmax(x) >= min(epsilon, sqrt(epsilon) e^-H), H the entropy of softmax(x), else -inf."""
     log_eps = np.log(epsilon)
     return np.where(x >= rf.logsumexp(x) + np.minimum(log_eps, 0.5 * log_eps - entropy(x)), x, -np.inf)
@@ -38,7 +43,7 @@ def eta_filter(x: rf.Row, *, epsilon: rf.Positive = 3e-4) -> Any:
 
 @S6(walks=2)
 @rf.kernel
-def min_p_filter(x: rf.Row, *, base: rf.Positive = 0.1) -> Any:
+def min_p_filter(x: rf.Row, *, base: Share = 0.1) -> Any:
     """x where softmax(x) >= base max softmax(x), else -inf: x >= max x + log base needs no normalizer."""
     return np.where(x >= np.max(x) + np.log(base), x, -np.inf)
 

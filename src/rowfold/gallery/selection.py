@@ -5,7 +5,7 @@ Order: value descending, then index; k above n is a ValueError before anything i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -32,6 +32,8 @@ X2_11 = Paper("2.11", "Transformer Feed-Forward Layers Build Predictions by Prom
 X3_4 = Paper("3.4", "Q-Probe: A Lightweight Approach to Reward Maximization for Language Models")
 X4_1 = Paper("4.1", "Fast Controlled Generation from Language Models with Adaptive Weighted Rejection Sampling")
 
+Some = Annotated[int, rf.Between(1, 256)]  # how many are kept: softmax over none of them has no sum to divide by
+
 N1(walks=2)(sparsemax)
 C5(walks=1, k=5)(softmax_topk)
 X2_11(walks=1, k=5)(softmax_topk)
@@ -39,7 +41,7 @@ X2_11(walks=1, k=5)(softmax_topk)
 
 @S1(walks=1, k=5)
 @rf.kernel
-def topk_softmax(x: rf.Row, *, k: int) -> Any:
+def topk_softmax(x: rf.Row, *, k: Some) -> Any:
     """(softmax over the k largest, their positions): top-k decoding renormalized. Two k-vectors."""
     v, at = rf.topk(x, k)
     e = np.exp(v - v[0])
@@ -53,7 +55,7 @@ X2_4(walks=1, k=2)(topk_softmax)
 
 @C10(walks=2, k=5)
 @rf.kernel
-def topk_softmax_dense(x: rf.Row, *, k: int) -> Any:
+def topk_softmax_dense(x: rf.Row, *, k: Some) -> Any:
     """softmax over the k largest, 0 elsewhere; of ties for the last place the first stay. A row."""
     v, at = rf.topk(x, k)
     kept = (x > v[k - 1]) | ((x == v[k - 1]) & (rf.positions(x) <= at[k - 1]))
@@ -62,7 +64,7 @@ def topk_softmax_dense(x: rf.Row, *, k: int) -> Any:
 
 @C10(walks=1, k=5)
 @rf.kernel
-def sparse_softmax_loss(x: rf.Row, y: rf.Index, *, k: int) -> Any:
+def sparse_softmax_loss(x: rf.Row, y: rf.Index, *, k: Some) -> Any:
     """log of the sum of e^x over the k largest - x_y, a number (confirm: negative where y is not among them)."""
     v, _ = rf.topk(x, k)
     return np.log(np.sum(np.exp(v - v[0]))) + (v[0] - x[y])
@@ -137,7 +139,7 @@ def rejection_candidates(x: rf.Row, seed: rf.Scalar, *, k: int) -> Any:
 
 @L8(walks=1, k=5)
 @rf.kernel
-def softmax_loss_at_k(x: rf.Row, y: rf.Index, *, k: int, tau: rf.Positive = 1.0, weight: str = "sigmoid") -> Any:
+def softmax_loss_at_k(x: rf.Row, y: rf.Index, *, k: Some, tau: rf.Positive = 1.0, weight: str = "sigmoid") -> Any:
     """w(x_y - b) log sum e^((x_j - x_y) / tau), b the k-th largest score, a number. w: sigmoid, exp, or relu."""
     over = x[y] - rf.kth(x, k)
     choices = {"sigmoid": rf.sigmoid(over), "exp": np.exp(over), "relu": np.maximum(over, 0.0)}
@@ -154,7 +156,7 @@ def margin_score(x: rf.Row) -> Any:
 
 @S2(walks=1, k=5)
 @rf.kernel
-def bregman_topk(x: rf.Row, *, k: int, alpha: rf.Static[float] = 2.0) -> Any:
+def bregman_topk(x: rf.Row, *, k: Some, alpha: rf.Static[float] = 2.0) -> Any:
     """(probabilities, positions) on the k largest p = softmax(x), moved to sum 1 by a Bregman projection.
 
     alpha = 1 scales (Kullback-Leibler), 2 adds (1 - sum p) / k, 1.5 adds to the square roots. Choosing k is outside.
@@ -173,7 +175,7 @@ def bregman_topk(x: rf.Row, *, k: int, alpha: rf.Static[float] = 2.0) -> Any:
 
 @S4(walks=2)
 @rf.kernel
-def nucleus_filter(x: rf.Row, *, mass: rf.Positive = 0.9, k: int = 64) -> Any:
+def nucleus_filter(x: rf.Row, *, mass: rf.Positive = 0.9, k: Some = 64) -> Any:
     """x in the smallest set of largest probabilities with mass >= P, ties of its last stay; else -inf. A row.
 
     The set is looked for among the k largest (k at most n); where they have less mass, they are kept. `nucleus` looks

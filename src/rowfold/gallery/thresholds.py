@@ -6,7 +6,7 @@ catalogue does (M-THR).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -33,7 +33,9 @@ def nucleus(x: rf.Row, *, mass: rf.Positive = 0.9) -> Any:
 
 @L9(walks=1, k=5.0)
 @rf.kernel
-def soft_topk(x: rf.Row, *, k: rf.Positive) -> Any:
-    """sigmoid(x - tau) with tau such that the row sums to k, 0 < k < n; NaN for k above n."""
+def soft_topk(x: rf.Row, *, k: Annotated[float, rf.Between(0.0, length=True, open=True)]) -> Any:
+    """sigmoid(x - tau) with tau such that the row sums to k, 0 < k <= n, else ValueError; NaN where `where=` selects
+    fewer than k.
+    """
     tau = rf.threshold(lambda v, t: rf.sigmoid(v - t), k, x, lo=-np.inf, hi=np.inf)
     return rf.sigmoid(x - tau)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rowfold import config as configuration
+from rowfold.annotations import Between
 from rowfold.api import Kernel
 from rowfold.building.build import plan_key, results_of
 from rowfold.codegen.generate import source_of
@@ -84,7 +85,8 @@ def call(
     roles = [p.role for p in kernel.parameters]
     floats = [a.dtype for a, role in zip(arrays, roles, strict=True) if role is Role.ROW and _is_float(a)]
     booleans = any(role is Role.ROW and not _is_float(a) for a, role in zip(arrays, roles, strict=True))
-    if booleans or Role.SEED in roles or not floats:
+    bounded = any(p.bounds != Between() for p in kernel.parameters)  # numbers that a call looks at, a handler does not
+    if booleans or bounded or Role.SEED in roles or not floats:
         return None
     dtype = jnp.result_type(*floats)
     wide = [a.shape for a, role in zip(arrays, roles, strict=True) if role in WIDE_ROLES]
@@ -99,7 +101,7 @@ def call(
              for a, p in zip(arrays, kernel.parameters, strict=True) if p.name in inputs]  # fmt: skip
     _check_lengths(kernel.name, given, [inputs[p.name] for p in kernel.parameters if p.name in inputs], axis)
     shapes = [_result(found, k, whole, batch, axis, dtype, doubles) for k in range(len(found.results))]
-    numbers = _numbers(kernel, found.plan, settings)
+    numbers = _numbers(kernel, found.plan, settings, whole[axis])
     made = jax.ffi.ffi_call(found.target, shapes, vmap_method="expand_dims")(*given, axis=np.int64(axis), **numbers)
     return tuple(_finished(r, k, found, dtype, doubles) for k, r in enumerate(made))
 
@@ -114,9 +116,9 @@ def _is_float(array: Any) -> bool:
     return bool(jnp.issubdtype(array.dtype, jnp.floating))
 
 
-def _numbers(kernel: Kernel[..., Any], plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _numbers(kernel: Kernel[..., Any], plan: Plan, settings: Mapping[str, Any], n: int) -> dict[str, Any]:
     """The settings that are passed at run time, checked as a call checks them."""
-    own = {s.name: s for s in kernel.settings}
+    own = {s.name: s._replace(high=min(s.high, n)) if s.length else s for s in kernel.settings}
     names = [p.name for _, p in plan.program.params]
     values: dict[str, Any] = {n: own[n].check(settings[n]) if n in settings else own[n].default for n in names}
     return {n: np.float64(v) for n, v in values.items()}

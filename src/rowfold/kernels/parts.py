@@ -194,7 +194,9 @@ class Parts:
         values, numbers, _ = caller._bind(arrays, floats)  # noqa: SLF001 - the same house
         spec: CallSpec = self._spec()
         loose = [a._replace(role="scalar") if a.role == "index" else a for a in spec.arguments]
-        call = operands.prepare(spec._replace(arguments=tuple(loose)), values, numbers, how).wide()
+        floats_ = tuple(s._replace(length=False) for s in spec.settings)  # of the whole row, not of a part
+        whole = spec._replace(arguments=tuple(loose), settings=floats_)
+        call = operands.prepare(whole, values, numbers, how).wide()
         key = Key(static, call.computing.char, call.given, call.booleans, call.has_where)
         loop = self._part_loop(self._layout_of(key), 0)
         call = call.keyed(spec, values, loop.types[0])

@@ -124,6 +124,8 @@ class _Ragged:
         self.present = [a for a in self.spec.arguments if values.get(a.name) is not None]
         rows = [a for a in self.present if a.role in ROW_LIKE]
         chosen = {a.name: values[a.name] for a in rows}
+        for s in self.spec.settings:  # where the row length is a bound, that of the shortest row
+            operands.setting(self.spec.name, s, numbers.get(s.name, s.default), int(self.lengths.min(initial=cuts[-1])))
         spec = self.spec._replace(arguments=tuple(rows))
         self.call: Operands = operands.prepare(spec, chosen, numbers, How(where=where)).wide()
         self.found = self._loop(static)
@@ -167,6 +169,8 @@ class _Ragged:
         if array.shape not in ((), (rows,)):
             raise ValueError(f"{name}: {argument.name!r} has shape {array.shape}; expected one value a row, ({rows},)")
         array = np.broadcast_to(array, (rows,))
+        if argument.bounded:
+            operands.check_scalar(name, argument, array)
         if argument.role == "index":
             bad = (array < 0) | (array >= self.lengths)
             bad &= True if argument.ignore is None else array != argument.ignore

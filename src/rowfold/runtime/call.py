@@ -101,6 +101,8 @@ class Caller(Remembering):
             found = self._compiled(
                 call.computing, call.layout.n, call.rows, call.given, call.has_where, call.booleans, call.narrow
             )
+            if found.ufunc is None:
+                return outputs.nothing(spec.name, found.results, call, out), None  # type: ignore[attr-defined]
             call = call.matched(spec, values, found.ufunc.types[0])
             if not call.layout.plain or (call.arrays and call.arrays[0].strides[-1:] != (call.arrays[0].itemsize,)):
                 from . import tiles

@@ -85,8 +85,12 @@ class Layout(NamedTuple):
         return tuple(sizes[k] if k in sizes else next(rest) for k in range(-len(batch) - len(sizes), 0))
 
     def _placed(self, batch: Shape, entries: int) -> Shape:
-        place = len(batch) + 1 + self.axes[-1] if self.shape and len(self.axes) == 1 else len(batch)
+        place = self.place_of(batch)
         return (*batch[:place], entries, *batch[place:])
+
+    def place_of(self, batch: Shape) -> int:
+        """Which axis of a result has a k-vector's entries."""
+        return len(batch) + 1 + self.axes[-1] if self.shape and len(self.axes) == 1 else len(batch)
 
     def entries_last(self, array: Array) -> Array:
         """A k-vector result as the loop writes it."""

@@ -151,7 +151,7 @@ def prepare(spec: CallSpec, values: Mapping[str, Any], settings: Mapping[str, An
     batch = _batch(kernel, {a.name: views[a.name].shape[:-1] for a in present if a.role in WITH_AXIS})
     for argument in present:
         _check_value(kernel, argument, views[argument.name], layout.n, batch)
-    numbers = [np.array(setting(kernel, s, settings.get(s.name, s.default))) for s in spec.settings]
+    numbers = [np.array(setting(kernel, s, settings.get(s.name, s.default), layout.n)) for s in spec.settings]
     where = () if how.where is None or how.where is True else (_where(kernel, layout, first.name, how.where),)
     kinds = {a.name: _native(arrays[a.name].dtype) for a in floats if computing == _FLOAT32 and a.role == "row"}
     narrow = {name: kind for name, kind in kinds.items() if format_of(kind)}
@@ -198,8 +198,10 @@ def loop_dtype(argument: Argument, computing: DType) -> DType:
     return computing if argument.role in ("row", "table") else _LOOP[argument.role]
 
 
-def setting(kernel: str, wanted: FloatSetting, value: Any) -> float:
-    """The setting as a float within its bounds."""
+def setting(kernel: str, wanted: FloatSetting, value: Any, n: int) -> float:
+    """The setting as a float within its bounds, of which the row length may be one."""
+    if wanted.length:
+        wanted = wanted._replace(high=min(wanted.high, float(n)))
     if value is None:
         raise TypeError(
             f"{kernel}: the setting {wanted.name!r} is missing; give {wanted.name}= a number in {_interval(wanted)}"
@@ -219,7 +221,7 @@ def setting(kernel: str, wanted: FloatSetting, value: Any) -> float:
     raise ValueError(f"{kernel}: the setting {wanted.name!r} is {value!r}; expected a number in {_interval(wanted)}")
 
 
-def _interval(wanted: FloatSetting) -> str:
+def _interval(wanted: FloatSetting | Argument) -> str:
     return f"{'(' if wanted.open else '['}{wanted.low:g}, {wanted.high:g}]"
 
 
@@ -321,6 +323,20 @@ def _check_value(kernel: str, argument: Argument, array: Array, n: int, batch: S
             raise ValueError(f"{kernel}: {name!r} has the value {array.max()}; expected values below 2^63")
     if argument.role == "index":
         check_index(kernel, argument, array, n, batch)
+    if argument.bounded:
+        check_scalar(kernel, argument, array)
+
+
+def check_scalar(kernel: str, argument: Argument, array: Array) -> None:
+    """Every number is in the bounds of its annotation; the error names the first row that breaks this."""
+    over = (argument.low < array) if argument.open else (argument.low <= array)
+    bad = ~(over & (array <= argument.high))
+    if bad.any():
+        place = np.unravel_index(int(bad.argmax()), array.shape)
+        row = ", ".join(str(int(i)) for i in place) or "0"
+        raise ValueError(
+            f"{kernel}: {argument.name!r} is {array[place]} at row {row}; expected numbers in {_interval(argument)}"
+        )
 
 
 def check_index(kernel: str, argument: Argument, array: Array, n: int, batch: Shape) -> None:

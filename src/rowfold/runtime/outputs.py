@@ -51,6 +51,18 @@ def prepare(kernel: str, results: Results, operands: Operands, out: Any, keepdim
     return tuple(_target(g, r, s, operands) for g, r, s in zip(given, results, shapes, strict=True))
 
 
+def nothing(kernel: str, results: Results, operands: Operands, out: Any) -> Any:
+    """k-vectors of no entries."""
+    batch, at = operands.batch, operands.layout.place_of(operands.batch)
+    shape = (*batch[:at], 0, *batch[at:])
+    given = _given(kernel, out, len(results))
+    for place, result in zip(given, results, strict=True):
+        if place is not None:
+            _check(kernel, place, shape, _dtype(result, operands))
+    made = [np.empty(shape, _dtype(r, operands)) if g is None else g for g, r in zip(given, results, strict=True)]
+    return tuple(made) if len(made) > 1 else made[0]
+
+
 def lifted(inputs: Sequence[Array], written: Sequence[Array]) -> list[Array]:
     """The inputs, copied where they may be memory that is written: for loops that read a row after writing it."""
     return [a.copy() if any(np.may_share_memory(a, y) for y in written) else a for a in inputs]

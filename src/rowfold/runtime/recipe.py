@@ -27,6 +27,8 @@ def recipe_of(
 
     The loop must read what the user gives: contiguous arrays of its own dtypes, with one step from row to row.
     """
+    if not repeat.plain:
+        return None
     used = repeat.operands(arrays, options)
     call = repeat.call._replace(first=repeat.given(arrays, options)[repeat.first], arrays=(*used, *repeat.settings))
     targets = outputs.prepare(repeat.name, repeat.results, call, None, repeat.keepdims)

@@ -40,6 +40,7 @@ class Repeat:
         self.settings: tuple[Any, ...] = ()
         self.setting_names: tuple[str, ...] = ()
         self.bounds: dict[str, tuple[float, float, bool]] = {}
+        self.plain = True  # whether no number of an array has bounds of its own
         self.index: dict[int, Argument] = {}
         self.shape: Any = None  # of an `out` that the loop takes as it is
         self.dtype: Any = None
@@ -103,7 +104,9 @@ def of(
     again.keepdims, again.settings = bool(how.keepdims), call.arrays[len(sources) :]
     again.index = {k: a for k, a in enumerate(present) if a.role == "index"}
     again.setting_names = tuple(s.name for s in spec.settings)
-    again.bounds = {s.name: (s.low, s.high, s.open) for s in spec.settings}
+    ends = {s.name: min(s.high, call.layout.n) if s.length else s.high for s in spec.settings}
+    again.bounds = {s.name: (s.low, ends[s.name], s.open) for s in spec.settings}
+    again.plain = not any(a.bounded for a in present)
     again.first = next(k for k, a in enumerate(given) if a is call.first)
     cast = any(a.dtype != t for a, t in zip(call.arrays, call.dtypes, strict=True))
     cast |= any(operands.raw(t.array) is not t.array for t in targets)
@@ -120,6 +123,9 @@ def _take(kernel: str, argument: Argument, call: Operands, array: Array, place: 
         check = partial(operands.check_index, kernel, argument)
         n, batch = call.layout.n, call.batch
         steps.append(lambda a: check(a, n, batch) or a)
+    if argument.bounded:
+        look = partial(operands.check_scalar, kernel, argument)
+        steps.append(lambda a: look(a) or a)
     if argument.role in WITH_AXIS and call.arrays[place] is not array:
         steps.append(call.layout.rows)
     dtype = call.dtypes[place]

@@ -36,16 +36,28 @@ class Argument(NamedTuple):
     role: Role
     ignore: int | None = None  # index only: the value that marks a row to be left out
     optional: bool = False  # may be absent: its default is None
+    low: float = -math.inf  # scalar only: what its values lie in; `open` excludes `low` itself
+    high: float = math.inf
+    open: bool = False
+
+    @property
+    def bounded(self) -> bool:
+        """Whether its values are to be looked at: a NaN is in no bounds."""
+        return self.low != -math.inf or self.high != math.inf
 
 
 class FloatSetting(NamedTuple):
-    """One float that is passed at run time. `default` None: it must be given. `open` excludes `low` itself."""
+    """One float that is passed at run time. `default` None: it must be given. `open` excludes `low` itself.
+
+    `length`: it is at most the length of the rows, too.
+    """
 
     name: str
     default: float | None
     low: float = -math.inf
     high: float = math.inf
     open: bool = False
+    length: bool = False
 
 
 class Result(NamedTuple):

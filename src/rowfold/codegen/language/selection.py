@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from rowfold.codegen.ir import Reduce, operands
 from rowfold.codegen.language.traced import Traced, Tracer
+from rowfold.errors import NothingAsked
 
 MOST: Final = 256
 _IDENTITIES: Final = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
@@ -35,6 +36,8 @@ def _operands(t: Tracer, x: object, k: Any) -> tuple[Traced, float]:
     if isinstance(k, Traced) or not hasattr(k, "__index__") or isinstance(k, bool):
         t.fail("a k that is not a whole number known now", "annotate the setting `k: int`")
     size = int(k.__index__())
+    if size == 0:
+        raise NothingAsked(f"k is 0, so nothing would be kept; rf.topk and rf.kth take k from 1 to {MOST}")
     if not 1 <= size <= MOST:
         raise ValueError(f"k is {size}; rf.topk and rf.kth take k from 1 to {MOST}")
     return row, float(size)

@@ -36,6 +36,7 @@ class Parameter(NamedTuple):
     role: Role = Role.ROW
     ignore: int | None = None
     optional: bool = False
+    bounds: Between = Between()  # of a scalar
 
 
 class Setting(NamedTuple):
@@ -49,6 +50,7 @@ class Setting(NamedTuple):
     high: float = math.inf
     open: bool = False
     nullable: bool = False  # None is a value too
+    length: bool = False  # at most the length of the rows
 
     @property
     def required(self) -> bool:
@@ -59,7 +61,7 @@ class Setting(NamedTuple):
         if value is None and self.nullable:
             return None
         result = self._convert(value)
-        if isinstance(result, float) and not self._inside(result):
+        if isinstance(result, float | int) and not self._inside(result):
             bounds = f"{'(' if self.open else '['}{self.low:g}, {self.high:g}]"
             raise ValueError(f"setting {self.name!r} is {value!r}, and it has to lie in {bounds}")
         return result
@@ -154,7 +156,10 @@ def _parameter(p: inspect.Parameter, annotation: Any) -> Parameter:
         raise TypeError(f"parameter {p.name!r} is annotated {base.__name__}: {advice}")
     found = Parameter(p.name, _role(base, metadata), optional=p.default is None)
     ignore = next((m.value for m in metadata if isinstance(m, Ignore)), None)
-    return found._replace(ignore=ignore)
+    bounds = next((m for m in metadata if isinstance(m, Between)), found.bounds)
+    if bounds != found.bounds and (found.role is not Role.SCALAR or bounds.length):
+        raise TypeError(f"parameter {p.name!r}: rf.Between is for an rf.Scalar or a setting; a row has none")
+    return found._replace(ignore=ignore, bounds=bounds)
 
 
 def _role(base: Any, metadata: tuple[Any, ...]) -> Role:
@@ -175,7 +180,9 @@ def _setting(p: inspect.Parameter, annotation: Any) -> Setting:
     if nullable and not static:
         raise TypeError(f"setting {p.name!r}: None is no run-time float; annotate it rf.Static[float] | None")
     bounds = next((m for m in metadata if isinstance(m, Between)), Between())
-    found = Setting(p.name, base, default, static, bounds.low, bounds.high, bounds.open, nullable)
+    if bounds.length and static:
+        raise TypeError(f"setting {p.name!r}: rf.Between(length=True) is for a float that is passed at run time")
+    found = Setting(p.name, base, default, static, bounds.low, bounds.high, bounds.open, nullable, bounds.length)
     return found if default is MISSING else found._replace(default=found.check(default))
 
 
