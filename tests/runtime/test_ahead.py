@@ -50,6 +50,12 @@ def test_a_header_declares_the_function(tmp_path):
     assert f"void {Path(path).stem}(char **args" in Path(header).read_text()
 
 
+def test_an_object_for_riscv_passes_doubles_in_registers(tmp_path, capfd):
+    """Its head says that it is compressed (1) and goes with hard-float code (4); LLVM says nothing."""
+    data = Path(library.softmax.emit(tmp_path, target="riscv64", lang="object", shape=(8, 100))[0]).read_bytes()
+    assert (int.from_bytes(data[48:52], "little"), capfd.readouterr().err) == (5, "")
+
+
 def test_the_text_for_a_target(tmp_path):
     """LLVM IR with its triple, for another llc."""
     path, _ = library.softmax.emit(tmp_path, target="riscv64", lang="llvm")

@@ -64,7 +64,7 @@ def emit(
     if lang == "llvm":
         files = {".ll": source.text.encode()}
     else:
-        files = {".o": load_llvm.build(source.text, machine.triple, machine.cpu)}
+        files = {".o": load_llvm.build(source.text, machine.triple, machine.cpu, ",".join(machine.features))}
     return tuple(_written(directory, source.symbol + end, data, overwrite=overwrite)
                  for end, data in {**files, ".h": header.encode()}.items())  # fmt: skip
 

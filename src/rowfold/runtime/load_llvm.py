@@ -66,15 +66,15 @@ def import_llvmlite() -> Any:
     return binding
 
 
-def build(text: str, triple: str = "", cpu: str = "") -> bytes:
+def build(text: str, triple: str = "", cpu: str = "", features: str = "") -> bytes:
     """The object file of this LLVM text, for this machine unless a triple says otherwise."""
-    machine = _machine(triple, cpu)
+    machine = _machine(triple, cpu, features)
     return bytes(machine.emit_object(_parsed(text, machine)))
 
 
-def assembly(text: str, triple: str = "", cpu: str = "") -> str:
+def assembly(text: str) -> str:
     """What `build` would assemble."""
-    machine = _machine(triple, cpu)
+    machine = _machine("")
     return str(machine.emit_assembly(_parsed(text, machine)))
 
 
@@ -130,8 +130,8 @@ def _kept(text: str) -> str:
 
 
 @cache
-def _machine(triple: str, cpu: str = "") -> Any:
-    """The target machine. The features that a function needs are its own attributes."""
+def _machine(triple: str, cpu: str = "", features: str = "") -> Any:
+    """The target machine. What a function needs is its own attribute; a file's features decide how it may be called."""
     binding = import_llvmlite()
     if triple:
         binding.initialize_all_targets()
@@ -140,7 +140,7 @@ def _machine(triple: str, cpu: str = "") -> Any:
         target = binding.Target.from_triple(triple or binding.get_process_triple())
     except RuntimeError as error:
         raise CompileError(f"this llvmlite has no target for {triple or 'this machine'}: {error}") from error
-    return target.create_target_machine(cpu=cpu, opt=_LEVEL, reloc="pic", codemodel="small")
+    return target.create_target_machine(cpu=cpu, features=features, opt=_LEVEL, reloc="pic", codemodel="small")
 
 
 @cache
