@@ -248,9 +248,9 @@ def test_an_empty_row_gives_the_identities(dtype):
 
 @every_dtype
 def test_long_rows_take_about_a_second(dtype):
-    """Eight rows of five thousand are interpreted in a few seconds at most, on a busy machine too."""
+    """Eight rows of five thousand take a processor a few seconds at most, on a busy machine too."""
     (plan,) = plans(program("log_softmax"), dtype, 5000, strategies=("online",))
     x = np.random.default_rng(0).normal(size=(8, 5000))
-    start = time.perf_counter()
+    start = time.process_time()
     interpret_plan(plan, {"x": x}, {"temperature": 1.0})
-    assert time.perf_counter() - start < 8
+    assert time.process_time() - start < 8
