@@ -11,21 +11,12 @@ from rowfold.codegen.vjp import gradient_names, vjp
 from rowfold.testing.values import row
 
 jax = pytest.importorskip("jax")
-pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("float64")]
 jnp = jax.numpy
 KINDS = ("normal", "normal_x5", "normal_plus_1e4", "alternating", "sorted_up", "outlier_up")
 ROWS = (
     "softmax log_softmax softmin logsumexp entropy kl_div layer_norm rms_norm masked_softmax cross_entropy var"
 ).split()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def float64():
-    """JAX in float64, as the interpreter of programs is."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ jax = pytest.importorskip("jax")
 sys.path.insert(0, str(Path(__file__).parents[1] / "gallery"))
 from test_gallery_gradients import FAMILIES, INFINITE, WITHOUT, kernels, program_of  # noqa: E402 - beside this folder
 
-pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("float64")]
 jnp = jax.numpy
 N, SETTING = 9, 0.75
 # In float64, squares and products of the other kinds (huge, any bits, tiny) leave its range, in JAX's way before ours.
@@ -43,15 +43,6 @@ class Numbers(types.ModuleType):
 
     def __getattr__(self, name):
         return getattr(jnp, name)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def float64():
-    """JAX in float64, as the interpreter of programs is."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 def arguments(program):

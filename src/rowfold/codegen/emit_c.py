@@ -16,7 +16,7 @@ from .c.library import FunctionText, functions_of
 from .c.outline import Outlined
 from .c.sweeps import Names, Pace, Sweeps, converted
 from .c.text import CTYPES, indented
-from .c.words import builtins_of, environment, group_words, has_group_words, words_of
+from .c.words import environment, group_words, has_group_words, heading, words_of
 from .isas import isa_of
 from .loops import Kernel, Kind, Port, Var, sizes_of, statements, whole_row
 from .lower.groups import group_of
@@ -100,20 +100,7 @@ def emit(
     isa, unit = isa_of(isa_name), unit_of(kernel, isa_name, strategy, grouped=grouped)
     more = group_words(isa_name, kernel.dtype, unit.lines)
     words = [*words_of(isa_name, kernel.dtype, [*unit.lines, *more]), *more]
-    text = (
-        environment()
-        .get_template("kernel.c.j2")
-        .render(
-            unit.fields(),
-            version=version,
-            isa=isa_name,
-            flags=" ".join(isa.flags) or "no flags",
-            header=isa.header,
-            words=words,
-            builtins=builtins_of(isa.name, words) if isa.header == "immintrin.h" else [],
-            export='__attribute__((visibility("default")))',
-        )
-    )
+    text = environment().get_template("kernel.c.j2").render(unit.fields(), **heading(isa, version, words))
     header = f"void {unit.symbol}(char **args, const intptr_t *dims, const intptr_t *steps, void *data);\n"
     return Source(unit.symbol, text, header, isa_name, isa.flags, isa.features, signature, types)
 

@@ -8,7 +8,7 @@ from .c.cut import CutText, cut_of
 from .c.library import functions_of
 from .c.staged import Staged
 from .c.tiles import TilesText, tiles_of
-from .c.words import builtins_of, environment, words_of
+from .c.words import environment, heading, words_of
 from .emit_c import RowsText
 from .isas import isa_of
 from .loops import Kernel, statements, whole_row
@@ -31,13 +31,7 @@ def emit_form(
         symbol=symbol,
         name=name,
         banner=kernel.banner,
-        version=version,
-        isa=isa_name,
-        flags=" ".join(isa.flags) or "no flags",
-        header=isa.header,
-        words=words,
-        builtins=builtins_of(isa.name, words) if isa.header == "immintrin.h" else [],
-        export='__attribute__((visibility("default")))',
+        **heading(isa, version, words),
         functions=functions,
         lanes=kernel.lanes,
         ctype="float" if kernel.dtype == "f32" else "double",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from ..bisect import COARSE
 from ..dtypes import FORMATS
-from ..isas import has_template, template_text
+from ..isas import Isa, has_template, template_text
 from ..mathlib.coefficients import SIXTEENTHS
 from .text import literal
 
@@ -65,6 +66,19 @@ def group_definitions(files: tuple[str, ...], dtype: str) -> tuple[tuple[str, st
 def builtins_of(isa: str, lines: Iterable[str]) -> list[str]:
     """GCC's builtins for the intrinsics that the lines use."""
     return _needed(definitions(("builtins/x86.c.j2", f"builtins/{isa}.c.j2"), "f32"), identifiers(lines))
+
+
+def heading(isa: Isa, version: str, words: list[str]) -> dict[str, Any]:
+    """What a translation unit for an instruction set begins with: who wrote it, its flags and its vocabulary."""
+    return {
+        "version": version,
+        "isa": isa.name,
+        "flags": " ".join(isa.flags) or "no flags",
+        "header": isa.header,
+        "words": words,
+        "builtins": builtins_of(isa.name, words) if isa.header == "immintrin.h" else [],
+        "export": '__attribute__((visibility("default")))',
+    }
 
 
 def _needed(definitions: tuple[tuple[str, str], ...], queue: list[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from ..loops import Kernel
@@ -158,9 +158,9 @@ class LlvmText(Builder, ABC):
 
     # functions
 
+    @abstractmethod
     def another(self) -> LlvmText:
         """A builder for one more function of this module."""
-        raise NotImplementedError
 
     def reserve(self, *names: str) -> None:
         """Names of parameters, which no value may have."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..bisect import COARSE
+from .library import Library
 from .values import DOUBLE, Builder, Value
 
 Word = Callable[..., Any]
@@ -20,7 +21,7 @@ PLAIN = ("add", "sub", "mul", "div", "neg", "sqrt", "rint", "floor", "copysign",
 COMPARED = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
-class Numbers:
+class Numbers(Library):
     """Doubles and flags of one builder; also the words in which the maths library's functions are written."""
 
     dtype = "f64"
@@ -32,25 +33,6 @@ class Numbers:
 
     def const(self, value: float) -> Value:
         return self.b.const(value, DOUBLE)
-
-    def let(self, name: str, value: Value) -> Value:
-        return self.b.let(name, value)
-
-    def call(self, function: str, *args: Value) -> Any:
-        from ..mathlib import FUNCTIONS
-
-        return FUNCTIONS[function].body(self, *args)
-
-    def __getattr__(self, word: str) -> Any:
-        if word.startswith("_"):
-            raise AttributeError(word)
-        return lambda *args: self.b.apply(word.removeprefix("mask_"), *args)
-
-    def min(self, a: Any, b: Any) -> Value:
-        return self.b.apply("select", self.b.apply("lt", a, b), a, b)
-
-    def max(self, a: Any, b: Any) -> Value:
-        return self.b.apply("select", self.b.apply("gt", a, b), a, b)
 
     def select(self, c: Value, a: Any, b: Any) -> Value:
         return self.b.apply("select", c, *(v if isinstance(v, Value) else self.const(v) for v in (a, b)))

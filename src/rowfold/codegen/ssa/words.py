@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ..loops import VECTORS, Kind
-from ..mathlib import FUNCTIONS
 from ..mathlib.coefficients import SIXTEENTHS
 from ..mathlib.exponential import MAGIC
+from .library import Library
 from .numbers import NORMAL, Numbers, exponent_bits, flag_words, number_words, power, unit
 from .small import small_words
 from .values import DOUBLE, INDEX, Builder, Type, Value
@@ -20,7 +20,7 @@ PLAIN = ("add", "sub", "mul", "div", "neg", "sqrt", "rint", "floor", "abs", "cop
          "lt", "le", "gt", "ge", "eq", "ne")  # fmt: skip
 
 
-class Vectors:
+class Vectors(Library):
     """The library's words on vectors. `rounds`: an exponent is halved by rounding, else by cutting."""
 
     def __init__(self, builder: Builder, dtype: Any, *, rounds: bool) -> None:
@@ -30,23 +30,6 @@ class Vectors:
 
     def const(self, value: float) -> Value:
         return self.b.const(value, self.type)
-
-    def let(self, name: str, value: Value) -> Value:
-        return self.b.let(name, value)
-
-    def call(self, function: str, *args: Value) -> Any:
-        return FUNCTIONS[function].body(self, *args)
-
-    def __getattr__(self, word: str) -> Any:
-        if word.startswith("_"):
-            raise AttributeError(word)
-        return lambda *args: self.b.apply(word.removeprefix("mask_"), *args)
-
-    def min(self, a: Any, b: Any) -> Value:
-        return self.b.apply("select", self.b.apply("lt", a, b), a, b)
-
-    def max(self, a: Any, b: Any) -> Value:
-        return self.b.apply("select", self.b.apply("gt", a, b), a, b)
 
     def scale(self, p: Value, n: Value) -> Value:
         return self.b.native("scale", (p, n)) or self._scaled(p, n)
