@@ -132,9 +132,10 @@ def test_bench_has_a_row_for_numpy(capsys):
 
 
 def test_bench_times_a_kernel_of_the_user(own, capsys):
-    """The row function itself is what it is compared with."""
+    """The row function itself is what it is compared with, row by row and on whole arrays."""
     rows = printed(capsys, "bench", own, *CALLED, "--repeats", "1")["rows"]
-    assert [row["name"] for row in rows] == ["rowfold", "numpy, row by row", "a copy of the array"]
+    names = [row["name"] for row in rows]
+    assert names[:3] == ["rowfold", "numpy, row by row", f"numpy {np.__version__}"]
 
 
 def test_a_calibrated_machine_is_remembered(capsys, monkeypatch, tmp_path):

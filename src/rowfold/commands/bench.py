@@ -13,8 +13,10 @@ import numpy as np
 
 from .. import bench, library
 from ..api import Kernel
+from ..bench import own
 from ..codegen.ir import Role
 from ..codegen.planning.cost import SIZES, read_bytes, written_bytes
+from ..codegen.trace import trace
 from . import UsageError, calibrate, kernels, report
 
 HELP = "time a kernel against NumPy, a copy, and torch, jax, onnxruntime, numba and scipy where they are installed"
@@ -41,14 +43,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.repeats < 1 or not np.prod(arguments.shape):
         raise UsageError("there is nothing to time: --repeats and every size of --shape are at least 1")
     with bench.one_core():
-        runs, missing = _contestants(made, settings, arguments)
+        runs, absent = _contestants(made, settings, arguments)
         alone, size = bench.exponentials(arguments.dtype)
         times = bench.interleaved(runs | {_ALONE: alone}, arguments.repeats, kernels.progress)
     kernels.progress("")
     exponential = min(times.pop(_ALONE)) / size * 1e9
     rows = [_row(name, seconds, times["rowfold"], int(np.prod(arguments.shape))) for name, seconds in times.items()]
     facts = {"kernel": made.name, "shape": list(arguments.shape), "dtype": arguments.dtype,
-             "repeats": arguments.repeats, "rows": rows, "not_installed": missing}  # fmt: skip
+             "repeats": arguments.repeats, "rows": rows} | _absent(absent)  # fmt: skip
     given = kernels.present(made, arguments.given)
     explanation = made.explain(arguments.shape, arguments.dtype, given=given, **settings)
     facts |= _bound(explanation.plan, rows, exponential)
@@ -85,8 +87,11 @@ def _draw(facts: dict[str, Any], explanation: Any, arguments: argparse.Namespace
 
 def _contestants(
     made: Kernel[..., Any], settings: dict[str, Any], arguments: argparse.Namespace
-) -> tuple[dict[str, bench.Run], list[str]]:
-    """What is timed, by name. Only the library's own kernel, as it stands, has the same function elsewhere."""
+) -> tuple[dict[str, bench.Run], dict[str, str]]:
+    """What is timed, by name, and why other libraries are not.
+
+    The library's own kernel, as it stands, has the same function elsewhere; any other is run there as it is written.
+    """
     given = kernels.present(made, arguments.given)
     arrays = kernels.call_arrays(made, arguments.shape, arguments.dtype, "normal_x5", given, settings)
     x = next(a for a, p in zip(arrays, made.parameters, strict=True) if p.role in _WIDE and a is not None)
@@ -99,8 +104,24 @@ def _contestants(
     elif not any(isinstance(a, int) for a in arrays):  # a seed has no keys here
         wide = [p.role in _WIDE and a is not None for a, p in zip(arrays, made.parameters, strict=True)]
         runs["numpy, row by row"] = bench.rows(made.__wrapped__, arrays, wide, settings)
-    others, missing = bench.peers(made.name, x) if known else ({}, [])
-    return runs | others | {"a copy of the array": lambda: np.copyto(target, x)}, missing
+    others, absent = bench.peers(made.name, x) if known and whole else _own(made, settings, arrays, given)
+    return runs | others | {"a copy of the array": lambda: np.copyto(target, x)}, absent
+
+
+def _own(
+    made: Kernel[..., Any], settings: dict[str, Any], arrays: list[Any], given: frozenset[str]
+) -> tuple[dict[str, bench.Run], dict[str, str]]:
+    """The row function in other libraries."""
+    static = {name: settings.get(name, s.default) for name, s in made.static.items()}
+    passed = {s.name: settings.get(s.name, s.default) for s in made.settings}
+    program = trace(made.__wrapped__, name=made.name, settings=static, given=given)
+    named = {p.name: a for p, a in zip(made.parameters, arrays, strict=True) if a is not None}
+    return own.peers(made.__wrapped__, program, named, passed)
+
+
+def _absent(reasons: dict[str, str]) -> dict[str, Any]:
+    missing = [name for name, why in reasons.items() if why == own.NOT_INSTALLED]
+    return {"not_installed": missing, "not_run": {n: why for n, why in reasons.items() if n not in missing}}
 
 
 def _row(name: str, seconds: list[float], ours: list[float], size: int) -> dict[str, Any]:
@@ -118,4 +139,5 @@ def _table(facts: dict[str, Any]) -> str:
         lines.append(f"{row['name']:26}{times}{row['rowfold_share']:11.2f}")
     lines += [report.bound_in_words(facts)]
     lines += [f"not installed: {', '.join(facts['not_installed'])}"] if facts["not_installed"] else []
+    lines += [f"{name} {why}" for name, why in facts["not_run"].items()]
     return "\n".join(lines)

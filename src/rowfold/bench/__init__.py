@@ -21,24 +21,24 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _ROUND = 0.01  # seconds of one contestant in one round, at least one call
 
 
-def peers(name: str, x: Array) -> tuple[dict[str, Run], list[str]]:
+def peers(name: str, x: Array) -> tuple[dict[str, Run], dict[str, str]]:
     """What computes the library's kernel `name` of `x` in other libraries, and those that are not installed.
 
     Only softmax, log_softmax and logsumexp at their default settings have peers.
     """
     found: dict[str, Run] = {}
-    missing = []
+    missing: dict[str, str] = {}
     for library, prepare in _PEERS.items() if name in _NAMES else ():
         try:
             found[f"{library} {version(library)}"] = prepare(name, x)
         except (ImportError, PackageNotFoundError):
-            missing.append(library)
+            missing[library] = "not installed"
     return found, missing
 
 
 def exponentials(dtype: str) -> tuple[Run, int]:
     """The exponentials of rows in cache and nothing else, and how many: what a sum of exponentials cannot beat."""
-    from .api import kernel
+    from ..api import kernel
 
     def exponentials(x: Any) -> Any:
         return np.exp(x)
