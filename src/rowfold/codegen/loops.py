@@ -14,9 +14,11 @@ from enum import Enum
 from ..records import dataclass, field, replace
 from .ir import SMALL_FOLDS
 from .machine import Traffic
+from .source import identifier, remark
 
 VECTORS = 16
 CHUNK = 1 << 13  # elements: rows beyond it are summed chunk by chunk (lower/chunks.py)
+_OF_A_ROW = re.compile(r"_(step|next|rows|row|b|buffer|length|pitch)$")  # what emitters append to the name of a row
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # What a variable may not be called: words of C and C++, macros of common systems, names of <math.h> and <string.h>.
 C_NAMES = frozenset(
@@ -28,7 +30,9 @@ C_NAMES = frozenset(
     "j0 j1 jn y0 y1 yn index rindex memcpy memset signgam drem significand scalb logb hypot cbrt remainder isnan isinf "
     "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j k q count whole live vectors entry "
     "held held_at held_whole held_far contiguous far together from_memory rows row_length member alone waiting "
-    "waiting_at more".split()
+    "waiting_at more "
+    "intptr_t uintptr_t int8_t uint8_t int16_t uint16_t int32_t uint32_t int64_t uint64_t size_t float_t "
+    "double_t".split()
 )
 LANES: Mapping[str, int] = {"f32": 16, "f64": 8}
 
@@ -188,13 +192,19 @@ def sizes_of(kernel: Kernel) -> Mapping[str, int]:
 
 @dataclass(slots=True)
 class Names:
-    """Hands out variable names: the wanted one if it is free, else with a number behind it."""
+    """Hands out variable names: the wanted one if it is free, else with a number behind it.
+
+    What begins with the kernel's own name is for its functions, which a variable of that name would hide, and what
+    ends like x_step belongs to a row x.
+    """
 
     taken: set[str] = field(default_factory=set)
+    kernel: str = ""
 
     def fresh(self, wanted: str) -> str:
-        wanted = wanted if _PLAIN_NAME.fullmatch(wanted) and not wanted.startswith(("rf_", "num_")) else "v"
-        wanted = wanted + "_v" if wanted.isupper() or wanted in C_NAMES else wanted
+        ours = ("rf_", "num_", f"{identifier(self.kernel)}_")
+        wanted = wanted if _PLAIN_NAME.fullmatch(wanted) and not wanted.startswith(ours) else "v"
+        wanted = wanted + "_v" if wanted.isupper() or wanted in C_NAMES or _OF_A_ROW.search(wanted) else wanted
         name, count = wanted, 1
         while name in self.taken:
             count += 1
@@ -300,7 +310,7 @@ def looks_up(steps: tuple[Step, ...]) -> bool:
 
 
 def with_banner(kernel: Kernel, banner: tuple[str, ...]) -> Kernel:
-    return replace(kernel, banner=banner)
+    return replace(kernel, banner=tuple(map(remark, banner)))
 
 
 def whole_row(kernel: Kernel) -> tuple[Step, ...]:

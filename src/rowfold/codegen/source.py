@@ -33,6 +33,16 @@ def symbol_of(name: str, dtype: str, strategy: str, isa: str) -> str:
     return f"rowfold_{identifier(name)}_{dtype}_{strategy}__{identifier(isa)}_u1_a1"
 
 
+def remark(text: str) -> str:
+    """A text in which names of the user's may stand, as one line of a comment of C, LLVM IR or MLIR.
+
+    It neither ends the comment nor begins another, and holds nothing that a reader would not see.
+    """
+    seen = "".join(c if c.isprintable() else "_" for c in text)
+    return seen.replace("*/", "* /").replace("/*", "/ *")
+
+
 def identifier(name: str) -> str:
-    """A user's name as part of a C identifier: ASCII letters, digits and underscores only."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)[:60]
+    """A user's name as the beginning of a C identifier: ASCII letters, digits and underscores, no digit in front."""
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)[:60]
+    return f"k{plain}" if plain[:1].isdigit() else plain

@@ -17,6 +17,7 @@ from ..codegen.loops import C_NAMES
 from ..codegen.lower.kernel import lower
 from ..codegen.plan import describe
 from ..codegen.planning.choice import Choices, every, one
+from ..codegen.source import remark
 from ..codegen.standalone import ALIASES, ISAS, VOCABULARIES, Kind, Page, Section
 from ..errors import DTypeError, IsaError
 from .emission import EmitError
@@ -156,7 +157,7 @@ def _summary(kernel: Kernel[..., Any]) -> list[str]:
     except (OSError, TypeError):
         source = []
     body = [line for line in _without_doc(source) if line.strip() and not line.lstrip().startswith("@")]
-    return [line.replace("*/", "* /").replace("/*", "/ *") for line in [*lines, *(["", *body] if body else [])]]
+    return [remark(line.expandtabs()) for line in [*lines, *(["", *body] if body else [])]]
 
 
 def _without_doc(lines: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from ..ir import Input, Map, Output, Param, Program, Reduce, Ref, Role, Type
 from ..loops import Code, Kernel, Kind, Names, Phase, Port, Scalars, Step, Sweep, Unless, Until, Var, prune
 from ..plan import Lowering, Plan, SweepPlan
 from ..rewriting.apart import apart
+from ..source import remark
 from .carries import Carry, Count, Dot, Extremum, Mean, Position, Product, Sum
 from .chunks import in_chunks
 from .context import Context
@@ -33,14 +34,16 @@ def lower(plan: Plan) -> Kernel:
         from .partial import lower_part  # it is made of what is here
 
         return lower_part(plan, plan.state)
-    names = Names()
+    names = Names(kernel=plan.name)
     ports, outputs = ports_of(plan, names)
     ctx = Context(
         plan, names, Code(names), ports, Code(names), count=Var("row_length", Kind.NUM), apart=apart(plan.program)
     )
     steps: list[Step] = _gathers(ctx)
     for sweep in plan.sweeps:
-        steps += sweep_of(ctx, sweep, outputs) if sweep.solves is None else _solve(ctx, sweep.solves, sweep.note)
+        steps += (
+            sweep_of(ctx, sweep, outputs) if sweep.solves is None else _solve(ctx, sweep.solves, remark(sweep.note))
+        )
     steps += results_of(ctx, outputs)
     every = (*ports.values(), *sorted(outputs, key=lambda p: p.element != "total"))  # the loop adds to what it is given
     return kernel_of(ctx, every, steps)
@@ -272,7 +275,7 @@ def walk(ctx: Context, carries: Sequence[Carry], sweep: SweepPlan, outputs: Sequ
     for carry in sorted(carries, key=lambda c: isinstance(c, Maximum)):  # a shift may need what the others found
         carry.after(after)
     return Sweep(
-        (sweep.note,),
+        (remark(sweep.note),),
         before.take(),
         tuple(phases),
         end.take(),

@@ -21,7 +21,7 @@ from .kernel import carries_of, kernel_of, ports_of, results_of, sweep_of
 
 def lower_part(plan: Plan, part: StatePart) -> Kernel:
     """The loops of one round over a part of a row, or of the results."""
-    names = Names()
+    names = Names(kernel=plan.name)
     ports, outputs = ports_of(plan, names)
     read = Port(names.fresh("state"), "double", False, entries=part.size)
     first = Port(names.fresh("first"), "index", False)
