@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import numpy as np
 
 from .. import __version__
@@ -15,7 +20,28 @@ from .plan import Plan, describe
 from .source import Source
 from .targets import Target
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
+
+def _not_too_deep(make: Callable[P, T]) -> Callable[P, T]:
+    """Lowering follows a program's operations by recursion: Python's limit of it becomes an error that says so."""
+
+    @functools.wraps(make)
+    def limited(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return make(*args, **kwargs)
+        except RecursionError:
+            limit = sys.getrecursionlimit()
+            raise CompileError(
+                f"the program's operations are nested more deeply than Python's recursion limit of {limit} lets us "
+                "follow; raise it with sys.setrecursionlimit(), or split the kernel"
+            ) from None
+
+    return limited
+
+
+@_not_too_deep
 def source_of(plan: Plan) -> Source:
     """The C of a plan."""
     from .emit_c import emit  # brings Jinja, which the other emitters do without
@@ -33,6 +59,7 @@ def source_of(plan: Plan) -> Source:
     return replace(source, apart=plan.apart)
 
 
+@_not_too_deep
 def llvm_of(plan: Plan, target: Target) -> Source:
     """The LLVM IR of a plan."""
     from .emit_llvm import emit as emit_llvm
@@ -42,6 +69,7 @@ def llvm_of(plan: Plan, target: Target) -> Source:
     return replace(source, apart=plan.apart)
 
 
+@_not_too_deep
 def mlir_of(plan: Plan) -> str:
     """The MLIR of a plan."""
     from .emit_mlir import emit as emit_mlir

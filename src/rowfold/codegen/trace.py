@@ -45,7 +45,10 @@ def trace(
     tracer = Tracer(label, VOCABULARY)
     args = _arguments(tracer, parameters(fn), given or frozenset(), kinds)
     keywords = _keywords(tracer, settings_of(fn), settings)
-    result = call_row_function(fn, args, keywords)
+    try:
+        result = call_row_function(fn, args, keywords)
+    except RecursionError:
+        fail_at_definition(f"{label} calls itself without end", "a row function has as many steps as it has lines", fn)
     program = tracer.builder.finish(_outputs(tracer, fn, result))
     program = with_tables(program)
     _check_seeds(program, fn)

@@ -121,9 +121,9 @@ def _made(text: str, command: tuple[str, ...], result: str, seconds: float) -> t
     from . import process
 
     folder = _folder()
-    with open(os.path.join(folder, "kernel.c"), "w", encoding="utf-8") as file:
-        file.write(text)
     try:
+        with open(os.path.join(folder, "kernel.c"), "w", encoding="utf-8") as file:
+            file.write(text)
         done = process.run(command, folder, seconds)
         if done.code != 0:
             raise CompileError(_failure(command, done, folder, seconds))

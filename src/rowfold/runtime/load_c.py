@@ -117,9 +117,12 @@ def _copy(data: bytes) -> Iterator[str | None]:
         yield None
         return
     try:
-        name = os.path.join(folder, "kernel.so")
-        with open(name, "xb") as file:
-            file.write(data)
+        name: str | None = os.path.join(folder, "kernel.so")
+        try:
+            with open(os.path.join(folder, "kernel.so"), "xb") as file:
+                file.write(data)
+        except OSError:
+            name = None
         yield name
     finally:
         shutil.rmtree(folder, ignore_errors=True)
