@@ -10,6 +10,7 @@ from rowfold import library
 
 isas = pytest.mark.parametrize("isa", [pytest.param(i, marks=pytest.mark.isa(i)) for i in ("avx512", "avx2")])
 WIDTHS = (1, 15, 64, 100, 250, 256)
+backends = pytest.mark.parametrize("backend", ["c", "llvm"])
 
 
 @rf.kernel
@@ -46,56 +47,67 @@ def same(kernel: rf.Kernel, *arrays: np.ndarray) -> bool:
 
 
 @isas
+@backends
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "layer_norm"])
-def test_a_group_has_the_bits_of_its_rows(name, isa):
+def test_a_group_has_the_bits_of_its_rows(name, backend, isa):
     """Float32: with a whole number of vectors and without, up to a whole block."""
-    kernel = getattr(library, name).using(isa=isa)
+    kernel = getattr(library, name).using(isa=isa, backend=backend)
     assert [same(kernel, rows(n, 1)) for n in WIDTHS] == [True] * len(WIDTHS)
 
 
+@backends
 @pytest.mark.parametrize("name", ["log_softmax", "layer_norm"])
-def test_a_group_of_doubles_has_the_bits_of_its_rows(name):
+def test_a_group_of_doubles_has_the_bits_of_its_rows(name, backend):
     """Float64, whose sums have two parts."""
-    assert same(getattr(library, name), rows(100, 2, "float64"))
+    assert same(getattr(library, name).using(backend=backend), rows(100, 2, "float64"))
 
 
 @isas
-def test_numbers_of_a_group_are_those_of_its_rows(isa):
+@backends
+def test_numbers_of_a_group_are_those_of_its_rows(backend, isa):
     """Numbers, settings, an index and two results: each in its own lane."""
     rng = np.random.default_rng(3)
     x, w, y = rng.standard_normal((61, 90)).astype("f"), rng.standard_normal(61), rng.integers(90, size=61)
-    assert same(many_words.using(isa=isa), x, w, y)
+    assert same(many_words.using(isa=isa, backend=backend), x, w, y)
 
 
-def test_factors_of_exponents_differ_in_a_group():
+@backends
+def test_factors_of_exponents_differ_in_a_group(backend):
     """Each row has a guess in its own octaves."""
-    assert same(own_temperature, rows(90, 11), np.random.default_rng(12).uniform(0.5, 4.0, 61))
+    assert same(own_temperature.using(backend=backend), rows(90, 11), np.random.default_rng(12).uniform(0.5, 4.0, 61))
 
 
-def test_rows_of_several_blocks_go_together():
+@backends
+def test_rows_of_several_blocks_go_together(backend):
     """Those whose logarithms would wait for each other."""
-    assert [same(library.log_softmax, rows(n, 10)) for n in (257, 512, 1000)] == [True] * 3
+    assert [same(library.log_softmax.using(backend=backend), rows(n, 10)) for n in (257, 512, 1000)] == [True] * 3
 
 
-def test_masked_rows_go_together():
+@backends
+def test_masked_rows_go_together(backend):
     """A mask a row, and bytes beside floats."""
     mask = np.random.default_rng(5).random((61, 70)) < 0.7
-    assert same(library.masked_softmax, rows(70, 6), mask)
+    assert same(library.masked_softmax.using(backend=backend), rows(70, 6), mask)
 
 
-def test_rows_in_place_go_together_or_alone():
+@backends
+def test_rows_in_place_go_together_or_alone(backend):
     """A row is never needed again after it was written."""
-    x = rows(90, 7)
-    expected = library.softmax(x).tobytes()
-    assert library.softmax(x, out=x).tobytes() == expected
+    x, kernel = rows(90, 7), library.softmax.using(backend=backend)
+    expected = kernel(x).tobytes()
+    assert kernel(x, out=x).tobytes() == expected
 
 
-def test_narrow_rows_go_together():
+@backends
+def test_narrow_rows_go_together(backend):
     """Rows of 16 bits, read and rounded through a block of floats."""
     x = np.random.default_rng(8).standard_normal((61, 100)).astype("float16")
-    assert same(library.softmax, x)
+    assert same(library.softmax.using(backend=backend), x)
 
 
-def test_a_group_at_the_end_of_a_batch_is_finished():
+@backends
+def test_a_group_at_the_end_of_a_batch_is_finished(backend):
     """The last sweep of a group runs beneath the next one, or behind the last row."""
-    assert [same(library.softmax, rows(70, 9)[:count]) for count in (8, 9, 16, 17, 25)] == [True] * 5
+    assert [same(library.softmax.using(backend=backend), rows(70, 9)[:count]) for count in (8, 9, 16, 17, 25)] == [
+        True
+    ] * 5

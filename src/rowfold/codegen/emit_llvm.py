@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from .isas import isa_of
 from .loops import Kernel, Port, sizes_of
+from .lower.groups import group_of
 from .lower.overlap import batch_of
 from .source import Source, symbol_of
 from .ssa.llvm_batch import Rows
+from .ssa.llvm_groups import plain
 from .ssa.llvm_memory import Address, LlvmMemory
 from .ssa.llvm_text import PTR, WEIGHTS
 from .ssa.values import FLAG, INDEX, Value
@@ -19,10 +21,12 @@ from .targets import Target
 DOUBLES = ("!llvm.module.flags = !{!1}", '!1 = !{i32 1, !"target-abi", !"lp64d"}')
 
 
-def emit(kernel: Kernel, target: Target, strategy: str, version: str, signature: str, types: str) -> Source:
-    """The LLVM module of a kernel. Same input, same bytes."""
+def emit(
+    kernel: Kernel, target: Target, strategy: str, version: str, signature: str, types: str, *, grouped: int = 0
+) -> Source:
+    """The LLVM module of a kernel; `grouped`: with rows of so many blocks side by side. Same input, same bytes."""
     symbol = symbol_of(kernel.name, kernel.dtype, strategy, target.name)
-    body = LlvmBuilder(kernel, target).functions()
+    body = LlvmBuilder(kernel, target).functions(grouped)
     banner = (symbol, "", *kernel.banner, "", f"Written by rowfold {version} for {target.name}.")
     features = ",".join(target.features)
     wide = ' "prefer-vector-width"="512" "min-legal-vector-width"="512"' if target.vocabulary == "avx512" else ""
@@ -67,27 +71,30 @@ def guarded(arch: str) -> list[str]:
 class LlvmBuilder(LlvmMemory):
     """Writes the functions of a kernel, each with a builder of its own."""
 
-    def functions(self) -> list[str]:
+    def functions(self, grouped: int) -> list[str]:
         """All rows of a batch, and before it what it calls."""
         self.reserve("args", "dims", "steps", "from", "to")
         n = self.load_word("%dims", sizes_of(self.kernel)["n"], "n")
         self.lengths = self.lengths_of_tables()
         rows = Rows(self, batch_of(self.kernel), n, self.target.vocabulary == "avx2")
-        lines = self.rows(rows)
+        lines = self.rows(rows, grouped)
         last = self.last(rows) if rows.batch.last is not None else []
         shared = [line for function in self.shared.values() for line in (*function, "")]
         return [*shared, *last, *lines, "", *self.another().groups()]
 
-    def rows(self, rows: Rows) -> list[str]:
+    def rows(self, rows: Rows, grouped: int) -> list[str]:
         """The rows of a batch that have the same settings."""
         first, stop = Value(self, "%from", INDEX), Value(self, "%to", INDEX)
         bases = [self.base(k, port) for k, port in enumerate(self.kernel.ports)]
 
-        def move(row: Value) -> None:
+        def move(row: Value, step: int = 0) -> None:
             for port, a in zip(self.kernel.ports, bases, strict=True):
-                self.addresses[port.name] = a._replace(base=self.bytes_on(a.base, row * a.next_row, port.name))
+                near = self.const(step, INDEX) if step and plain(port) else a.step
+                base = self.bytes_on(a.base, row * a.next_row, port.name)
+                self.addresses[port.name] = Address(base, near, a.next_row)
 
-        rows.all(first, stop, move)
+        group = group_of(self.kernel, rows.batch.whole, one_block=grouped == 1) if grouped else None
+        rows.all(first, stop, move, group, grouped)
         index = self.name(INDEX)
         return self.defined(f"@rows(ptr %args, ptr %dims, ptr %steps, {index} %from, {index} %to) noinline")
 

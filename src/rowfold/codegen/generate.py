@@ -65,7 +65,8 @@ def llvm_of(plan: Plan, target: Target) -> Source:
     from .emit_llvm import emit as emit_llvm
 
     banner = tuple(describe(plan, brief=True))
-    source = emit_llvm(with_banner(lower(plan), banner), target, plan.strategy, __version__, *gufunc(plan))
+    kernel, grouped = with_banner(lower(plan), banner), plan.together if plan.state is None else 0
+    source = emit_llvm(kernel, target, plan.strategy, __version__, *gufunc(plan), grouped=grouped)
     return replace(source, apart=plan.apart)
 
 

@@ -132,7 +132,7 @@ def describe(plan: Plan, *, brief: bool = False) -> list[str]:
         head += f", {_plural(plan.memory_passes, 'memory pass')}, {plan.bytes_per_element:g} bytes an element"
     lines = [head] + [f"  sweep {i}: {sweep.note}" for i, sweep in enumerate(plan.sweeps, 1)]
     if plan.together and not brief:
-        lines.append("  in C, eight rows at a time")
+        lines.append("  eight rows at a time")
     if plan.apart:
         why = "read anywhere" if plan._reads_anywhere else "written before its sums are certain"  # noqa: SLF001
         lines.append(f"  outputs must lie apart from inputs: a row is {why}")

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import accumulate
+from typing import Protocol
 
 from ..loops import VECTORS, Kind, Sweep, assigned, whole_row
+from ..lower.groups import Group
 from ..lower.overlap import Batch, Last, ahead_of, streams
+from .llvm_groups import Groups
 from .llvm_memory import Address, LlvmMemory
 from .llvm_text import PTR
 from .values import DOUBLE, FLAG, INDEX, Type, Value
 from .walk import Row
 
 
+class Move(Protocol):
+    """Puts the addresses of the ports on a row; a `step` is that of the elements of rows that lie as they are used."""
+
+    def __call__(self, row: Value, step: int = 0) -> None: ...
+
+
 class Rows(Row):
     """All rows, one after the other. What a row leaves for its last sweep is in `held`, at these `slots`."""
 
     b: LlvmMemory
+    move: Move
 
     def __init__(self, builder: LlvmMemory, batch: Batch, n: Value, rounds: bool) -> None:
         super().__init__(builder, n, rounds=rounds)
@@ -27,17 +37,25 @@ class Rows(Row):
         self.slots = self.layout(batch.last) if batch.last else ()
         self.far = builder.const(0, FLAG)
 
-    def all(self, first: Value, stop: Value, move: Callable[[Value], None]) -> None:
+    def all(self, first: Value, stop: Value, move: Move, group: Group | None, blocks: int) -> None:
         """From the first row to the stop; `move` puts the addresses of the ports on a row."""
+        self.move = move
         move(first)
         self.run(self.batch.once)
         self.run(self.kernel.memory)
+        if self.batch.last is not None:
+            self.far = self.from_memory(stop - first, self.batch.last)
+        if group is None:
+            self.alone(first, stop)
+        else:
+            Groups(self, group, blocks).all(first, stop, self.alone)
+
+    def alone(self, first: Value, stop: Value) -> None:
+        """One row after the other."""
         last, zero = self.batch.last, self.index(0)
-        if last is not None:
-            self.far = self.from_memory(stop - first, last)
 
         def one(row: Value) -> None:
-            move(row)
+            self.move(row)
             if last is not None:  # before the first row no row waits
                 self.env["held_at"] = self.b.apply("select", row.eq(first), self.n, zero)
             self.steps(self.batch.steps)

@@ -49,11 +49,15 @@ class LlvmMemory(LlvmText):
 
     def open(self, port: Port, start: Value, count: Value, *, read: bool) -> None:
         element = self.memory(port)
-        if port.name not in self.buffers:
-            self.buffers[port.name] = self.room(f"{port.name}_buffer", element)
-        buffer, step = self.buffers[port.name], self.step(port)
+        step = self.step(port)
         base = self.bytes_on(self.addresses[port.name].base, start * step)
         direct = self.direct(port)
+        if direct.text == "true":
+            self.opened[port.name] = base
+            return
+        if port.name not in self.buffers:
+            self.buffers[port.name] = self.room(f"{port.name}_buffer", element)
+        buffer = self.buffers[port.name]
         self.opened[port.name] = self.let(f"{port.name}_b", self.operation("select", [direct, base, buffer], PTR))
         if port.narrow:
             self.blocks(port, base, count, self.widen) if read else None
@@ -64,13 +68,16 @@ class LlvmMemory(LlvmText):
 
     def close(self, port: Port, start: Value, count: Value) -> None:
         step, element = self.step(port), self.memory(port)
+        direct = self.direct(port)
+        if direct.text == "true":
+            return
         base = self.bytes_on(self.addresses[port.name].base, start * step)
         if port.narrow:
             self.blocks(port, base, count, self.narrow)
             return
 
         given = (base, step, count, self.buffers[port.name])
-        self.branch(~self.direct(port), lambda: self.scatter(given, element), [], rare=True)
+        self.branch(~direct, lambda: self.scatter(given, element), [], rare=True)
 
     def gather(self, given: Sequence[Value], stored: Type, element: str) -> list[Value]:
         """Elements that lie apart, from (a place, the step, so many) into a buffer of another format perhaps."""
@@ -134,7 +141,8 @@ class LlvmMemory(LlvmText):
         """Whether the vectors are read and written in place."""
         if port.narrow or (port.element == "int" and not port.output):
             return self.const(0, FLAG)
-        return self.step(port).eq(SIZES[self.memory(port)])
+        step, size = self.step(port), SIZES[self.memory(port)]
+        return self.const(1, FLAG) if step.text == str(size) else step.eq(size)
 
     def load(self, port: Port, at: Value, live: Value | None) -> Value:
         element = self.memory(port)

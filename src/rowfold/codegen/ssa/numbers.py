@@ -8,7 +8,7 @@ from typing import Any
 
 from ..bisect import COARSE
 from .library import Library
-from .values import DOUBLE, Builder, Value
+from .values import Builder, Type, Value
 
 Word = Callable[..., Any]
 INF = math.inf
@@ -22,17 +22,17 @@ COMPARED = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
 class Numbers(Library):
-    """Doubles and flags of one builder; also the words in which the maths library's functions are written."""
+    """Doubles and flags of one builder, or of `rows` rows at once; also the words of the maths library's functions."""
 
     dtype = "f64"
 
-    def __init__(self, builder: Builder, computing: str) -> None:
-        self.b, self.computing = builder, computing
+    def __init__(self, builder: Builder, computing: str, rows: int = 0) -> None:
+        self.b, self.computing, self.type = builder, computing, Type("f64", rows)
 
     # the library's words
 
     def const(self, value: float) -> Value:
-        return self.b.const(value, DOUBLE)
+        return self.b.const(value, self.type)
 
     def select(self, c: Value, a: Any, b: Any) -> Value:
         return self.b.apply("select", c, *(v if isinstance(v, Value) else self.const(v) for v in (a, b)))

@@ -100,6 +100,11 @@ class RowWords(StateWords, ABC):
     def _parts(self, s: Stmt) -> Value:
         return self.b.array(s.results[0].name, Type(self.kernel.dtype), VECTORS * self.kernel.lanes)
 
+    def _get(self, s: Stmt) -> Value:
+        """What a block's parts hold where the vectors are."""
+        assert self.place is not None
+        return self.b.load_array(self.arg(s.args[0], Kind.VEC), self.place.at, self.vectors.type)
+
     def _best(self, s: Stmt) -> Best:
         return best(self.b, s.results[0].name, Type(self.kernel.dtype), s.results[0].size)
 
