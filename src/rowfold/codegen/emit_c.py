@@ -14,16 +14,15 @@ from ..records import dataclass, replace
 from .c.groups import Groups, words_used
 from .c.library import FunctionText, functions_of
 from .c.outline import Outlined
-from .c.sweeps import Names, Pace, Sweeps, converted
+from .c.sweeps import Names, Pace, Sweeps
 from .c.text import CTYPES, indented
 from .c.words import environment, group_words, has_group_words, heading, words_of
 from .isas import isa_of
-from .loops import Kernel, Kind, Port, Var, sizes_of, statements, whole_row
+from .loops import Kernel, Port, sizes_of, statements, whole_row
 from .lower.groups import group_of
 from .lower.overlap import SIZES, Last, ahead_of, batch_of
+from .lower.whole import constants, converted, shifted
 from .source import Source, identifier, symbol_of
-
-PLACED = frozenset({"positions", "vector_number", "uniform", "row_length", "put", "accumulate"})  # not for any vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +161,9 @@ class _Page:
         if self.compact:
             yield "held_at = 0;"
             return
-        bad = "".join(f" && !num_bad({name})" for name in self.constants(last))
+        bad = "".join(f" && !num_bad({name})" for name in constants(last, self.kernel))
         yield f"held_whole = contiguous{bad}; /* rows of NaN: by one loop, the compiler decides which is kept */"
-        target = self.shifted(last)
+        target = shifted(last)
         if target is None:
             yield "held_at = 0;"
             return
@@ -175,26 +174,12 @@ class _Page:
             place = f"(uintptr_t){target} + (uintptr_t)held_at * sizeof({self.sweeps.ctype})"
             yield f"held_far = far && held_whole && ({place}) % 64 == 0;"
 
-    def constants(self, last: Last) -> list[str]:
-        """The row-constants that the last sweep works with."""
-        made = {s.results[0]: s.args[0] for s in statements(whole_row(self.kernel)) if s.word == "set"}
-        found = (made.get(v) for v in last.held)
-        return list(dict.fromkeys(a.name for a in found if isinstance(a, Var) and a.kind is Kind.NUM))
-
-    def shifted(self, last: Last) -> str | None:
-        """The array whose lines the vectors of a last sweep may follow: no value depends on where its vector begins."""
-        walk = [s for head, phase in last.sweep.phases for s in (*head, *phase.body)]
-        if len(last.sweep.phases) > 1 or last.sweep.block_end or any(converted(p) for p in last.ports if p.row):
-            return None
-        words = {s.word for s in walk} | {a.name for s in walk for a in s.args if isinstance(a, Var)}
-        return None if words & PLACED else last.sweep.writes[0]
-
     def streamed(self) -> str | None:
         """The array that the last sweep may write around the caches: one whose lines nothing has touched."""
         last = self.batch.last
         if last is None or len(last.sweep.writes) > 1:
             return None
-        target = self.shifted(last)
+        target = shifted(last)
         return None if target in (*last.sweep.reads, *last.host.writes) else target
 
     def prelude(self, lines: Iterable[str]) -> list[str]:

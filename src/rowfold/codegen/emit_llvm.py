@@ -99,14 +99,14 @@ class LlvmBuilder(LlvmMemory):
         return self.defined(f"@rows(ptr %args, ptr %dims, ptr %steps, {index} %from, {index} %to) noinline")
 
     def last(self, rows: Rows) -> list[str]:
-        """One block of a row's last sweep, from what the row left."""
+        """A row's last sweep, from what the row left."""
         b = self.another()
-        b.reserve("held", "dims", "steps", "n", "at")
+        b.reserve("held", "dims", "steps", "n", "at", "end", "whole")
         b.lengths = b.lengths_of_tables()
         steps = {port.name: b.step_of(port) for port in self.kernel.ports if port.strided}
         rows.last_block(b, steps)
-        index = self.name(INDEX)
-        return [*b.defined(f"@last(ptr %held, ptr %dims, ptr %steps, {index} %n, {index} %at)"), ""]
+        extent = ", ".join(f"{self.name(INDEX)} %{name}" for name in ("n", "at", "end"))
+        return [*b.defined(f"@last(ptr %held, ptr %dims, ptr %steps, {extent}, i1 %whole)"), ""]
 
     def groups(self) -> list[str]:
         """The batch in groups of rows that have the same settings: all of it, or row by row."""

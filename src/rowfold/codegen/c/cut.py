@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from ...records import dataclass
 from ..loops import CHUNK, Kernel, Kind, Port, Stmt, Var
+from ..lower.whole import converted
 from .staged import Staged, Walk, part
-from .sweeps import Pace, converted
+from .sweeps import Pace
 from .text import CTYPES, TURNS, indented, turn_name
 
 SIZES = {"f32": 4, "f64": 8}

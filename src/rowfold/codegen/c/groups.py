@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from ...records import replace
 from ..loops import Arg, Kernel, Kind, Phase, Port, Stmt, Sweep, Var
 from ..lower.groups import FOLDED, NUMBERS, ROWS, SPREAD, Alike, Check, Each, Group, Learn, Part, Together, overlapping
+from ..lower.whole import converted
 from .library import FunctionText, functions_of
 from .stmts import Statements
-from .sweeps import Pace, Sweeps, converted
+from .sweeps import Pace, Sweeps
 from .text import CTYPES, indented, literal
 from .widening import widened
 

@@ -9,6 +9,7 @@ from enum import IntEnum
 from ...records import dataclass
 from ..loops import CHUNK, Kernel, Kind, Phase, Port, Scalars, Seek, Step, Stmt, Sweep, Unless, Until, Var
 from ..lower.overlap import Batch, streams
+from ..lower.whole import converted, loaded_first, sums_of
 from .outline import Outlined, outlined, walks
 from .stmts import Statements
 from .text import POINTERS, TURNS, eight_name, half_name, indented, suffix, turn_name
@@ -97,7 +98,7 @@ class Sweeps(Statements):
         yield from map(self.stmt, sweep.before)
         yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in rotate for u in range(1, TURNS))
         yield f"for (intptr_t i = 0; i < {self.extent(sweep)}; i += {self.block_size}) {{"
-        if pace is Pace.FAST and not self.compact and (sums := _sums(sweep)):
+        if pace is Pace.FAST and not self.compact and (sums := sums_of(sweep)):
             yield from indented(self.fast_block(sweep, sums))
         yield from indented(self.block(sweep, max(pace, Pace.PLAIN)))
         if sweep.chunk_end:
@@ -222,7 +223,7 @@ class Sweeps(Statements):
 
     def lines_of_block(self, sweep: Sweep, pace: Pace) -> Iterator[str]:
         """What is done with a block that is open."""
-        if pace is Pace.FAST and not self.compact and (sums := _sums(sweep)):
+        if pace is Pace.FAST and not self.compact and (sums := sums_of(sweep)):
             yield f"if (count == {self.block_size}) {{"
             yield from indented(self.whole_block(sweep, sums))
             yield "} else {"
@@ -272,14 +273,9 @@ class Sweeps(Statements):
             yield f"{acc} = rf_acc_add_half({acc}, {half_name(parts.name)});"
 
     def by_halves(self, phase: Phase, sums: Mapping[Var, Stmt]) -> Iterator[str]:
-        """Its first eight vectors, then the others added to them.
-
-        A load waits for an earlier store whose address agrees with its own in the last twelve bits: where one array is
-        read, eight vectors of it are loaded before any result is stored.
-        """
+        """Its first eight vectors, then the others added to them."""
         body = widened(phase.body, self.kernel.dtype)
-        loads = [s for s in body if s.word == "load"]
-        first = loads if len(loads) == 1 and any(s.word == "store" for s in body) else []
+        first = loaded_first(body)
         yield from (f"rf_vec {half_name(p.name)}[8];" for p in sums)
         for second in (False, True):
             yield from self.loads(first, second) if first else ()
@@ -358,21 +354,3 @@ class Sweeps(Statements):
             lines = (pattern.sub(lambda m, t=turn: t.get(m[0], m[0]), self.stmt(s)) for s in phase.body)  # type: ignore[misc]
             yield from indented(["{", *indented(lines), "}"])
         yield "}"
-
-
-def converted(port: Port) -> bool:
-    """Whether a row of it is more than an array of the computing type, even where it is contiguous."""
-    return port.element != "T" or bool(port.narrow)
-
-
-def _sums(sweep: Sweep) -> dict[Var, Stmt]:
-    """The parts of a block that are summed by a tree, with the statements that do so.
-
-    None where sums in wide lanes are carried from vector to vector beside them.
-    """
-    body = sweep.phases[-1][1].body
-    weighted = any(s.assign and s.results[0].kind is Kind.ACC for s in body)  # wide lanes cost more than memory does
-    if weighted or any(s.word != "acc_add_tree" for s in sweep.block_end):
-        return {}
-    found = {a: s for s in sweep.block_end for a in s.args[1:] if isinstance(a, Var)}
-    return found if {s.args[0] for s in body if s.word == "put"} == set(found) else {}

@@ -9,11 +9,16 @@ from typing import Protocol
 from ..loops import VECTORS, Kind, Sweep, assigned, whole_row
 from ..lower.groups import Group
 from ..lower.overlap import Batch, Last, ahead_of, streams
+from ..lower.whole import constants, shifted
 from .llvm_groups import Groups
 from .llvm_memory import Address, LlvmMemory
-from .llvm_text import PTR
-from .values import DOUBLE, FLAG, INDEX, Type, Value
+from .llvm_text import PTR, SIZES
+from .llvm_whole import FOUR, WholeBlocks
+from .values import DOUBLE, FLAG, INDEX, Place, Type, Value
 from .walk import Row
+
+LINED = 8  # blocks of a row from which stores on whole lines are worth the two parts of a vector that they leave
+WAITING = ("held_at", "held_whole")  # of the row before: from where on it waits, and whether its blocks are straight
 
 
 class Move(Protocol):
@@ -22,10 +27,9 @@ class Move(Protocol):
     def __call__(self, row: Value, step: int = 0) -> None: ...
 
 
-class Rows(Row):
+class Rows(WholeBlocks):
     """All rows, one after the other. What a row leaves for its last sweep is in `held`, at these `slots`."""
 
-    b: LlvmMemory
     move: Move
 
     def __init__(self, builder: LlvmMemory, batch: Batch, n: Value, rounds: bool) -> None:
@@ -35,14 +39,15 @@ class Rows(Row):
         self.size = VECTORS * self.kernel.lanes
         self.held = Value(builder, builder.fresh("held"), PTR)
         self.slots = self.layout(batch.last) if batch.last else ()
-        self.far = builder.const(0, FLAG)
+        self.far = self.near = builder.const(0, FLAG)
 
     def all(self, first: Value, stop: Value, move: Move, group: Group | None, blocks: int) -> None:
         """From the first row to the stop; `move` puts the addresses of the ports on a row."""
-        self.move = move
+        self.move, self.hurried = move, blocks != 1
         move(first)
         self.run(self.batch.once)
         self.run(self.kernel.memory)
+        self.near = self.b.let("contiguous", self.contiguous())
         if self.batch.last is not None:
             self.far = self.from_memory(stop - first, self.batch.last)
         if group is None:
@@ -52,20 +57,21 @@ class Rows(Row):
 
     def alone(self, first: Value, stop: Value) -> None:
         """One row after the other."""
-        last, zero = self.batch.last, self.index(0)
+        last = self.batch.last
+        if last is not None:  # before the first row no row waits
+            self.env["held_at"], self.env["held_whole"] = self.n, self.b.const(0, FLAG)
 
         def one(row: Value) -> None:
             self.move(row)
-            if last is not None:  # before the first row no row waits
-                self.env["held_at"] = self.b.apply("select", row.eq(first), self.n, zero)
             self.steps(self.batch.steps)
             self.run(self.kernel.learn)
             if last is not None:
-                self.leave()
+                self.leave(last)
 
-        self.loop((first, stop, 1), self.carried(assigned(whole_row(self.kernel))), one)
+        names = [*self.carried(assigned(whole_row(self.kernel))), *(WAITING if last is not None else ())]
+        self.loop((first, stop, 1), names, one)
         if last is not None:
-            self.finish(self.b.apply("select", first < stop, zero, self.n))
+            self.finish()
 
     def from_memory(self, rows: Value, last: Last) -> Value:
         """Whether the rows come from memory, and are long enough for the next one to be no neighbour."""
@@ -77,29 +83,56 @@ class Rows(Row):
 
     def walked(self, sweep: Sweep) -> None:
         if sweep is self.host:
-            self.finish(self.waiting())
+            self.finish()
 
-    def waiting(self) -> Value:
-        """From where on the row before still waits for its last sweep."""
-        at = self.env["held_at"]
-        assert isinstance(at, Value)
-        return at
+    def waiting(self) -> tuple[Value, Value]:
+        """From where on the row before still waits for its last sweep, and whether its blocks are straight."""
+        at, whole = (self.env[name] for name in WAITING)
+        assert isinstance(at, Value) and isinstance(whole, Value)
+        return at, whole
 
     def moving(self, sweep: Sweep) -> list[str]:
         return super().moving(sweep) + ["held_at"] * (sweep is self.host)
 
     def block(self, sweep: Sweep, start: Value, end: Value) -> None:
-        super().block(sweep, start, end)
+        if not self.straight(sweep):
+            super().block(sweep, start, end)
+            self.beneath(sweep, straight=True)
+            return
+        names = self.moving(sweep)
+        whole = self.near & (end - start >= self.size)
+
+        def straight() -> None:
+            self.whole_block(sweep, start, lambda: self.beneath(sweep, straight=True))
+
+        def other() -> None:
+            super(Rows, self).block(sweep, start, end)
+            self.beneath(sweep, straight=False)
+
+        self.branch(whole, names, straight, rare=False)
+        self.branch(~whole, names, other, rare=False)
+
+    def beneath(self, sweep: Sweep, *, straight: bool) -> None:
+        """A block of the row before, whose stores and scales hide beneath the arithmetic of this one."""
         if sweep is not self.host:
             return
+        at, whole = self.waiting()
+        end = at + self.index(self.size)
 
         def along() -> None:
-            at, addresses = self.waiting(), dict(self.b.addresses)
+            addresses = dict(self.b.addresses)
             self.one_block(self.b, self, at, {p.name: addresses[p.name].step for p in self.kernel.ports})
             self.b.addresses = addresses
-            self.env["held_at"] = at + self.index(self.size)
+            self.env["held_at"] = end
 
-        self.branch(self.waiting() < self.n, ["held_at"], along, rare=False)
+        def some() -> None:
+            self.call_last(at, self.b.apply("select", end < self.n, end, self.n))
+            self.env["held_at"] = end
+
+        fits = whole & (self.n - at >= self.size) if straight else self.b.const(0, FLAG)
+        if straight:
+            self.branch(fits, ["held_at"], along, rare=False)
+        self.branch(~fits & (at < self.n), ["held_at"], some, rare=True)
 
     def ready(self, sweep: Sweep) -> None:
         """Several streams at once, and stores among them, are more than the hardware's own prefetching follows."""
@@ -122,19 +155,16 @@ class Rows(Row):
 
         b.loop((self.index(4096), self.index(4096 + size), 64), [], line)
 
-    def finish(self, start: Value) -> None:
+    def call_last(self, at: Value, end: Value) -> None:
+        """The last sweep of the row that waits, from here to there."""
+        b, whole = self.b, self.waiting()[1]
+        given = ", ".join(map(b.typed, (self.n, at, end, whole)))
+        b.lines.append(f"call void @last({b.typed(self.held)}, ptr %dims, ptr %steps, {given})")
+
+    def finish(self) -> None:
         """The rest of the last row's last sweep, which is seldom more than nothing."""
-        b = self.b
-
-        def body(at: Value, _: list[Value]) -> list[Value]:
-            given = f"{b.typed(self.held)}, ptr %dims, ptr %steps, {b.typed(self.n)}, {b.typed(at)}"
-            b.lines.append(f"call void @last({given})")
-            return []
-
-        def rest() -> None:
-            b.loop((start, self.n, self.size), [], body)
-
-        self.branch(start < self.n, [], rest, rare=True)
+        at = self.waiting()[0]
+        self.branch(at < self.n, [], lambda: self.call_last(at, self.n), rare=True)
 
     # what a row leaves
 
@@ -150,27 +180,68 @@ class Rows(Row):
         self.b.head.append(f"{self.held.text} = alloca [{sum(sizes)} x i8], align 64")
         return slots
 
-    def leave(self) -> None:
+    def leave(self, last: Last) -> None:
         """Leave it to the next row."""
+        b = self.b
         for name, of, place in self.slots:
-            value = self.b.addresses[name].base if of == PTR else self.env[name]
+            value = b.addresses[name].base if of == PTR else self.env[name]
             assert isinstance(value, Value)
-            self.b.write(self.b.bytes_on(self.held, self.index(place)), value, 64 if of.lanes else 8)
+            b.write(b.bytes_on(self.held, self.index(place)), value, 64 if of.lanes else 8)
+        whole, begin = self.near, self.index(0)
+        for name in constants(last, self.kernel):  # rows of NaN: by one loop, which decides which is kept
+            number = self.env[name]
+            assert isinstance(number, Value)
+            whole = whole & self.numbers.isfinite(number)
+        self.env["held_whole"] = whole
+        target = shifted(last)
+        if target is not None:  # whole lines
+            fits = whole & (self.n >= LINED * self.size)
+            begin = b.apply("select", fits, b.unaligned(b.addresses[target].base, SIZES[self.kernel.dtype]), begin)
+            self.branch(begin > 0, [], lambda: self.call_last(self.index(0), begin), rare=False)
+        self.env["held_at"] = begin
 
     def last_block(self, b: LlvmMemory, steps: Mapping[str, Value]) -> None:
-        """The function of one block of a row's last sweep: everything comes from what was kept."""
-        self.held = Value(b, "%held", PTR)
-        self.one_block(b, Row(b, Value(b, "%n", INDEX), rounds=self.rounds), Value(b, "%at", INDEX), steps)
-
-    def one_block(self, b: LlvmMemory, row: Row, at: Value, steps: Mapping[str, Value | None]) -> None:
+        """The function of a row's last sweep, from an element to another: everything comes from what was kept."""
         assert self.batch.last is not None
-        outer, row.rare = dict(row.env), False
-        row.comments(f"Sweep: {c}." for c in self.batch.last.sweep.comment)
+        self.held = Value(b, "%held", PTR)
+        row = WholeBlocks(b, Value(b, "%n", INDEX), rounds=self.rounds)
+        at, end = Value(b, "%at", INDEX), Value(b, "%end", INDEX)
+        self.unpack(b, row, at, steps)
+        step = FOUR * self.kernel.lanes if shifted(self.batch.last) else self.size
+        room = b.apply("and", end - at, -step)
+        until = at + b.apply("select", Value(b, "%whole", FLAG), room, b.const(0, INDEX))
+        row.loop((at, until, step), [], lambda here: self.straight_last(row, here, step))
+        row.loop((until, end, self.size), [], lambda here: Row.block(row, self.last_sweep, here, end))
+
+    @property
+    def last_sweep(self) -> Sweep:
+        assert self.batch.last is not None
+        return self.batch.last.sweep
+
+    def one_block(self, b: LlvmMemory, row: WholeBlocks, at: Value, steps: Mapping[str, Value | None]) -> None:
+        """A straight block of the last sweep of the row that waits."""
+        outer = dict(row.env)
+        self.unpack(b, row, at, steps)
+        self.straight_last(row, at, self.size)
+        row.env = outer
+
+    def unpack(self, b: LlvmMemory, row: Row, at: Value, steps: Mapping[str, Value | None]) -> None:
+        row.comments(f"Sweep: {c}." for c in self.last_sweep.comment)
         for name, of, place in self.slots:
             value = b.read(b.bytes_on(self.held, b.const(place, INDEX)), of, 64 if of.lanes else 8)
             if of == PTR:
                 b.addresses[name] = Address(value, steps.get(name), at)
             else:
                 row.env[name] = value
-        Row.block(row, self.batch.last.sweep, at, row.n)
-        row.env = outer
+
+    def straight_last(self, row: WholeBlocks, at: Value, size: int) -> None:
+        row.direct(self.last_sweep, at)
+        block = Place(at, row.index(size), row.index(0))
+        for head, phase in self.last_sweep.phases:
+            row.place = block
+            row.run(head)
+            row.by_fours(phase, block)
+        row.place = Place(at, block.count, block.count)
+        row.run(self.last_sweep.block_end)
+        row.place = None
+        row.closed(self.last_sweep, at)

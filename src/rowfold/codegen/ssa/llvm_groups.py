@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..loops import VECTORS, Phase, Port, Stmt, Sweep, Var, assigned, whole_row
+from ..loops import VECTORS, Port, Stmt, Sweep, Var, assigned, whole_row
 from ..lower.groups import FOLDED, NUMBERS, ROWS, SPREAD, Alike, Check, Each, Group, Learn, Part, Together, overlapping
 from .llvm_text import SIZES
 from .ownrows import OwnOfRows
@@ -19,8 +19,6 @@ from .values import FLAG, Place, Value
 
 if TYPE_CHECKING:
     from .llvm_batch import Rows
-
-FOUR = 4  # vectors a turn, written out: nothing unrolls them later
 
 
 class Groups:
@@ -234,22 +232,9 @@ class Groups:
             b.open(r.ports[name], block.start, block.count, read=name in sweep.reads)
         for head, phase in sweep.phases:
             r.run(head)
-            r.phase(phase, self.by_fours(phase, block), block)
+            r.phase(phase, r.by_fours(phase, block), block)
         for name in sweep.writes:
             b.close(r.ports[name], block.start, block.count)
-
-    def by_fours(self, phase: Phase, place: Place) -> Value:
-        """Several vectors a turn; where that ends."""
-        r, lanes = self.r, self.kernel.lanes
-        end = self.b.apply("and", place.at, -FOUR * lanes)
-
-        def body(at: Value) -> None:
-            for u in range(FOUR):
-                r.body(phase.body, Place(place.start, place.count, at + u * lanes if u else at))
-
-        carried = r.carried(v.name for s in phase.body if s.assign for v in s.results)
-        r.loop((r.index(0), end, FOUR * lanes), carried, body)
-        return end
 
     def learn(self, part: Learn) -> None:
         """With the numbers of the last row."""

@@ -214,6 +214,11 @@ class LlvmMemory(LlvmText):
     def store_array(self, array: Value, at: Value, value: Value) -> None:
         self.write(self.elements_on(array, at, value.type.element), value, 64 if value.type.lanes else 4)
 
+    def unaligned(self, place: Value, size: int) -> Value:
+        """How many elements of this size are before the next cache line."""
+        number = self.line(f"ptrtoint {self.typed(place)} to {self.name(INDEX)}", INDEX)
+        return self.apply("shr", self.apply("and", 0 - number, 63), size.bit_length() - 1)
+
     def same(self, a: Port, b: Port) -> Value:
         left, right = (self.addresses[p.name].base for p in (a, b))
         return self.line(f"icmp eq ptr {left.text}, {right.text}", FLAG)

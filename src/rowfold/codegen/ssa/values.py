@@ -112,6 +112,7 @@ class Builder(ABC):
     """Writes one function, line by line. Every result has a name; `let` gives the newest another one."""
 
     kernel: Kernel
+    adds_exponents = False  # whether powers of two go by integers, and what would be subnormal by a branch
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -155,9 +155,14 @@ class Row(RowWords):
         self.place = None
         for name in sweep.writes:
             self.b.close(self.ports[name], start, count)
+        self.chunk(sweep, start)
+
+    def chunk(self, sweep: Sweep, start: Value) -> None:
+        """Behind a block: what is done where a chunk ends."""
         if sweep.chunk_end:
             names = self.carried(_assigned(sweep.chunk_end))
-            over = self.b.apply("and", start + block, loops.CHUNK - 1).eq(0)
+            end = start + self.index(VECTORS * self.kernel.lanes)
+            over = self.b.apply("and", end, loops.CHUNK - 1).eq(0)
             self.branch(over, names, lambda: self.run(sweep.chunk_end), rare=True)
 
     def phase(self, phase: Phase, done: Value, place: Place) -> None:

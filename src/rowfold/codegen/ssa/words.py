@@ -46,7 +46,19 @@ class Vectors(Library):
         return p * power(self.b, h) * power(self.b, k - h)
 
     def scale_floor(self, p: Value, n: Value) -> Value:
-        return self.b.native("scale", (p, n)) or self._scaled(p, self.b.apply("floor", n))
+        native = self.b.native("scale", (p, n))
+        if native is None and self.b.adds_exponents and self.dtype == "f32" and not self.short:
+            return self._added(p, n)
+        return native or self._scaled(p, self.b.apply("floor", n))
+
+    def _added(self, p: Value, n: Value) -> Value:
+        """Sixteenths n and a positive p: floor(n) is added to the exponent, unless the result is subnormal."""
+        k = self.min(127.9375, self.max(-252.0, n))
+        floor = self.b.apply("shr", self.b.convert("bits", k + 1.5 * 2.0**19, "i32"), 4)
+        raised = self.b.convert("bits", p, "i32") + self.b.apply("shl", floor, 23)
+        small = self.b.any(raised < (1 << 23))
+        normal = self.b.convert("bits", raised, "f32")
+        return self.b.branch(small, lambda: [self._scaled(p, self.b.apply("floor", k))], [normal], rare=True)[0]
 
     def scale_far(self, t: Value, k: Value) -> Value:
         """In two steps, where one is not enough."""
