@@ -19,7 +19,7 @@ ASK = "import importlib.util as u; print(u.find_spec('llvmlite'))"
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The interpreter of an environment that has rowfold and what it needs, but no llvmlite: links, nothing is fetched."""
+    """The interpreter of an environment that has rowfold and what it needs, as links, but no llvmlite."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False, symlinks=True)
     ask = [folder / "bin" / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
