@@ -1,6 +1,6 @@
 """Cross-entropy of logits that no process holds whole: each rank has a part of the vocabulary.
 
-One all_gather of a few doubles a row takes the place of gathering logits. Needs torch (CPU, gloo); run it as a script.
+One all_gather of three floats a row takes the place of gathering logits. Needs torch (CPU, gloo); run it as a script.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def rank_of(rank: int, ranks: int, port: int, rows: int, vocabulary: int) -> Non
     target = np.arange(rows) * 7919 % vocabulary
     state = loss.partial(logits_of(rows, start, stop), target, offset=start)
 
-    mine = torch.from_numpy(state.view(np.float64).reshape(rows, -1))
+    mine = torch.from_numpy(loss.pack(state))  # the maximum, the sum beside it, the target's logit
     parts = [torch.empty_like(mine) for _ in range(ranks)]
     dist.all_gather(parts, mine)
 
     merged = loss.identity((rows,), np.float32)
     for part in parts:
-        merged = loss.merge(merged, part.numpy().view(state.dtype).reshape(rows))
+        merged = loss.merge(merged, loss.unpack(part.numpy(), like=state))
     found = loss.finish(merged)
     if rank == 0:
         whole = loss(logits_of(rows, 0, vocabulary), target)
         apart = np.abs(found - whole) / np.spacing(whole)
-        print(f"{ranks} ranks, {rows} rows, {mine.shape[1] * 8} bytes a row from each rank, not {vocabulary * 4}")
+        print(f"{ranks} ranks, {rows} rows, {mine.shape[1] * 4} bytes a row from each rank, not {vocabulary * 4}")
         print(f"mean loss {found.mean():.6f}; at most {apart.max():.0f} ULP from the loss of whole rows")
     dist.destroy_process_group()
 

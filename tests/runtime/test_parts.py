@@ -157,6 +157,40 @@ def test_a_predicate_selects_in_each_part():
     assert np.allclose(last, lib.layer_norm(x, where=chosen)[:, 900:], rtol=1e-5, atol=1e-6)
 
 
+def packed(kernel, parts):
+    """The merged state of parts that were packed and unpacked."""
+    return chain(kernel, [kernel.unpack(kernel.pack(p), like=parts[0]) for p in parts])
+
+
+def special(scale):
+    """Rows of all kinds, and targets: rows that their target dominates, infinities and NaN in one part or the other."""
+    x = draw("float32", scale)[:, :996].reshape(12, 332).copy()
+    x[0], x[1, :166], x[2, 3], x[3, 300], x[4, 5], x[5] = -np.inf, -np.inf, np.inf, np.inf, np.nan, 0
+    target = np.full(len(x), 331)
+    target[6:9], target[9] = np.argmax(x[6:9], axis=-1), -100
+    return x, target
+
+
+@pytest.mark.parametrize("scale", [0.1, 5.0, 1e6])
+def test_three_floats_a_row_give_the_loss_within_a_unit(scale):
+    """Packed states round each number once; infinities, NaN and ignored targets come through."""
+    x, target = special(scale)
+    parts = [lib.cross_entropy.partial(x[:, k : k + 166], target, offset=k) for k in (0, 166)]
+    found, whole = (lib.cross_entropy.finish(s) for s in (packed(lib.cross_entropy, parts), chain(lib.cross_entropy, parts)))
+    assert lib.cross_entropy.pack(parts[0]).shape == (len(x), 3)
+    np.testing.assert_allclose(found, whole, rtol=1.3e-7, atol=0)
+
+
+@pytest.mark.parametrize("kernel", [lib.logsumexp, lib.max, lib.softmax], ids=lambda k: k.name)
+def test_packed_states_are_those_of_the_rows(kernel):
+    """Other kernels that have a small form."""
+    x, _ = special(5.0)
+    parts = [kernel.partial(x[:, k : k + 166], offset=k) for k in (0, 166)]
+    rows = (x,) if kernel is lib.softmax else ()
+    found, whole = (kernel.finish(s, *rows) for s in (packed(kernel, parts), chain(kernel, parts)))
+    np.testing.assert_allclose(found, whole, rtol=2.5e-7, atol=0)
+
+
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_narrow_rows_in_parts_are_rounded_once(name):
     """A row of 16 bits has states of float32 rows, and results of its own dtype."""
@@ -191,6 +225,13 @@ def test_the_row_lies_on_any_axis():
         (lambda s: lib.softmax.partial(draw("float32"), offset=-1), ValueError, "0 or more"),
         (lambda s: lib.softmax.partial(draw("float32"), given=s), rf.StateError, "ready to finish"),
         (lambda s: lib.sparsemax.partial(draw("float32")), rf.PlanError, "no state to merge"),
+        (lambda s: lib.layer_norm.pack(lib.layer_norm.partial(draw("float32"))), rf.StateError, "no small form"),
+        (lambda s: lib.entropy.pack(lib.entropy.partial(draw("float32"))), rf.StateError, "may cancel"),
+        (lambda s: lib.softmax.pack(lib.softmax.partial(draw("float64"))), rf.StateError, "float64 rows"),
+        (lambda s: lib.logsumexp.pack(s), rf.StateError, "another kernel"),
+        (lambda s: lib.softmax.unpack(np.zeros((4, 2), np.float32), like=s), rf.StateError, r"\(\.\.\., 3\)"),
+        (lambda s: lib.softmax.unpack(np.zeros((3, 3), np.float32), like=s), rf.StateError, "differ"),
+        (lambda s: lib.softmax.unpack("x", like=s), rf.StateError, "expected float32"),
     ],
 )  # fmt: skip
 def test_what_does_not_belong_together_is_refused(make, error, words):

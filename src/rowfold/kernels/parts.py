@@ -19,6 +19,7 @@ from ..errors import StateError
 from ..runtime import merging, operands, outputs
 from ..runtime.operands import How, Operands
 from ..runtime.spec import ROW_LIKE, Argument, Array, CallSpec
+from . import packing
 
 if TYPE_CHECKING:
     from ..codegen.ir import Program
@@ -145,6 +146,29 @@ class Parts:
             loop(*arguments, *(t.loop for t in targets))
             found = [t.finished(call.layout) for t in targets]
         return tuple(found) if len(found) > 1 else found[0]
+
+    def pack(self, state: Any, **settings: Any) -> Array:
+        """The states as few float32 numbers, for an exchange: shape (*batch, numbers), three for cross-entropy.
+
+        Each number is rounded once: error bounds in `docs/states.md`. Raises StateError for kernels whose states have
+        no small form: float64 rows, moments, top-k, positions, whatever counts elements.
+        """
+        return packing.pack(self.name, state, self._program_of(state, settings))
+
+    def unpack(self, packed: Any, like: Any, **settings: Any) -> Array:
+        """The states that `pack` was given, rounded. `like` is any state of the same rows, arguments and settings.
+
+        What parts have in common is taken from it, and so is its number of elements. Raises StateError for numbers
+        that `pack` did not give for such states.
+        """
+        return packing.unpack(self.name, packed, like, self._program_of(like, settings))
+
+    def _program_of(self, state: Any, settings: dict[str, Any]) -> Program:
+        self._check_kernel(state)
+        computing = np.dtype(_CHARS[_dtype_of(state)])
+        for known in self._possible(state, {}, has_where=False, settings=settings, computing=computing):
+            return known.program
+        raise StateError(f"{self.name}: the state {_told(state)} was made with other settings or arguments")
 
     # what is compiled
 

@@ -130,7 +130,8 @@ class _Tiles(Staged):
         if not plain or any(s.word != "acc_add_tree" for s in sweep.block_end):
             yield from by_tile
         else:
-            yield f"if (as_it_lies && count == {self.block_size}) {{" if sums else "if (as_it_lies) {"
+            whole = f" && count == {self.block_size}" if sums or walk.carried else ""
+            yield f"if (as_it_lies{whole}) {{"
             yield from indented(self.as_it_lies(sweep, walk, captured, sums))
             yield "} else {"
             yield from indented(by_tile)
@@ -149,24 +150,65 @@ class _Tiles(Staged):
     def as_it_lies(self, sweep: Sweep, walk: Walk, captured: list[Var], sums: Mapping[Var, Stmt]) -> Iterator[str]:
         """All tiles of a block, row by row: memory is walked as it lies, and what the lanes carry is in the cache."""
         lanes = self.kernel.lanes
-        inner = [*self.loaded(captured)]
-        if not sums:
-            loop = f"intptr_t j = 0; j < count; j += {lanes}"
-            yield from self.rows_of_all(
-                loop, " && j + lane < count", [*inner, *self.all_lines(sweep, walk, second=False)]
-            )
+        if not sums and not walk.carried:
+            loop = f"intptr_t j = 0; j < count; j += {self.kernel.lanes}"
+            yield from self.rows_of_all(loop, " && j + lane < count", [*self.loaded(captured), *self.all_lines(sweep)])
             return
-        yield from (f"RF_ALIGNED rf_vec {half_name(p.name)}[TILES][{lanes}][8];" for p in sums)
-        for second in (False, True):
-            j = f"const intptr_t j = {f'{8 * lanes} + ' if second else ''}{lanes} * k;"
-            yield from self.rows_of_all(
-                "int k = 0; k < 8; ++k", "", [j, *inner, *self.all_lines(sweep, walk, second=second)]
-            )
-        yield f"for (intptr_t tile = 0; tile < tiles; ++tile) for (int lane = 0; lane < {lanes}; ++lane) {{"
-        for parts, s in sums.items():
-            acc = f"{s.results[0].name}_of[tile][lane]"
-            yield f"    {acc} = rf_acc_add_half({acc}, {half_name(parts.name)}[tile][lane]);"
+        if sums and not _any_order(sweep, walk):
+            lines = self.in_lane(walk.carried, self.halves(sweep, sums))
+            yield from self.lanes_of_tiles([*self.loaded(captured), *lines])
+            return
+        yield from (f"RF_ALIGNED rf_vec {half_name(p.name)}[TILES][{self.kernel.lanes}];" for p in sums)
+        carried = tuple(v for v in walk.carried if any(v in s.results for s in self.stmts_of(sweep)))
+        heavy = any(s.assign and s.results[0].kind is Kind.ACC for s in sweep.phases[0][1].body)
+        each = 8 if heavy else 4
+        body = [*self.loaded(captured), *self.in_lane(carried, self.some(sweep, sums, each))]
+        yield f"for (int turn = 0; turn < {16 // each}; ++turn) {{"
+        yield from indented(self.lanes_of_tiles(body))
         yield "}"
+
+    def stmts_of(self, sweep: Sweep) -> tuple[Stmt, ...]:
+        return (*sweep.phases[0][1].body, *sweep.block_end)
+
+    def lanes_of_tiles(self, body: Iterable[str]) -> Iterator[str]:
+        yield f"for (int lane = 0; lane < {self.kernel.lanes}; ++lane) for (intptr_t tile = 0; tile < tiles; ++tile) {{"
+        yield from indented(body)
+        yield "}"
+
+    def some(self, sweep: Sweep, sums: Mapping[Var, Stmt], each: int) -> Iterator[str]:
+        """A few vectors of a lane, so that memory is as many streams: those that the tree of a block adds up first, or
+        the next; more where what is carried takes longer to load and store than memory."""
+        lanes, self.in_rows = self.kernel.lanes, True
+        yield from (f"rf_vec {half_name(p.name)}_4[4];" for p in sums)
+        yield "RF_UNROLL"
+        yield f"for (int k = 0; k < {each}; ++k) {{"
+        first = "(turn / 2 + turn % 2 * 2 + 4 * k)" if sums else f"({each} * turn + k)"
+        yield f"    const intptr_t j = {lanes} * {first};"
+        yield from indented(self.put_in_four(s) for s in sweep.phases[0][1].body)
+        yield "}"
+        for parts, s in sums.items():
+            four, half, acc = f"{half_name(parts.name)}_4", f"{half_name(parts.name)}[tile][lane]", s.results[0].name
+            added = f"rf_add(rf_add({four}[0], {four}[2]), rf_add({four}[1], {four}[3]))"
+            yield f"const rf_vec {half_name(parts.name)}_sum = {added};"
+            yield f"if (turn % 2) {acc} = rf_acc_add({acc}, rf_add({half}, {half_name(parts.name)}_sum));"
+            yield f"else {half} = {half_name(parts.name)}_sum;"
+        self.in_rows = False
+
+    def put_in_four(self, s: Stmt) -> str:
+        if s.word != "put" or not isinstance(parts := s.args[0], Var):
+            return self.stmt(s)
+        return f"{half_name(parts.name)}_4[k] = {self.arg(s.args[1], Kind.VEC)};"
+
+    def halves(self, sweep: Sweep, sums: Mapping[Var, Stmt]) -> Iterator[str]:
+        """All vectors of a lane, where what it carries is added to in their order."""
+        self.in_rows = True
+        yield from (f"rf_vec {half_name(p.name)}[8];" for p in sums)
+        for second in (False, True):
+            yield from self.eight(second, [self.summed(s, second) for s in sweep.phases[0][1].body])
+        for parts, s in sums.items():
+            acc = s.results[0].name
+            yield f"{acc} = rf_acc_add_half({acc}, {half_name(parts.name)});"
+        self.in_rows = False
 
     def rows_of_all(self, loop: str, inside: str, lines: Iterable[str]) -> Iterator[str]:
         yield f"for ({loop}) for (int lane = 0; lane < {self.kernel.lanes}{inside}; ++lane) {{"
@@ -174,17 +216,12 @@ class _Tiles(Staged):
         yield from indented(indented(lines))
         yield from ("    }", "}")
 
-    def all_lines(self, sweep: Sweep, walk: Walk, *, second: bool) -> list[str]:
+    def all_lines(self, sweep: Sweep) -> list[str]:
         """The body for one vector of each tile."""
-        body = sweep.phases[0][1].body
-        carried = tuple(v for v in walk.carried if any(v in s.results for s in body))
         self.in_rows = True
-        lines = list(self.in_lane(carried, (self.summed(s, second) for s in body)))
+        lines = list(map(self.stmt, sweep.phases[0][1].body))
         self.in_rows = False
         return lines
-
-    def half(self, parts: Var) -> str:
-        return f"{half_name(parts.name)}[tile][lane][k]" if self.in_rows else super().half(parts)
 
     def tile_block(self, sweep: Sweep, walk: Walk, captured: list[Var], ports: list[Port]) -> Iterator[str]:
         yield from self.loaded(captured)
@@ -207,7 +244,7 @@ class _Tiles(Staged):
         yield from indented(indented(map(self.stmt, phase.body)))
         yield "    }"
 
-    def in_lane(self, carried: tuple[Var, ...], lines: Iterator[str]) -> Iterator[str]:
+    def in_lane(self, carried: tuple[Var, ...], lines: Iterable[str]) -> Iterator[str]:
         """The lines with a lane's own variables."""
         yield from (f"{CTYPES[v.kind]} {v.name} = {v.name}_of[tile][lane];" for v in carried)
         yield from lines
@@ -333,3 +370,13 @@ class _Tiles(Staged):
             to, source = ends if back else ends[::-1]
             yield f"        memcpy({to}, {source}, sizeof({double}));"
         yield from ("    }", "}")
+
+
+def _any_order(sweep: Sweep, walk: Walk) -> bool:
+    """Whether a lane may take a block's vectors in any order: all that it carries is an extremum, and read by nothing else."""
+    body = sweep.phases[0][1].body
+    for v in walk.carried:
+        uses = [s for s in body if v in s.args or v in s.results]
+        if len(uses) > 1 or any(s.word not in ("max", "min", "mask_or") for s in uses):
+            return False
+    return True
