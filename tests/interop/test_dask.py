@@ -132,3 +132,49 @@ def test_a_worker_that_is_killed_does_not_change_the_answer(cluster):
     got = lib.logsumexp(lazy).compute()
     killer.join()
     assert np.array_equal(got, expected)
+
+
+def _isa():
+    from rowfold import config
+
+    return config.resolve().isa
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.isa("avx512")
+def test_workers_with_other_cpu_features_agree(cluster):
+    """One worker is told that it has AVX2 alone: states of both kinds of CPU merge, and rows have the same bits."""
+    cluster.run(os.environ.update, {"ROWFOLD_ISA": "avx2"}, workers=[min(cluster.run(os.getpid))])
+    lazy = _array(64, 1 << 16, (4, 1 << 14))
+    rows, sums = lib.softmax(lazy), lib.logsumexp(lazy)
+    expected = [a.compute(scheduler="synchronous") for a in (rows, sums)]
+    found = [a.compute() for a in (rows, sums)]
+    assert sorted(cluster.run(_isa).values()) == ["auto", "avx2"]
+    assert [np.array_equal(f, e) for f, e in zip(found, expected, strict=True)] == [True, True]
+
+
+def _deadly(chunk):
+    os._exit(1)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_dies_is_named(cluster):
+    """Work that takes its worker down again and again ends in Dask's own error, not in waiting."""
+    distributed = pytest.importorskip("distributed")
+    lazy = _array(4, 1 << 12, (4, 1 << 10)).map_blocks(_deadly, dtype=np.float32, meta=np.empty((0, 0), "f4"))
+    with pytest.raises(distributed.KilledWorker):
+        lib.logsumexp(lazy).compute()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_is_gone_is_named(cluster):
+    """A scheduler that goes away in the middle of a run is an error that says so."""
+    distributed = pytest.importorskip("distributed")
+    future = cluster.compute(lib.logsumexp(_array(16, 1 << 26, (16, 1 << 20))))
+    time.sleep(1.0)
+    cluster.cluster.close()
+    with pytest.raises((distributed.CommClosedError, distributed.client.FutureCancelledError, OSError)):
+        future.result(timeout=60)

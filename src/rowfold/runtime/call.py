@@ -96,6 +96,12 @@ class Caller(Remembering):
     def careful(self, arrays: tuple[Any, ...], out: Any, options: dict[str, Any]) -> tuple[Any, Repeat | None]:
         """Check everything, then run. Nothing is written to `out` when something is refused."""
         values, settings, how = self._bind(arrays, options)
+        if type(how.axis) is tuple and len(how.axis) > 1:
+            from .folded import folded
+
+            value = folded(self, values, settings, how, out)
+            if value is not None:
+                return value, None
         with np.errstate(all="ignore"):
             spec, call = self._prepared(values, settings, how)
             found = self._compiled(
