@@ -2,7 +2,8 @@
 
     python benchmarks/threads.py [--json FILE]
 
-Everything in a line is timed in one interleaved run, as least / median of its rounds. torch is compared where installed.
+Everything in a line is timed in one interleaved run, least / median of its rounds. torch is
+compared where it is installed.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from rowfold import library
 
 Call = Callable[[], object]
 FASTER = ((64, 32000), (512, 1000), (1, 2**20))
-SIZES = ((1, 1000), (4, 1000), (16, 256), (64, 64), (32, 1000), (1, 2**15), (64, 1000), (1, 2**16), (512, 128), (1, 2**17),
-         (256, 1000), (4096, 64), (1, 2**18), (7, 2**16), (1024, 512), (3, 2**20), (1, 2**22))  # fmt: skip
+SIZES = ((1, 1000), (4, 1000), (16, 256), (64, 64), (32, 1000), (1, 2**15), (64, 1000), (1, 2**16), (512, 128),
+         (1, 2**17), (256, 1000), (4096, 64), (1, 2**18), (7, 2**16), (1024, 512), (3, 2**20), (1, 2**22))  # fmt: skip
 ACROSS = ("softmax", "logsumexp", "layer_norm", "max", "sum")
 
 
@@ -131,7 +132,8 @@ def axes(report: Report) -> None:
     for name in ACROSS:
         kernel = getattr(library, name)
         there, here = np.empty_like(kernel(rows)), np.empty_like(kernel(x, axis=0))
-        mine = [lambda k=kernel, o=there: k(rows, out=o, threads=1), lambda k=kernel, o=here: k(x, axis=0, out=o, threads=1)]
+        mine = [lambda k=kernel, o=there: k(rows, out=o, threads=1),
+                lambda k=kernel, o=here: k(x, axis=0, out=o, threads=1)]  # fmt: skip
         found = {peer: call for peer, call in peers.items() if peer.endswith(f" {name}")}
         last, first, *rest = timed([*mine, *found.values()], 1.5)
         report.line(f"{name} (32000, 64) axis 0 / (64, 32000)", first[0] / last[0], 1.3, most=True,

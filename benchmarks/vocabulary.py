@@ -33,7 +33,7 @@ def gathered(ranks: int, latency: float, bandwidth: float) -> float:
 
 
 def scattered(ranks: int, latency: float, bandwidth: float) -> float:
-    """The same where each rank merges its share of the rows, and losses are gathered: every byte is sent once, twice."""
+    """The same where each rank merges its share of the rows, and losses are gathered."""
     rounds = 2 * math.ceil(math.log2(ranks))
     return rounds * latency + (ranks - 1) / ranks * ROWS * (NUMBERS + 1) * 4 / bandwidth * 1e-3
 
@@ -95,8 +95,8 @@ def measure() -> None:
         rate = walk * 1e3 / part.size
         predicted = walked(world.size, rate, os.cpu_count() or 1) + exchange + merging
         print(f"{world.size} ranks, {os.cpu_count()} cores: {rate:.3f} ns an element, {merging:.0f} us to merge, "
-              f"{exchange:.0f} us to gather {mine.nbytes} bytes; predicted {predicted:.0f} us, a step took {taken:.0f} us "
-              f"({taken / predicted:.2f})")  # fmt: skip
+              f"{exchange:.0f} us to gather {mine.nbytes} bytes; predicted {predicted:.0f} us, "
+              f"a step took {taken:.0f} us ({taken / predicted:.2f})")  # fmt: skip
 
 
 def predict(rate: float, state: float, latency: float, bandwidth: float) -> None:

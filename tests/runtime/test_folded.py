@@ -30,12 +30,14 @@ def taken(monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize(("shape", "axes"), [((130, 30, 111), (0, 2)), ((6, 20, 7, 30, 4), (0, 2, 4)), ((6, 20, 70, 30), (1, 3))])
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((130, 30, 111), (0, 2)), ((6, 20, 7, 30, 4), (0, 2, 4)), ((6, 20, 70, 30), (1, 3))]
+)
 def test_rows_of_axes_apart_have_the_bits_of_rows_alone(shape, axes, threads, taken):
     """Rows and numbers, in any number of threads, in an array that is given or not."""
     x = draw(shape)
-    found = [lib.softmax(x, axis=axes, threads=threads), lib.softmax(x, axis=axes, threads=threads, out=np.empty_like(x))]
-    found.append(lib.logsumexp(x, axis=axes, threads=threads))
+    options = {"axis": axes, "threads": threads}
+    found = [lib.softmax(x, **options), lib.softmax(x, out=np.empty_like(x), **options), lib.logsumexp(x, **options)]
     expected = [alone(k, x, axes) for k in (lib.softmax, lib.softmax, lib.logsumexp)]
     assert [np.array_equal(f, e) for f, e in zip(found, expected, strict=True)] == [True] * 3 and len(taken) == 3
 

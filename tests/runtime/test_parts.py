@@ -176,7 +176,8 @@ def test_three_floats_a_row_give_the_loss_within_a_unit(scale):
     """Packed states round each number once; infinities, NaN and ignored targets come through."""
     x, target = special(scale)
     parts = [lib.cross_entropy.partial(x[:, k : k + 166], target, offset=k) for k in (0, 166)]
-    found, whole = (lib.cross_entropy.finish(s) for s in (packed(lib.cross_entropy, parts), chain(lib.cross_entropy, parts)))
+    merged = packed(lib.cross_entropy, parts), chain(lib.cross_entropy, parts)
+    found, whole = map(lib.cross_entropy.finish, merged)
     assert lib.cross_entropy.pack(parts[0]).shape == (len(x), 3)
     np.testing.assert_allclose(found, whole, rtol=1.3e-7, atol=0)
 

@@ -61,7 +61,8 @@ def unpack(kernel: str, packed: Any, like: Array, program: Program) -> Array:
     at = 0
     with np.errstate(all="ignore"):
         for name, count in zip(names, widths, strict=True):
-            _UNPACKED.get(kind_of(name), _put)(state[name], np.broadcast_to(packed[..., at : at + count], (*shape, count)))
+            numbers = np.broadcast_to(packed[..., at : at + count], (*shape, count))
+            _UNPACKED.get(kind_of(name), _put)(state[name], numbers)
             at += count
     return state
 

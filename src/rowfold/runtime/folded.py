@@ -8,6 +8,7 @@ same rows alone.
 from __future__ import annotations
 
 import contextvars
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -114,7 +115,7 @@ def folded(caller: Any, values: Mapping[str, Any], settings: Mapping[str, Any], 
     if not plain or how.keepdims or first.dtype not in _DTYPES or any(a.role == "table" for a in given):
         return None
     layout = Layout.of(first, how.axis, spec.name)
-    alike = all(v.shape == first.shape or v.shape == (layout.n,) for v in given.values())
+    alike = all(v.shape in (first.shape, (layout.n,)) for v in given.values())
     if not alike or len(layout.axes) == first.ndim or seen_as_one(layout, first) or not 0 < layout.n <= _LONGEST:
         return None
     if how.threads is not None and (type(how.threads) is not int or how.threads < 1):
@@ -135,4 +136,4 @@ def seen_as_one(layout: Layout, array: Array) -> bool:
     moved = layout.axes_last(array)
     places = [(k, s) for k, s in zip(moved.shape, moved.strides, strict=True)][-len(layout.axes) :]
     places = [(k, s) for k, s in places if k > 1]
-    return all(s == t * k for (_, s), (k, t) in zip(places, places[1:], strict=False)) or math.prod(array.shape) == 0
+    return all(s == t * k for (_, s), (k, t) in itertools.pairwise(places)) or math.prod(array.shape) == 0

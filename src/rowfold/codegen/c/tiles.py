@@ -149,7 +149,6 @@ class _Tiles(Staged):
 
     def as_it_lies(self, sweep: Sweep, walk: Walk, captured: list[Var], sums: Mapping[Var, Stmt]) -> Iterator[str]:
         """All tiles of a block, row by row: memory is walked as it lies, and what the lanes carry is in the cache."""
-        lanes = self.kernel.lanes
         if not sums and not walk.carried:
             loop = f"intptr_t j = 0; j < count; j += {self.kernel.lanes}"
             yield from self.rows_of_all(loop, " && j + lane < count", [*self.loaded(captured), *self.all_lines(sweep)])
@@ -177,7 +176,8 @@ class _Tiles(Staged):
 
     def some(self, sweep: Sweep, sums: Mapping[Var, Stmt], each: int) -> Iterator[str]:
         """A few vectors of a lane, so that memory is as many streams: those that the tree of a block adds up first, or
-        the next; more where what is carried takes longer to load and store than memory."""
+        the next; more where what is carried takes longer to load and store than memory.
+        """
         lanes, self.in_rows = self.kernel.lanes, True
         yield from (f"rf_vec {half_name(p.name)}_4[4];" for p in sums)
         yield "RF_UNROLL"
@@ -373,7 +373,7 @@ class _Tiles(Staged):
 
 
 def _any_order(sweep: Sweep, walk: Walk) -> bool:
-    """Whether a lane may take a block's vectors in any order: all that it carries is an extremum, and read by nothing else."""
+    """Whether a lane may take a block's vectors in any order: it carries extrema alone, read by nothing else."""
     body = sweep.phases[0][1].body
     for v in walk.carried:
         uses = [s for s in body if v in s.args or v in s.results]
