@@ -91,7 +91,8 @@ class Folded:
         options = {**packed, **self.shared, **self.settings, "threads": 1}
         if result is not None and len(result) == count:
             return self.caller(out=result, **options), None
-        return self.caller.careful((), None, options)
+        found: tuple[Any, Any] = self.caller.careful((), None, options)
+        return found
 
     def _put(self, written: Array, place: tuple[Any, ...], value: Array) -> None:
         part = written[place]
