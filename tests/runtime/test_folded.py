@@ -46,9 +46,11 @@ def test_a_weight_is_shared_and_other_rows_go_along(taken):
     """A weight as long as a row, in float64, and two arrays of one shape."""
     x, w = draw((40, 20, 50), "float64"), draw(2000, "float64")
     other = np.ascontiguousarray(x[::-1].transpose(1, 0, 2)).reshape(20, -1)
-    pairs = [(lib.layer_norm(x, w, axis=(0, 2)), alone(lib.layer_norm, x, (0, 2), w))]
+    apart = draw((40, 20, 100), "float64")[:, :, ::2]
+    pairs = [(lib.rms_norm(apart, w, axis=(0, 2)), alone(lib.rms_norm, apart, (0, 2), w))]
+    pairs += [(lib.layer_norm(x, w, axis=(0, 2)), alone(lib.layer_norm, x, (0, 2), w))]
     pairs.append((lib.kl_div(x, x[::-1], axis=(0, 2)), alone(lib.kl_div, x, (0, 2), other)))
-    assert [np.array_equal(f, e) for f, e in pairs] == [True, True] and len(taken) == 2
+    assert [np.array_equal(f, e) for f, e in pairs] == [True] * 3 and len(taken) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Rows on several axes that cannot be seen as one, such as 0 and 2 of three: taken a few at a time.
 
 A copy of the whole array would go to memory and back. A few rows fit in the cache beside their results, so they are
-packed there, computed, and put where they belong: nothing beyond some rows is copied at once, and bits are those of the
+packed there, computed, and put where they belong, by team.c where it can: nothing beyond some rows is copied at once, and bits are those of the
 same rows alone.
 """
 
@@ -53,6 +53,8 @@ class Folded:
         written = self.layout.axes_last(made) if row else made
         self._put(written, places[0], value)
         rest = places[1:]
+        if self._in_c(ready, written, row, places[0][-1].stop, threads):
+            return made
         if threads < 2 or len(rest) < 2:
             self._all(rest, written)
         else:
@@ -62,6 +64,34 @@ class Folded:
             contexts = [contextvars.copy_context() for _ in shares]
             list(_pool(os.getpid(), threads).map(lambda c, s: c.run(self._all, s, written), contexts, shares))
         return made
+
+    def _in_c(self, ready: Any, written: Array, row: bool, first: int, threads: int) -> bool:
+        """Whether team.c could do the rows from the first on: where rows have two axes, and the batch one."""
+        from . import threads as team
+
+        operands = [self._operand(name) for name in ready.sources]
+        operands += [(a, None, 0) for a in ready.settings]
+        operands.append((written, _two_axes(self.layout, written), 2) if row else (written, None, 0))
+        shapes = {tuple(k for k, _ in axes) for _, axes, kind in operands if kind and axes}
+        plain = all(axes if kind else a.ndim < 2 and a.flags.c_contiguous for a, axes, kind in operands)
+        if len(self.batch) != 1 or len(shapes) != 1 or not plain or ready.data or not ready.pointer:
+            return False
+        if ready.loop.types[0].replace("->", "")[-1] != written.dtype.char:
+            return False
+        folds = []
+        for a, axes, kind in operands:
+            place = a.__array_interface__["data"][0]
+            (_, outer), (_, inner) = axes or ((0, 0), (0, 0))
+            folds += [place, a.strides[0] if kind or a is written else 0, outer, inner, kind]
+        outer, inner = next(iter(shapes))
+        sizes = (ready.loop.signature, outer, inner, self.first.itemsize)
+        return team.fold(ready.pointer, sizes, folds, first, self.batch[0], threads)
+
+    def _operand(self, name: str) -> tuple[Array, Any, int]:
+        if name in self.shared:
+            return self.shared[name], None, 0
+        moved = self.layout.axes_last(self.wide[name])
+        return moved, _two_axes(self.layout, moved), 1
 
     def _places(self) -> Iterator[tuple[Any, ...]]:
         *outer, last = self.batch
@@ -138,3 +168,14 @@ def seen_as_one(layout: Layout, array: Array) -> bool:
     places = [(k, s) for k, s in zip(moved.shape, moved.strides, strict=True)][-len(layout.axes) :]
     places = [(k, s) for k, s in places if k > 1]
     return all(s == t * k for (_, s), (k, t) in itertools.pairwise(places)) or math.prod(array.shape) == 0
+
+
+def _two_axes(layout: Layout, moved: Array) -> Any:
+    """The sizes and strides of a row's axes, the last of the array, seen as two; None where that cannot be."""
+    found: list[tuple[int, int]] = []
+    for size, stride in list(zip(moved.shape, moved.strides, strict=True))[-len(layout.axes) :]:
+        if found and found[-1][1] == size * stride:
+            found[-1] = (found[-1][0] * size, stride)
+        elif size > 1:
+            found.append((size, stride))
+    return tuple(found) if len(found) == 2 else None

@@ -24,7 +24,8 @@ from .slices import SLICE, Pooled, Sliced
 from .spec import AWAKE, Results
 
 ASLEEP = 400_000  # the elements from which a team pays that has to be woken
-_SYMBOLS = ("rowfold_team_loop", "rowfold_team_work", "rowfold_team_start", "rowfold_team_share")
+_SYMBOLS = ("rowfold_team_loop", "rowfold_team_work", "rowfold_team_start", "rowfold_team_share",
+            "rowfold_team_fold")  # fmt: skip
 _MOST = (64, 16)  # operands and sizes that team.c has room for
 _kept: list[Any] = []
 
@@ -126,14 +127,36 @@ def _handed(pointer: int, team: _Team, count: int, loop: Any, grain: int) -> tup
     return ufuncs.make(team.loop, f"{loop.__name__}_{count}", loop.signature, types, data), data
 
 
+def fold(pointer: int, sizes: tuple[str, int, int, int], folds: list[int], first: int, rows: int, count: int) -> bool:
+    """Has rows from the first on packed, computed and put where they belong by team.c; False if it cannot.
+
+    `sizes`: the loop's signature, outer and inner elements of a row, bytes of one. `folds`: five words for each operand.
+    """
+    signature, outer, inner, size = sizes
+    cores = [core for side in signature.split("->") for core in ufuncs.cores_of(side)]
+    team = _team(count)
+    if team is None or any(core not in ((), ("n",)) for core in cores) or len(cores) > _MOST[0]:
+        return False
+    share = [pointer, team.address, count, len(cores), sum(map(len, cores)), outer, inner, size, AWAKE, ASLEEP]
+    words = (ctypes.c_int64 * (len(share) + 2 + 5 * _MOST[0]))(*share, first, 0, *folds)
+    call, data = ffi.cast("rowfold_loop", team.fold), ffi.cast("void *", ctypes.addressof(words))
+    step = max(1, SLICE // (outer * inner))
+    for start in range(first, rows, step):  # Python looks in between at Ctrl-C
+        words[len(share)] = start
+        call(ffi.NULL, ffi.new("intptr_t[]", [min(step, rows - start)]), ffi.NULL, data)
+    if words[len(share) + 1]:
+        raise MemoryError(f"{count} threads could not have a row of {outer * inner} elements each")
+    return True
+
+
 # the team
 
 
 class _Team:
     """The workers of this process. In a child that was forked the memory is a copy, and its workers are made anew."""
 
-    def __init__(self, loop: int, work: int, start: int, share: int) -> None:
-        self.loop, self.share = loop, share
+    def __init__(self, loop: int, work: int, start: int, share: int, fold: int) -> None:
+        self.loop, self.share, self.fold = loop, share, fold
         self._work, self._start = (ffi.cast("rowfold_loop", address) for address in (work, start))
         self._memory = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))  # the workers outlive the interpreter's last words

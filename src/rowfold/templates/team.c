@@ -11,11 +11,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 typedef void (*Loop)(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
-enum { MOST_OPERANDS = 64, MOST_DIMS = 16, SPIN_NS = 50000, PATIENCE = 2000 };
+enum { MOST_OPERANDS = 64, MOST_DIMS = 16, SPIN_NS = 50000, PATIENCE = 2000, PACKED = 128 << 10, AHEAD = 4 };
 
 typedef void (*Part)(void *job, intptr_t first, intptr_t last);
 
@@ -47,6 +48,15 @@ typedef struct { /* begins as what cut.c.j2 calls a caller */
     int64_t team, threads, elements, awake, asleep; /* elements: of a place */
 } Cut;
 
+typedef struct { /* an operand: how its rows lie, if they are on two axes; kind 0: as it is, 1: read, 2: written */
+    int64_t base, row, outer, inner, kind;
+} Fold;
+
+typedef struct { /* rows of `outer` times `inner` elements of `size` bytes, that are packed one by one */
+    int64_t loop, team, threads, operands, cores, outer, inner, size, awake, asleep, first, failed;
+    Fold folds[MOST_OPERANDS];
+} Folds;
+
 #define LOAD(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define STORE(p, value) __atomic_store_n(p, value, __ATOMIC_SEQ_CST)
 #define ADD(p, value) __atomic_fetch_add(p, value, __ATOMIC_SEQ_CST)
@@ -55,6 +65,7 @@ typedef struct { /* begins as what cut.c.j2 calls a caller */
 EXPORT void rowfold_team_start(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
 EXPORT void rowfold_team_work(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
 EXPORT void rowfold_team_loop(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
+EXPORT void rowfold_team_fold(char **args, const intptr_t *dims, const intptr_t *steps, void *data);
 EXPORT void rowfold_team_share(const Cut *cut, Part part, void *job, intptr_t places);
 
 static void rest(void)
@@ -218,4 +229,66 @@ void rowfold_team_share(const Cut *cut, Part part, void *job, intptr_t places)
     if (places < 2 || !pays(t, places * cut->elements, cut->awake, cut->asleep)
         || !together(t, part, job, places, 1, cut->threads))
         part(job, 0, places);
+}
+
+/* `inner` elements between a row and memory where it lies together. */
+static void moved(char *apart, intptr_t step, char *packed, int64_t inner, int64_t size, int out)
+{
+    if (step == size) memcpy(out ? apart : packed, out ? packed : apart, (size_t)(inner * size));
+    else if (size == 4)
+        for (int64_t k = 0; k < inner; ++k, apart += step, packed += 4) memcpy(out ? apart : packed, out ? packed : apart, 4);
+    else
+        for (int64_t k = 0; k < inner; ++k, apart += step, packed += 8) memcpy(out ? apart : packed, out ? packed : apart, 8);
+}
+
+/* Some rows: beside each other before the next part of each, for they may be neighbours in memory. */
+static void some(const Folds *f, const Fold *fold, int64_t row, int64_t count, char *packed, int out)
+{
+    for (int64_t o = 0; o < f->outer; ++o)
+        for (int64_t k = 0; k < count; ++k) {
+            char *apart = (char *)(uintptr_t)fold->base + (row + k) * fold->row + o * fold->outer;
+            if (o + AHEAD < f->outer) /* the hardware fetches ahead within a page only */
+                for (int64_t b = 0; b < f->inner * fold->inner; b += 64) __builtin_prefetch(apart + AHEAD * fold->outer + b);
+            moved(apart, (intptr_t)fold->inner, packed + (k * f->outer + o) * f->inner * f->size, f->inner, f->size, out);
+        }
+}
+
+/* Rows on axes that are not one: some are packed in a cache, computed, and put where they belong. */
+static void folded(void *job, intptr_t first, intptr_t last)
+{
+    Folds *f = job;
+    const int64_t n = f->outer * f->inner, fit = PACKED / (n * f->size), grain = fit < 1 ? 1 : fit > 16 ? 16 : fit;
+    const int64_t bytes = (grain * n * f->size + 63) / 64 * 64 + 64; /* arrays not 4 KB apart */
+    char *own[MOST_OPERANDS], *memory = malloc((size_t)(f->operands * bytes + 64));
+    intptr_t dims[2] = { 1, (intptr_t)n }, steps[2 * MOST_OPERANDS] = { 0 };
+    if (!memory) {
+        STORE(&f->failed, 1);
+        return;
+    }
+    for (int64_t k = 0; k < f->operands; ++k) steps[k] = (intptr_t)(f->folds[k].kind ? n * f->size : f->folds[k].row);
+    for (int64_t k = 0; k < f->cores; ++k) steps[f->operands + k] = (intptr_t)f->size;
+    char *const start = memory + (64 - (uintptr_t)memory % 64) % 64;
+    for (int64_t row = f->first + first, end = f->first + last; row < end; row += dims[0]) {
+        dims[0] = (intptr_t)(end - row < grain ? end - row : grain);
+        for (int64_t k = 0; k < f->operands; ++k) {
+            const Fold *fold = &f->folds[k];
+            own[k] = fold->kind ? start + k * bytes : (char *)(uintptr_t)fold->base + row * fold->row;
+            if (fold->kind == 1) some(f, fold, row, dims[0], own[k], 0);
+        }
+        ((Loop)(uintptr_t)f->loop)(own, dims, steps, 0);
+        for (int64_t k = 0; k < f->operands; ++k)
+            if (f->folds[k].kind == 2) some(f, &f->folds[k], row, dims[0], own[k], 1);
+    }
+    free(memory);
+}
+
+/* dims[0] rows, from the first on. */
+void rowfold_team_fold(char **args, const intptr_t *dims, const intptr_t *steps, void *data)
+{
+    Folds *f = data;
+    Team *t = (Team *)(uintptr_t)f->team;
+    (void)args, (void)steps;
+    if (f->threads < 2 || dims[0] < 2 || !pays(t, dims[0] * f->outer * f->inner, f->awake, f->asleep)
+        || !together(t, folded, f, dims[0], 1, f->threads))
+        folded(f, 0, dims[0]);
 }
