@@ -1,8 +1,8 @@
 """Rows on several axes that cannot be seen as one, such as 0 and 2 of three: taken a few at a time.
 
 A copy of the whole array would go to memory and back. A few rows fit in the cache beside their results, so they are
-packed there, computed, and put where they belong, by team.c where it can: nothing beyond some rows is copied at once, and bits are those of the
-same rows alone.
+packed there, computed, and put where they belong, by team.c where it can: nothing beyond some rows is copied at once,
+and bits are those of the same rows alone.
 """
 
 from __future__ import annotations

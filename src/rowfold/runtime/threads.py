@@ -130,7 +130,7 @@ def _handed(pointer: int, team: _Team, count: int, loop: Any, grain: int) -> tup
 def fold(pointer: int, sizes: tuple[str, int, int, int], folds: list[int], first: int, rows: int, count: int) -> bool:
     """Has rows from the first on packed, computed and put where they belong by team.c; False if it cannot.
 
-    `sizes`: the loop's signature, outer and inner elements of a row, bytes of one. `folds`: five words for each operand.
+    `sizes`: the loop's signature, outer and inner elements of a row, bytes of one. `folds`: five words an operand.
     """
     signature, outer, inner, size = sizes
     cores = [core for side in signature.split("->") for core in ufuncs.cores_of(side)]
