@@ -17,6 +17,7 @@ from ..bench import own
 from ..codegen.ir import Role
 from ..codegen.planning.cost import SIZES, read_bytes, written_bytes
 from ..codegen.trace import trace
+from ..runtime import cpu
 from . import UsageError, calibrate, kernels, report
 
 HELP = "time a kernel against NumPy, a copy, and torch, jax, onnxruntime, numba and scipy where they are installed"
@@ -78,7 +79,7 @@ def _draw(facts: dict[str, Any], explanation: Any, arguments: argparse.Namespace
         else:
             report.plot(facts, arguments.chart)
     if arguments.report:
-        machine = f"{platform.machine()} with {explanation.plan.isa}, {platform.system()}, {explanation.shape}"
+        machine = f"{cpu.model() or platform.machine()}, {explanation.plan.isa}, {platform.system()}, one thread"
         folder = Path(arguments.report)
         folder.mkdir(parents=True, exist_ok=True)
         text = report.page(facts, explanation._repr_html_(), machine)
@@ -137,7 +138,5 @@ def _table(facts: dict[str, Any]) -> str:
     for row in facts["rows"]:
         times = "".join(f"{row[key]:10.3f}" for key in ("min_ns", "median_ns", "max_ns"))
         lines.append(f"{row['name']:26}{times}{row['rowfold_share']:11.2f}")
-    lines += [report.bound_in_words(facts)]
-    lines += [f"not installed: {', '.join(facts['not_installed'])}"] if facts["not_installed"] else []
-    lines += [f"{name} {why}" for name, why in facts["not_run"].items()]
+    lines += [report.bound_in_words(facts), *report.absent_in_words(facts)]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import argparse
 import itertools
 import json
 import platform
+import textwrap
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -52,8 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
         llvm = f"LLVM          {_llvm() or 'none: llvmlite is not to be had'}"
         chosen = _chosen(config, backends)
         line = f"chosen        {_told(chosen) if chosen else 'nothing'}"
-        print("\n".join([*config_lines(), llvm, "self-test", *tests, line, "problems", *told]))
+        lines = [*config_lines(), llvm, "self-test", *tests, line, "problems", *told]
+        print("\n".join(part for line in lines for part in _within(line)))
     return 1 if any(finding["serious"] for finding in findings) else 0
+
+
+def _within(line: str) -> list[str]:
+    """A line, in several where a terminal has no room for it; words and paths are not broken."""
+    indent = " " * (14 if line[:1] != " " or line[2:3] != " " else 4)
+    return textwrap.wrap(line, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def self_test(backend: Backend) -> str:
@@ -97,6 +105,7 @@ def _told(chosen: dict[str, Any]) -> str:
 def _facts(config: Config) -> dict[str, Any]:
     return {
         "versions": {"rowfold": __version__, "python": platform.python_version(), "numpy": np.__version__},
+        "cpu": cpu.model() or None,
         "isas": list(cpu.host_isas()),
         "cores": cpu.cores(),
         "cache_sizes": cpu.caches()._asdict(),

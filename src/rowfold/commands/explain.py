@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
 from ..inspecting.explain import Explanation
 from ..inspecting.pretty import show
-from ..inspecting.traffic import traffic
+from ..inspecting.traffic import sources, traffic
 from . import kernels
 
 HELP = "say how a kernel is planned for a shape, and why"
@@ -39,7 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _facts(explanation: Explanation, dtype: str) -> dict[str, Any]:
     plan = explanation.plan
-    pairs = zip(plan.sweeps, traffic(plan), strict=True)
+    moved = traffic(plan)
+    rows = math.prod(explanation.shape) // max(plan.n, 1)
+    places = sources(plan, moved, rows, explanation.machine)
+    sweeps = [
+        {"note": sweep.note} | asdict(what) | {"from": place}
+        for sweep, what, place in zip(plan.sweeps, moved, places, strict=True)
+    ]
     return {
         "name": plan.name,
         "shape": list(explanation.shape),
@@ -47,7 +54,7 @@ def _facts(explanation: Explanation, dtype: str) -> dict[str, Any]:
         "isa": plan.isa,
         "strategy": plan.strategy,
         "walks": plan.walks,
-        "sweeps": [{"note": sweep.note} | asdict(moved) for sweep, moved in pairs],
+        "sweeps": sweeps,
         "memory_passes": plan.memory_passes,
         "bytes_per_element": plan.bytes_per_element,
         "ns_per_element": plan.ns,

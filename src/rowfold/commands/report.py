@@ -9,6 +9,7 @@ from typing import Any
 
 from . import UsageError
 
+_MOST = 20  # times the length of the first bar
 _LEFT, _WIDE = 214, 400  # where bars begin, and the longest of them, in pixels
 
 
@@ -28,9 +29,13 @@ class Bar:
 
 
 def chart(facts: Mapping[str, Any]) -> str:
-    """The rows of a result as SVG, in the colour of the text around it; the bound is a dashed line."""
+    """The rows of a result as SVG, in the colour of the text around it; the bound is a dashed line.
+
+    A bar of more than `_MOST` times the first one's length is cut there, and says so.
+    """
     rows: Sequence[Mapping[str, Any]] = facts["rows"]
-    scale = _WIDE / max(row["max_ns"] for row in rows)
+    most = min(max(row["max_ns"] for row in rows), _MOST * rows[0]["median_ns"])
+    scale = _WIDE / most
     bars = [_bar(i, row, scale) for i, row in enumerate(rows)]
     bound = facts["bound_ns"]
     return _rendered(
@@ -80,7 +85,7 @@ def page(facts: Mapping[str, Any], plan: str, machine: str) -> str:
         columns=columns,
         rows=rows,
         bound=bound_in_words(facts),
-        missing=", ".join(facts["not_installed"]),
+        absent=absent_in_words(facts),
         plan=Markup(plan),  # noqa: S704 - as above
     )
 
@@ -91,13 +96,21 @@ def bound_in_words(facts: Mapping[str, Any]) -> str:
     return f"The bound is {bound:.3f} ({facts['bound_by']}); rowfold reaches {share:.0%} of it."
 
 
+def absent_in_words(facts: Mapping[str, Any]) -> list[str]:
+    """Which libraries were not timed, and why."""
+    lines = [f"not installed: {', '.join(facts['not_installed'])}"] if facts["not_installed"] else []
+    return lines + [f"{name} {why}" for name, why in facts["not_run"].items()]
+
+
 def _title(facts: Mapping[str, Any]) -> str:
     return f"{facts['kernel']} {'x'.join(map(str, facts['shape']))} {facts['dtype']}"
 
 
 def _bar(i: int, row: Mapping[str, Any], scale: float) -> Bar:
-    low, middle, high = (round(_LEFT + row[key] * scale, 1) for key in ("min_ns", "median_ns", "max_ns"))
-    label = f"{row['median_ns']:.3f}"
+    ends = (row[key] * scale for key in ("min_ns", "median_ns", "max_ns"))
+    low, middle, high = (round(_LEFT + min(end, _WIDE), 1) for end in ends)
+    cut = row["median_ns"] * scale > _WIDE
+    label = f"{row['median_ns']:.3f}{' (cut)' if cut else ''}"
     title = f"{row['name']}: {row['min_ns']:.3f} to {row['max_ns']:.3f}, median {label}"
     opacity = "0.8" if row["name"] == "rowfold" else "0.35"
     return Bar(row["name"], title, label, 26 * i + 6, round(middle - _LEFT, 1), low, high, high + 6, opacity)

@@ -14,7 +14,7 @@ from . import pictures
 from .changes import changes
 from .pretty import styled
 from .stages import walks
-from .traffic import traffic
+from .traffic import sources, traffic
 
 COLUMNS, LINES = 80, 40
 DTYPES = {"f32": "float32", "f64": "float64"}
@@ -56,9 +56,11 @@ class Explanation:
         for note in self.notes:
             lines += _wrapped(note, 2, depth)
         sweeps, others = notes[: len(plan.sweeps)], notes[len(plan.sweeps) :]
-        for note, moved in list(zip(sweeps, traffic(plan), strict=True))[:_MOST_SWEEPS]:
+        moved = traffic(plan)
+        places = sources(plan, moved, self._rows(), self.machine)
+        for note, what, place in list(zip(sweeps, moved, places, strict=True))[:_MOST_SWEEPS]:
             lines += _wrapped(note, 11, depth)
-            lines += _wrapped(f"{'':11}{moved}", 13, depth)
+            lines += _wrapped(f"{'':11}{what}; the row comes from {place}", 13, depth)
         if len(sweeps) > _MOST_SWEEPS:
             lines.append(f"  and {len(sweeps) - _MOST_SWEEPS} more sweeps")
         for note in others:

@@ -10,11 +10,10 @@ from importlib import resources
 from ..codegen.machine import Machine
 from ..codegen.plan import Plan
 from ..codegen.planning.cost import arithmetic
-from .traffic import Traffic
+from .traffic import LEVELS, Traffic, sources
 
 _LABEL = 50  # characters beside a bar
 _LEFT, _WIDE, _HIGH = 76, 300, 120  # of the roofline, in pixels
-_LEVELS = ("L1", "L2", "L3", "memory")
 _DECADES = 3  # of arithmetic a byte, along the roofline
 
 
@@ -35,6 +34,7 @@ class BarPair:
     """A sweep in the picture: what it reads above what it writes."""
 
     name: str
+    place: str  # where its row comes from
     y: int
     title: str
     bars: tuple[Bar, ...]
@@ -70,7 +70,9 @@ def svg(plan: Plan, moved: Sequence[Traffic], rows: int, machine: Machine) -> st
     from jinja2 import Environment, StrictUndefined  # only a notebook needs it
 
     longest = max((max(t.read, t.written) for t in moved), default=0) or 1
-    pairs = [_pair(i, t, longest, sweep.note) for i, (t, sweep) in enumerate(zip(moved, plan.sweeps, strict=True))]
+    places = sources(plan, moved, rows, machine)
+    sweeps = zip(moved, places, plan.sweeps, strict=True)
+    pairs = [_pair(i, what, place, longest, sweep.note) for i, (what, place, sweep) in enumerate(sweeps)]
     text = resources.files("rowfold").joinpath("templates/explain.svg.j2").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     title = f"{plan.name}: bytes an element that each sweep of {plan.strategy} reads and writes, and a roofline"
@@ -79,11 +81,11 @@ def svg(plan: Plan, moved: Sequence[Traffic], rows: int, machine: Machine) -> st
     return environment.from_string(text).render(pairs=pairs, roofline=roofline, height=height, title=title)
 
 
-def _pair(i: int, moved: Traffic, longest: int, note: str) -> BarPair:
+def _pair(i: int, moved: Traffic, place: str, longest: int, note: str) -> BarPair:
     top = 44 * i + 8
     reads = _bar("reads", moved.reads, moved.read, longest, top, "0.8")
     writes = _bar("writes", moved.writes, moved.written, longest, top + 17, "0.4")
-    return BarPair(f"sweep {i + 1}", top + 20, note, (reads, writes))
+    return BarPair(f"sweep {i + 1}", f"from {place}", top + 13, note, (reads, writes))
 
 
 def _bar(verb: str, names: tuple[str, ...], size: int, longest: int, y: int, opacity: str) -> Bar:
@@ -96,15 +98,18 @@ def _bar(verb: str, names: tuple[str, ...], size: int, longest: int, y: int, opa
 def _roofline(plan: Plan, moved: Sequence[Traffic], rows: int, machine: Machine, top: int) -> Roofline:
     """The kernel is a point under the roof of the level that its arrays lie in; the price model puts it there."""
     work = arithmetic(plan, machine)
-    traffic = max(sum(t.read + t.written for t in moved), 1)
-    costs = [(r + w) / 2 for r, w in zip(machine.read, machine.write, strict=True)]  # ns a byte
+    outside = [t for t in moved if t.memory]  # the others find the row in a cache
+    read, written = sum(t.read for t in outside), sum(t.written for t in outside)
+    traffic = max(read + written, 1)
+    pairs = zip(machine.read, machine.write, strict=True)
+    costs = [(r * read + w * written) / traffic or r for r, w in pairs]  # ns a byte, as many read and written as here
     middle = math.sqrt(costs[0] * costs[-1])
-    level = machine.level(plan.n * max(rows, 1) * traffic // max(len(moved), 1))
+    place = sources(plan, moved, rows, machine)[0] if moved else LEVELS[0]
     busy = min(1.0, work / max(plan.ns, 1e-9))
-    named = enumerate(zip(_LEVELS, costs, strict=True))
+    named = enumerate(zip(LEVELS, costs, strict=True))
     roofs = tuple(_roof(name, cost, middle, top, 6 + 11 * (i % 2)) for i, (name, cost) in named)  # labels in two lines
     caption = f"across: arithmetic a byte moved, here {work / traffic:.3f} ns; up: the share of the units that is busy"
-    label = f"{plan.name} in {_LEVELS[level]}: {busy:.0%}"
+    label = f"{plan.name} in {place}: {busy:.0%}"
     x, y = _across(work / traffic, middle), _up(busy, top)
     return Roofline(top, top + _HIGH, _LEFT, _LEFT + _WIDE, roofs, x, y, label, caption)
 

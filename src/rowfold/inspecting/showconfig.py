@@ -42,7 +42,8 @@ def _machine() -> Iterator[str]:
 
     sizes, features = cpu.caches(), ", ".join(cpu.host_isas())
     yield f"rowfold {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {sys.platform}"
-    yield f"instructions  {features} (the first is used unless isa= says otherwise); {cpu.cores()} cores"
+    yield f"CPU           {cpu.model() or platform.machine()}, {cpu.cores()} cores"
+    yield f"instructions  {features}: the first, unless isa= says otherwise"
     levels = ", ".join(f"{name} {_size(n)}" for name, n in zip(("L1", "L2", "L3"), sizes, strict=False))
     yield f"CPU caches    {levels}, lines of {sizes.line} bytes"
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..codegen.machine import Machine
 from ..codegen.plan import Plan, SweepPlan
 from ..codegen.planning.cost import inputs_of, sweep_reads, sweep_writes
+
+LEVELS = ("L1", "L2", "L3", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,7 @@ class Traffic:
     writes: tuple[str, ...]
     read: int
     written: int
-    memory: bool  # whether the row comes from memory rather than from cache
+    memory: bool  # whether it is a memory pass: the row comes from where the array lies, not from a cache of its own
 
     def __str__(self) -> str:
         sides = [
@@ -24,12 +28,19 @@ class Traffic:
             for verb, names, size in (("reads", self.reads, self.read), ("writes", self.writes, self.written))
             if names
         ]
-        return f"{'; '.join(sides) or 'reads nothing'}; the row is in {'memory' if self.memory else 'cache'}"
+        return "; ".join(sides) or "reads nothing"
 
 
 def traffic(plan: Plan) -> list[Traffic]:
     """What each sweep reads and writes. A later sweep goes to memory only when the row does not stay in cache."""
     return [_traffic(plan, s, i == 0 or plan.memory_passes > 1) for i, s in enumerate(plan.sweeps)]
+
+
+def sources(plan: Plan, moved: Sequence[Traffic], rows: int, machine: Machine) -> list[str]:
+    """Where each sweep finds its row: a memory pass where the whole batch lies, another where one row stays."""
+    most = max((t.read + t.written for t in moved), default=0)
+    row = plan.n * most
+    return [LEVELS[machine.level(row * max(rows, 1) if t.memory else row)] for t in moved]
 
 
 def _traffic(plan: Plan, sweep: SweepPlan, memory: bool) -> Traffic:

@@ -39,6 +39,12 @@ def features() -> frozenset[str]:
     return features_in(_read("/proc/cpuinfo")) or _from_sysctl() or _from_llvmlite()
 
 
+def model() -> str:
+    """The name that this CPU gives itself; "" where the system does not tell."""
+    rows = (line.partition(":") for line in _read("/proc/cpuinfo").splitlines())
+    return next((name.strip() for label, _, name in rows if label.strip() in ("model name", "Model")), "")
+
+
 def features_in(cpuinfo: str) -> frozenset[str]:
     """The features that every core in this text of /proc/cpuinfo has and whose registers the system saves."""
     rows = (line.partition(":") for line in cpuinfo.splitlines())
