@@ -26,6 +26,7 @@ from .spec import AWAKE, Results
 ASLEEP = 400_000  # the elements from which a team pays that has to be woken
 _SYMBOLS = ("rowfold_team_loop", "rowfold_team_work", "rowfold_team_start", "rowfold_team_share",
             "rowfold_team_fold")  # fmt: skip
+_SHARED = 8 * CHUNK  # of a single row: the form that threads share takes a tenth longer at half as many
 _MOST = (64, 16)  # operands and sizes that team.c has room for
 _kept: list[Any] = []
 
@@ -57,7 +58,7 @@ def available() -> int:
 
 def spread(found: Any, asked: int | None, elements: int, rows: int) -> Any:
     """What to call for this many elements: `found` itself where one thread does, and no pause for Ctrl-C is due."""
-    if elements < AWAKE or (rows < 2 and elements < 2 * CHUNK):
+    if elements < AWAKE or (rows < 2 and elements < _SHARED):
         return found
     wanted = asked or getattr(found, "threads", None)
     count = min(int(wanted or _default()), 1024)

@@ -163,6 +163,8 @@ class _Tiles(Staged):
         each = 8 if heavy else 4
         body = [*self.loaded(captured), *self.in_lane(carried, self.some(sweep, sums, each))]
         yield f"for (int turn = 0; turn < {16 // each}; ++turn) {{"
+        if sums:
+            yield "    const intptr_t next_turn = turn == 3 ? 16 : (turn + 1) / 2 + (turn + 1) % 2 * 2;"
         yield from indented(self.lanes_of_tiles(body))
         yield "}"
 
@@ -184,6 +186,7 @@ class _Tiles(Staged):
         yield f"for (int k = 0; k < {each}; ++k) {{"
         first = "(turn / 2 + turn % 2 * 2 + 4 * k)" if sums else f"({each} * turn + k)"
         yield f"    const intptr_t j = {lanes} * {first};"
+        yield from indented(self.fetched(sweep, "next_turn + 4 * k" if sums else f"{each} * (turn + 1) + k"))
         yield from indented(self.put_in_four(s) for s in sweep.phases[0][1].body)
         yield "}"
         for parts, s in sums.items():
@@ -193,6 +196,13 @@ class _Tiles(Staged):
             yield f"if (turn % 2) {acc} = rf_acc_add({acc}, rf_add({half}, {half_name(parts.name)}_sum));"
             yield f"else {half} = {half_name(parts.name)}_sum;"
         self.in_rows = False
+
+    def fetched(self, sweep: Sweep, vector: str) -> Iterator[str]:
+        """Fetches ahead what the next turn reads: the hardware goes on within a page only, and streams end there."""
+        lanes = self.kernel.lanes
+        for name in sweep.reads:
+            if self.plain(self.ports[name]):
+                yield f"RF_PREFETCH({name} + (i + {lanes} * ({vector}) + lane) * {name}_step, 64 * tile, 0);"
 
     def put_in_four(self, s: Stmt) -> str:
         if s.word != "put" or not isinstance(parts := s.args[0], Var):
