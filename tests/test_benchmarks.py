@@ -44,3 +44,11 @@ def test_every_operator_runs_and_is_accurate(tmp_path):
     found = results(tmp_path, "--shapes=8x1000", "--peers=rowfold", "--dtypes=float32,float64", "--operators=all")
     rows = {(o, d): shapes["8x1000"]["rowfold"] for o, dtypes in found.items() for d, shapes in dtypes.items()}
     assert {place: row for place, row in rows.items() if not row.get("max_ulp", 1e9) < 40} == {}
+
+@pytest.mark.slow
+def test_the_figures_of_threads_are_all_there(tmp_path):
+    """Dispatch, two threads, a copy's rate and axes are each measured, whatever this machine makes of them."""
+    path = tmp_path / "threads.json"
+    subprocess.run([sys.executable, RUNNER.with_name("threads.py"), "--json", path], check=True, capture_output=True)
+    found = json.loads(path.read_text())
+    assert len(found) >= 34 and all(f["value"] > 0 for f in found)
