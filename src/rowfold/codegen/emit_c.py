@@ -184,8 +184,9 @@ class _Page:
 
     def prelude(self, lines: Iterable[str]) -> list[str]:
         """The length of the row as a number, and room for rows that are not contiguous, where they are used."""
+        lines = list(lines)
         text = "\n".join(lines)
-        head = ["const double row_length = (double)n;"] if _mentions("row_length", [text]) else []
+        head = ["const double row_length = (double)n;"] if _mentions("row_length", lines) else []
         for p in self.kernel.ports:
             if f"{p.name}_buffer" in text:
                 head.append(f"{self.sweeps.element(p)} {p.name}_buffer[{self.sweeps.block_size}];")
@@ -219,7 +220,13 @@ class _Page:
         if last:
             lines += self.sweeps.rest_of_last()
             lines += ["if (far) rf_stream_end();"] if whole and self.streamed() else []
-        return RowsText(self.parameters(), tuple(lines), self.call(), self.same_settings())
+        return RowsText(self.parameters(), (*self.unused(lines), *lines), self.call(), self.same_settings())
+
+    def unused(self, lines: list[str]) -> list[str]:
+        """Says which parameters no line reads."""
+        names = [part.rsplit(" ", 1)[1].lstrip("*") for part in self.parameters().split(", ")]
+        idle = [f"(void){name}" for name in names if not _mentions(name, lines)]
+        return [f"{', '.join(idle)};"] if idle else []
 
     def from_memory(self) -> list[str]:
         """Whether the rows come from memory, and are long enough for the next one to be no neighbour."""
@@ -285,4 +292,5 @@ def _pointer(port: Port) -> str:
 
 
 def _mentions(name: str, lines: Iterable[str]) -> bool:
-    return any(re.search(rf"\b{re.escape(name)}\b", line) for line in lines)
+    word = re.compile(rf"\b{re.escape(name)}\b")
+    return any(name in line and word.search(line.split("/*", 1)[0]) for line in lines)

@@ -16,7 +16,9 @@ from .. import __version__
 from ..records import dataclass, replace
 from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of
 from .c.standalone_notes import notes
+from .c.standalone_states import States, states_of
 from .c.standalone_words import renamed, section_words
+from .c.text import literal
 from .c.words import environment
 from .dtypes import FORMATS, Format
 from .emit_c import Unit, unit_of
@@ -24,9 +26,10 @@ from .ir import Program
 from .isas import Isa, isa_of
 from .loops import with_banner
 from .lower.kernel import lower
-from .plan import describe
+from .plan import Plan, describe
 from .planning.choice import Choices
 from .source import identifier, symbol_of
+from .states import Layout, state_plan
 
 # The best one of each machine first.
 ISAS = ("avx512", "avx2", "sse2", "sve", "neon", "rvv", "wasm", "portable-fma", "c99")
@@ -72,6 +75,7 @@ class Section:
     loops: str
     symbols: tuple[str, ...]
     table: tuple[tuple[str, str], ...]  # (condition, symbol); the last condition is empty
+    parts: tuple[str, ...] = ()  # the loops over a part of a row, and of the results
 
     @property
     def entry(self) -> str:
@@ -93,6 +97,16 @@ class Kind:
     longest: int
     sections: tuple[Section, ...]
     contract: tuple[str, ...]
+    states: States | None = None
+
+    @property
+    def routes(self) -> list[tuple[str, list[tuple[Section, str]]]]:
+        """What is chosen by the CPU: the name of each kind of loop, and which one an instruction set has."""
+        parts = self.states.loops if self.states else ()
+        return [
+            ("run", [(s, s.entry) for s in self.sections]),
+            *((name, [(s, s.parts[k]) for s in self.sections]) for k, name in enumerate(parts)),
+        ]
 
     @property
     def computing(self) -> str:
@@ -151,7 +165,8 @@ class Page:
     @property
     def text(self) -> str:
         """All that its sections hold."""
-        return "\n".join(part for s in self.sections for part in (*s.words, s.functions, s.loops))
+        merging = [line for k in self.kinds if k.states for line in (*k.states.words, *k.states.merged, *k.states.identity)]
+        return "\n".join([*(part for s in self.sections for part in (*s.words, s.functions, s.loops)), *merging])
 
     @property
     def notes(self) -> list[str]:
@@ -179,13 +194,17 @@ class Probe:
         return "_hwcap(" in self.test
 
 
-def section_of(name: str, isa_name: str, dtype: str, choices: Choices, *, compact: bool) -> Section:
-    """The text of one instruction set and dtype; `compact` where its size counts more than its speed."""
+def section_of(
+    name: str, isa_name: str, dtype: str, choices: Choices, parts: Sequence[Plan] = (), *, compact: bool
+) -> Section:
+    """The text of one instruction set and dtype; `compact` where its size counts more than its speed. `parts`: the
+    plans of each round over a part of a row and of the results, which are always compact."""
     isa = isa_of(VOCABULARIES.get(isa_name, isa_name))
     prefix = f"{name}_{identifier(isa_name)}_{'' if dtype == 'f32' else dtype + '_'}"
     units = [_unit(plan, dtype, isa_name, prefix, compact=compact) for plan in choices.plans]
-    lines = [line for unit in units for line in unit.lines]
-    functions = {f.head: f for unit in units for f in unit.functions}
+    more = [_unit(plan, dtype, isa_name, prefix, compact=True) for plan in parts]
+    lines = [line for unit in (*units, *more) for line in unit.lines]
+    functions = {f.head: f for unit in (*units, *more) for f in unit.functions}
     words = section_words(isa, computing(dtype), lines)
     kernel = environment().get_template("kernel.c.j2")
 
@@ -197,8 +216,8 @@ def section_of(name: str, isa_name: str, dtype: str, choices: Choices, *, compac
         isa_name, _guard(isa_name), target, prefix, units[0].lanes, units[0].ctype,
         tuple(renamed(words, prefix)),
         block("functions", functions=list(functions.values())),
-        "\n".join(block("rows", export="", **unit.fields()) for unit in units),
-        tuple(u.symbol for u in units), tuple(_table(choices, units)),
+        "\n".join(block("rows", export="", **unit.fields()) for unit in (*units, *more)),
+        tuple(u.symbol for u in units), tuple(_table(choices, units)), tuple(u.symbol for u in more),
     )  # fmt: skip
 
 
@@ -207,7 +226,7 @@ def computing(dtype: str) -> str:
     return "f32" if dtype in FORMATS else dtype
 
 
-def _unit(plan: Any, dtype: str, isa_name: str, prefix: str, *, compact: bool) -> Unit:
+def _unit(plan: Plan, dtype: str, isa_name: str, prefix: str, *, compact: bool) -> Unit:
     loops = with_banner(lower(plan), tuple(describe(plan, brief=True)))
     name, how = prefix + plan.strategy, {"grouped": plan.together, "compact": compact}
     unit = unit_of(loops, plan.isa, plan.strategy, name, **how)
@@ -226,14 +245,26 @@ def _table(choices: Choices, units: Sequence[Unit]) -> list[tuple[str, str]]:
 
 
 def kind_of(program: Program, dtype: str, sections: Sequence[Section], ports: Sequence[Any],
-            contract: Sequence[str]) -> Kind:  # fmt: skip
+            contract: Sequence[str], states: States | None = None) -> Kind:  # fmt: skip
     ctype = DTYPES[computing(dtype)]
     arguments = arguments_of(program, ports, ctype)
     return Kind(
         dtype, FORMATS[dtype].ctype if dtype in FORMATS else ctype, f"rowfold_{identifier(program.name)}_{dtype}",
         tuple(arguments), tuple(indexes_of(program, arguments)), program.shortest,
-        longest_of(program, computing(dtype)), tuple(sections), tuple(contract),
+        longest_of(program, computing(dtype)), tuple(sections), tuple(contract), states,
     )  # fmt: skip
+
+
+def parts_of(program: Program, layout: Layout, isa: str) -> list[Plan]:
+    """The plans of each round over a part of a row, and of the results."""
+    return [state_plan(program, layout, isa, done) for done in range(layout.rounds + 1)]
+
+
+def kept_of(program: Program, layout: Layout, isa: str, dtype: str, identity: Sequence[float]) -> States:
+    """What the functions for parts of rows need to know; `identity` is the state of no element."""
+    name, loops = identifier(program.name), [lower(plan) for plan in parts_of(program, layout, isa)]
+    prefix, ctype = f"{name}_{dtype}_", DTYPES[computing(dtype)]
+    return states_of(program, layout, loops, ctype, prefix, renamed(map(literal, identity), prefix))
 
 
 def page_of(program: Program, kinds: Sequence[Kind], isas: Sequence[str], summary: Sequence[str],

@@ -19,7 +19,9 @@ from ..codegen.plan import describe
 from ..codegen.planning.choice import Choices, every, one
 from ..codegen.source import remark
 from ..codegen.standalone import ALIASES, ISAS, VOCABULARIES, Kind, Page, Section
-from ..errors import DTypeError, IsaError
+from ..codegen.states import layout_of
+from ..errors import DTypeError, IsaError, PlanError
+from ..runtime import merging
 from .emission import EmitError
 from .examples import example_files
 from .vectors import special_values, vectors
@@ -34,7 +36,8 @@ TARGETS = {"x86-64-v2": ("sse2",), "x86-64-v3": ("avx2",), "x86-64-v4": ("avx512
 
 def files(
     kernel: Kernel[..., Any], strategy: str, isas: Iterable[str] | None, dtypes: Any, shape: tuple[int, ...] | None,
-    target: str | None, *, single_header: bool, given: Iterable[str] = (), compact: bool | None = None, **settings: Any,
+    target: str | None, *, single_header: bool, given: Iterable[str] = (), compact: bool | None = None,
+    states: bool | None = None, **settings: Any,
 ) -> dict[str, str]:  # fmt: skip
     """Every file, with its place below the directory. Nothing is written."""
     compact = shape is not None if compact is None else compact
@@ -44,7 +47,12 @@ def files(
     values = _values(kernel, settings)
     if any(isinstance(n, Map) and n.op == "lookup" for n in program.nodes):
         raise EmitError(f"{kernel.name}: rf.lookup has no C that stands alone yet; k.stages()['c'] is what a call runs")
-    made = [_kind(kernel, program, dtype, chosen, shape, strategy, values, compact=compact) for dtype in kinds]
+    if states is None:
+        states = shape is None and _has_states(program)
+    made = [
+        _kind(kernel, program, dtype, chosen, shape, strategy, values, compact=compact, states=states)
+        for dtype in kinds
+    ]
     page = standalone.page_of(program, [m[0] for m in made], chosen, _summary(kernel), made[0][1])
     rows = {
         kind.dtype: vectors(_stored(program, kind.dtype), kind.computing, values, kind.shortest) for kind in page.kinds
@@ -96,20 +104,35 @@ def _dtypes(dtypes: Any) -> list[str]:
 
 def _kind(
     kernel: Kernel[..., Any], program: Program, dtype: str, isas: list[str], shape: tuple[int, ...] | None,
-    strategy: str, values: Mapping[str, float], *, compact: bool,
+    strategy: str, values: Mapping[str, float], *, compact: bool, states: bool,
 ) -> tuple[Kind, list[str]]:  # fmt: skip
     """The functions of a dtype, and the plans in words."""
     sections: list[Section] = []
     banner: list[str] = []
     program, computing = _stored(program, dtype), standalone.computing(dtype)
+    layout = layout_of(program, computing) if states else None
     made = [_choices(program, computing, VOCABULARIES.get(isa, isa), shape, strategy) for isa in isas]
     for isa, choices in zip(isas, made, strict=True):
         banner += [line for plan in choices.plans for line in describe(plan, brief=True) if line not in banner]
-        sections.append(standalone.section_of(kernel.name, isa, dtype, choices, compact=compact))
+        parts = standalone.parts_of(program, layout, VOCABULARIES.get(isa, isa)) if layout else ()
+        sections.append(standalone.section_of(kernel.name, isa, dtype, choices, parts, compact=compact))
     ports = lower(made[-1].plans[0]).ports
     full = next(long for long, short in NAMES.items() if short == dtype)
     contract = [*_error(kernel, full, strategy), *_special(program, values)]
-    return standalone.kind_of(program, dtype, sections, ports, contract), banner
+    kept = None
+    if layout:
+        empty = merging.identity((), merging.state_dtype(layout.fields)).reshape(1).view(np.float64).tolist()
+        kept = standalone.kept_of(program, layout, VOCABULARIES.get(isas[-1], isas[-1]), dtype, empty)
+    return standalone.kind_of(program, dtype, sections, ports, contract, kept), banner
+
+
+def _has_states(program: Program) -> bool:
+    """Whether parts of a row leave states: not where a threshold has to see all of it."""
+    try:
+        layout_of(program, "f32")
+    except PlanError:
+        return False
+    return True
 
 
 def _stored(program: Program, dtype: str) -> Program:

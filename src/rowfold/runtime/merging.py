@@ -3,6 +3,8 @@
 Every rule is associative up to the rounding of doubles (pairs of doubles for float64 kernels): the order of the parts
 and the shape of the tree leave the bounds as they are. Parts stand in the order of the row where that matters (the
 first of equal elements): positions tell, not the order of the arguments.
+
+templates/standalone/merging.c.j2 says the same in C, with the same bits: no library's exponential is called.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 SHIFT = 4  # of exponentials: sum = number / unit * 2^exponent e^(factor shift), with these four before the numbers
 LOG2E = math.log2(math.e)
 LN2_HI, LN2_LO = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.a39ef35793c76p-33")  # k LN2_HI is exact
+TAYLOR = tuple(1 / math.factorial(k) for k in range(13, -1, -1))
 _START = {"max": -np.inf, "min": np.inf, "prod": 1.0}
 
 
@@ -171,7 +174,8 @@ def _lse(a: Array, b: Array, name: str, single: str) -> Array:
     """The same where the largest term stands apart: of the two largest, the lower one joins the rest."""
     head, scale = _common(a, b)
     m, n = a[..., SHIFT], b[..., SHIFT]
-    low, high = np.fmin(m, n), np.fmax(m, n)
+    first = (m >= n) | np.isnan(n)
+    low, high = np.where(first, n, m), np.where(first, m, n)
     term = _power(np.where(np.isposinf(low), 0.0, low - head[..., 1]), head)
     rest = a[..., -1] * scale[0] + b[..., -1] * scale[1] + np.where(np.isneginf(low), 0.0, term)
     return np.concatenate([head, high[..., None], rest[..., None]], axis=-1)
@@ -197,18 +201,32 @@ def _reach(side: Array) -> Array:
 def _moved(side: Array, head: Array) -> Array:
     step = side[..., 0] - head[..., 0]
     apart = np.where(side[..., 1] == head[..., 1], 0.0, (side[..., 1] - head[..., 1]) * head[..., 2])
-    binades = np.clip(np.nan_to_num(step), -4000, 4000).astype(np.int64)
-    moved: Array = np.exp(apart) * np.ldexp(1.0, binades) + step * 0.0
+    p, k = _exp_of(np.clip(apart, -1e4, 1e4))
+    moved: Array = _binades(p, k) * _binades(np.ones_like(p), step) + step * 0.0
     return moved
 
 
 def _power(x: Array, head: Array) -> Array:
     """e^(factor x) over the power of two of a shift, in the unit of the sums."""
-    y = np.clip(x * head[..., 2], -1e6, 1e6)
-    k = np.rint(y * LOG2E)
-    p = np.exp((y - k * LN2_HI) - k * LN2_LO) * head[..., 3]
-    power: Array = np.ldexp(p, np.clip(np.nan_to_num(k - head[..., 0]), -4000, 4000).astype(np.int64)) + x * 0.0
+    p, k = _exp_of(np.clip(x * head[..., 2], -1e6, 1e6))
+    power: Array = _binades(p * head[..., 3], k - head[..., 0]) + x * 0.0
     return power
+
+
+def _exp_of(y: Array) -> tuple[Array, Array]:
+    """(p, k) with e^y = p 2^k: Taylor's series, at most ln 2 / 2 from 0."""
+    k = np.rint(y * LOG2E)
+    r = (y - k * LN2_HI) - k * LN2_LO
+    p = np.full_like(r, TAYLOR[0])
+    for c in TAYLOR[1:]:
+        p = p * r + c
+    return p, k
+
+
+def _binades(a: Array, n: Array) -> Array:
+    """a 2^n, rounded once."""
+    scaled: Array = np.ldexp(a, np.clip(np.nan_to_num(n), -4000, 4000).astype(np.int32))
+    return scaled
 
 
 def _moments(a: Array, b: Array, name: str, single: str) -> Array:
@@ -249,8 +267,8 @@ _RULES: Mapping[str, Callable[[Array, Array, str, str], Array]] = {
     "sum": _sum,
     "count": _sum,
     "prod": lambda a, b, name, single: a * b,
-    "max": lambda a, b, name, single: np.maximum(a, b),
-    "min": lambda a, b, name, single: np.minimum(a, b),
+    "max": lambda a, b, name, single: np.where((a >= b) | np.isnan(a), a, b),
+    "min": lambda a, b, name, single: np.where((a <= b) | np.isnan(a), a, b),
     "argmax": _argmax,
     "topk": _topk,
     "take": _take,

@@ -81,14 +81,15 @@ def arguments_of(program: Program, ports: Sequence[Port], ctype: str) -> list[Ar
         Argument(
             port.name, FORMATS[port.narrow].ctype if port.narrow else types[port.element], port.output,
             port.row or bool(port.entries), port.entries,
-            id(port) in settings, _free(f"{port.name}_row", taken), _free(f"{port.name}_step", taken),
+            id(port) in settings, free_name(f"{port.name}_row", taken), free_name(f"{port.name}_step", taken),
             *_doc(port, settings.get(id(port))),
         )
         for port in ports
     ]  # fmt: skip
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """A C name that is not taken, and is from now on."""
     while name in taken:
         name += "_"
     taken.add(name)

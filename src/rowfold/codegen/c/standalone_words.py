@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from ..isas import Isa, has_template
@@ -38,6 +38,13 @@ def section_words(isa: Isa, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions that the lines need, each after those it needs itself."""
     made = _needed(_definitions(isa, dtype), ["rf_enter", "rf_leave", *identifiers(lines)])
     return [line for text in made for line in text.splitlines()]
+
+
+def merging_words(dtype: str, prefix: str, lines: Sequence[str]) -> list[str]:
+    """The definitions that statements which merge states need, and these statements."""
+    known = dict(definitions(("standalone/libm.c.j2",), dtype)) | dict(definitions(("standalone/merging.c.j2",), dtype))
+    made = [line for text in _needed(known, identifiers(lines)) for line in text.splitlines()]
+    return renamed([*made, *lines], prefix)
 
 
 def _needed(known: Mapping[str, str], names: Iterable[str]) -> Iterable[str]:
