@@ -39,7 +39,7 @@ def values(kind, dtype):
 
 
 class Parts:
-    """The functions for parts of a kernel's rows: `arguments` are NumPy arrays, one number a row where 1-d, or floats."""
+    """The functions for parts of a kernel's rows, called with NumPy arrays (1-d: a number each row), floats, sizes."""
 
     def __init__(self, made, kernel, dtype):
         self.c, self.symbol = made.c, made.symbol

@@ -47,20 +47,18 @@ static inline void _mm256_maskstore_ps(float *p, __m256i k, __m256 a) { __builti
 static inline __m256 _mm256_sub_ps(__m256 a, __m256 b) { return a - b; }
 static inline __m256 _mm256_mul_ps(__m256 a, __m256 b) { return a * b; }
 static inline __m256 _mm256_fmadd_ps(__m256 a, __m256 b, __m256 c) { return (__m256)__builtin_ia32_vfmaddps256(a, b, c); }
-#define _mm256_round_ps(a, way) ((__m256)__builtin_ia32_roundps256(a, way))
 #define _mm256_cmp_ps(a, b, way) ((__m256)__builtin_ia32_cmpps256(a, b, way))
 static inline __m256 _mm256_blendv_ps(__m256 a, __m256 b, __m256 k) { return (__m256)__builtin_ia32_blendvps256(a, b, k); }
-static inline int _mm256_movemask_ps(__m256 a) { return __builtin_ia32_movmskps256(a); }
 static inline __m256i _mm256_castps_si256(__m256 a) { return (__m256i)a; }
 static inline __m256 _mm256_castsi256_ps(__m256i a) { return (__m256)a; }
 typedef int rf_epi32 __attribute__((vector_size(32)));
 typedef unsigned int rf_uepi32 __attribute__((vector_size(32)));
 static inline __m256i _mm256_slli_epi32(__m256i a, int k) { return (__m256i)((rf_epi32)a << k); }
 static inline __m256i _mm256_srli_epi32(__m256i a, int k) { return (__m256i)((rf_uepi32)a >> k); }
-static inline __m256i _mm256_cmpgt_epi32(__m256i a, __m256i b) { return (__m256i)((rf_epi32)a > (rf_epi32)b); }
-static inline __m256i _mm256_set1_epi32(int a) { return (__m256i)(rf_epi32){ a, a, a, a, a, a, a, a }; }
+static inline __m256i _mm256_max_epi32(__m256i a, __m256i b) { return (__m256i)__builtin_ia32_pmaxsd256((rf_epi32)a, (rf_epi32)b); }
 static inline __m256i _mm256_add_epi32(__m256i a, __m256i b) { return (__m256i)((rf_uepi32)a + (rf_uepi32)b); }
 static inline __m256 _mm256_permutevar8x32_ps(__m256 a, __m256i j) { return (__m256)__builtin_ia32_permvarsf256(a, (rf_epi32)j); }
+static inline __m256i _mm256_setzero_si256(void) { return (__m256i){ 0 }; }
 static inline __m256d _mm256_cvtps_pd(__m128 a) { return (__m256d)__builtin_ia32_cvtps2pd256(a); }
 #else
 #include <immintrin.h>
@@ -103,11 +101,7 @@ static inline rf_vec rf_mul(rf_vec x, rf_vec y) { return rf_pair(_mm256_mul_ps(x
 static inline rf_vec rf_max(rf_vec x, rf_vec y) { return rf_pair(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 static inline rf_vec rf_fma(rf_vec x, rf_vec y, rf_vec z) { return rf_pair(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
 static inline rf_vec rf_neg(rf_vec x) { return rf_pair(-x.a, -x.b); }
-static inline __m256 rf_power_of_2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(8388608.0f + 127.0f))), 23)); }
-static inline __m256 rf_scaled(__m256 p, __m256 k) { const __m256 h = _mm256_round_ps(_mm256_mul_ps(k, _mm256_set1_ps(0.5f)), 8); return _mm256_mul_ps(_mm256_mul_ps(p, rf_power_of_2(h)), rf_power_of_2(_mm256_sub_ps(k, h))); }
-static inline __m256 rf_added(__m256 p, __m256 k, __m256 z) { const __m256i r = _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)); /* a subnormal number is rounded, by a product */
-    return _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(1 << 23), r))) ? rf_scaled(p, _mm256_round_ps(k, 9)) : _mm256_castsi256_ps(r); }
-static inline __m256 rf_floored(__m256 p, __m256 n) { const __m256 k = _mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-252.0f), n)); return rf_added(p, k, _mm256_add_ps(k, _mm256_set1_ps(786432.0f))); }
+static inline __m256 rf_floored(__m256 p, __m256 n) { const __m256 z = _mm256_add_ps(_mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-254.0f), n)), _mm256_set1_ps(786432.0f)); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)))); }
 static inline rf_vec rf_scale_floor(rf_vec p, rf_vec n) { return rf_pair(rf_floored(p.a, n.a), rf_floored(p.b, n.b)); }
 static inline __m256 rf_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(rf_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(rf_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
 static inline rf_vec rf_sixteenth(rf_vec z) { return rf_pair(rf_pick(_mm256_castps_si256(z.a)), rf_pick(_mm256_castps_si256(z.b))); }

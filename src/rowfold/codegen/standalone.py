@@ -76,6 +76,13 @@ class Section:
     symbols: tuple[str, ...]
     table: tuple[tuple[str, str], ...]  # (condition, symbol); the last condition is empty
     parts: tuple[str, ...] = ()  # the loops over a part of a row, and of the results
+    part_words: tuple[str, ...] = ()  # what they need beside the words before them
+    part_loops: str = ""
+
+    @property
+    def parts_of_text(self) -> tuple[str, ...]:
+        """All of it."""
+        return (*self.words, self.functions, self.loops, *self.part_words, self.part_loops)
 
     @property
     def entry(self) -> str:
@@ -165,8 +172,9 @@ class Page:
     @property
     def text(self) -> str:
         """All that its sections hold."""
-        merging = [line for k in self.kinds if k.states for line in (*k.states.words, *k.states.merged, *k.states.identity)]
-        return "\n".join([*(part for s in self.sections for part in (*s.words, s.functions, s.loops)), *merging])
+        states = [k.states for k in self.kinds if k.states]
+        merging = [line for s in states for line in (*s.words, *s.merged, *s.identity)]
+        return "\n".join([*(part for s in self.sections for part in s.parts_of_text), *merging])
 
     @property
     def notes(self) -> list[str]:
@@ -197,15 +205,19 @@ class Probe:
 def section_of(
     name: str, isa_name: str, dtype: str, choices: Choices, parts: Sequence[Plan] = (), *, compact: bool
 ) -> Section:
-    """The text of one instruction set and dtype; `compact` where its size counts more than its speed. `parts`: the
-    plans of each round over a part of a row and of the results, which are always compact."""
+    """The text of one instruction set and dtype; `compact` where its size counts more than its speed.
+
+    `parts` are the plans of each round over a part of a row and of the results, which are always compact.
+    """
     isa = isa_of(VOCABULARIES.get(isa_name, isa_name))
     prefix = f"{name}_{identifier(isa_name)}_{'' if dtype == 'f32' else dtype + '_'}"
     units = [_unit(plan, dtype, isa_name, prefix, compact=compact) for plan in choices.plans]
     more = [_unit(plan, dtype, isa_name, prefix, compact=True) for plan in parts]
-    lines = [line for unit in (*units, *more) for line in unit.lines]
-    functions = {f.head: f for unit in (*units, *more) for f in unit.functions}
+    lines = [line for unit in units for line in unit.lines]
+    functions = {f.head: f for unit in units for f in unit.functions}
+    others = {f.head: f for unit in more for f in unit.functions if f.head not in functions}
     words = section_words(isa, computing(dtype), lines)
+    every = section_words(isa, computing(dtype), [*lines, *(line for unit in more for line in unit.lines)])
     kernel = environment().get_template("kernel.c.j2")
 
     def block(which: str, **fields: Any) -> str:
@@ -216,8 +228,11 @@ def section_of(
         isa_name, _guard(isa_name), target, prefix, units[0].lanes, units[0].ctype,
         tuple(renamed(words, prefix)),
         block("functions", functions=list(functions.values())),
-        "\n".join(block("rows", export="", **unit.fields()) for unit in (*units, *more)),
+        "\n".join(block("rows", export="", **unit.fields()) for unit in units),
         tuple(u.symbol for u in units), tuple(_table(choices, units)), tuple(u.symbol for u in more),
+        tuple(renamed(every[len(words) :], prefix)),
+        block("functions", functions=list(others.values()))
+        + "\n".join(block("rows", export="", **unit.fields()) for unit in more),
     )  # fmt: skip
 
 
@@ -228,8 +243,8 @@ def computing(dtype: str) -> str:
 
 def _unit(plan: Plan, dtype: str, isa_name: str, prefix: str, *, compact: bool) -> Unit:
     loops = with_banner(lower(plan), tuple(describe(plan, brief=True)))
-    name, how = prefix + plan.strategy, {"grouped": plan.together, "compact": compact}
-    unit = unit_of(loops, plan.isa, plan.strategy, name, **how)
+    name = prefix + plan.strategy
+    unit = unit_of(loops, plan.isa, plan.strategy, name, grouped=plan.together, compact=compact)
     return replace(unit, symbol=symbol_of(plan.name, dtype, plan.strategy, isa_name))
 
 

@@ -39,6 +39,8 @@ class Emitting:
         `dtypes` the dtypes (default float32). With `shape` it holds the plan of that shape only, else every plan that
         is the cheapest for some shape. That one plan is written `compact`, in less text at some cost of time, unless
         `compact=False`. `lang="object"` and `"llvm"` need a `target`: see `rowfold.inspecting.ahead`.
+        Functions for parts of rows, `..._partial`, `_merge` and `_finish` with the states of `k.partial`, are written
+        with all plans, and with `states=True` beside the plan of one shape too (PlanError where there is no state).
         `given` names the optional parameters that are present; other keywords are settings that specialize.
 
         Raises IsaError for an unknown instruction set, DTypeError, EmitError for a name that C cannot have,

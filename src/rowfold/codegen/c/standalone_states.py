@@ -83,10 +83,10 @@ def _results(ports: Sequence[Port], count: int) -> list[Port]:
 
 
 def _kept(program: Program, layout: Layout, arguments: Sequence[Argument]) -> Iterator[Kept]:
-    nodes = {node.name: node.role for _, node in program.inputs}
+    roles = {node.name: node.role for _, node in program.inputs}
+    names = [*roles, *(node.name for _, node in program.params)]
     for place, name in enumerate(layout.kept, HEAD):
-        names = [node.name for _, node in (*program.inputs, *program.params)]
-        role = nodes.get(name)
+        role = roles.get(name)
         yield Kept(arguments[names.index(name)], place, role is Role.INDEX, role is Role.SEED)
 
 

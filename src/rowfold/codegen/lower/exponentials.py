@@ -65,7 +65,9 @@ def exponential(rows: Rows, group: int) -> Var:
     return shifted(rows, group, rows.vec(rows.ctx.plan.groups[group].base))
 
 
-def shifted(rows: Rows, group: int, x: Var, n: Var | None = None, low: Var | None = None) -> Var:
+def shifted(
+    rows: Rows, group: int, x: Var, n: Var | None = None, low: Var | None = None, word: str = "exp_shifted"
+) -> Var:
     """The exponential of base value x under the shift of the group, or under running vectors n and low."""
     s, c = rows.ctx.shifts[group], rows.code
     if n is None:
@@ -75,7 +77,7 @@ def shifted(rows: Rows, group: int, x: Var, n: Var | None = None, low: Var | Non
         if s.high is not None:
             x = c.vec(x.name, "min", rows.set(s.high, s.high.name), x)
     assert low is not None
-    (e,) = c.call(Kind.VEC, ("e",), "exp_shifted", c.vec(x.name, "max", low, x), *scales(rows, group), n)
+    (e,) = c.call(Kind.VEC, ("e",), word, c.vec(x.name, "max", low, x), *scales(rows, group), n)
     return e
 
 

@@ -216,7 +216,7 @@ class ExpSums:
     def _exponential(self, rows: Rows, x: Var) -> Var:
         """Of an element or what stands for one, under the shift of the walk so far."""
         if self.lowering is Lowering.ONLINE:
-            return shifted(rows, self.index, x, self.n, self.low)
+            return shifted(rows, self.index, x, self.n, self.low, "exp_running")
         if self.lowering is Lowering.GUESS:
             low = self.ctx.shifts[self.index].low
             assert low is not None

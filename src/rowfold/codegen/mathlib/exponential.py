@@ -70,13 +70,28 @@ def in_three(w: Words, x: Value, k_hi: Value, k_lo: Value, n: Value) -> Value:
     inputs=("x", "k_hi", "k_lo", "shift"),
     outputs=("e",),
     error={"f32": 0.78, "f64": 0.78},
-    domain="abs(x k) <= 94548 in float32 (abs(x) <= 2^16 for e^x), 2^45 in float64; NaN gives NaN",
+    domain="abs(x k) <= 94548 in float32 (abs(x) <= 2^16 for e^x) for normal results, 2^45 in float64; NaN gives NaN",
     source="a table of 16 in a register, chosen so that its rounding is small (Tang 1989; Gal 1986)",
 )
 def exp_shifted(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> Value:
     """UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio."""
     n, t, f = sixteenths(w, x, k_hi, k_lo)
     t = w.let("t", w.scale_floor(t, n - shift))
+    return near_fma(w, t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)
+
+
+@function(
+    "exp_running",
+    inputs=("x", "k_hi", "k_lo", "shift"),
+    outputs=("e",),
+    error={"f32": 0.78, "f64": 0.78},
+    domain="as exp_shifted, subnormal results too",
+    source="as exp_shifted",
+)
+def exp_running(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> Value:
+    """exp_shifted where no bias keeps its results above the subnormal numbers."""
+    n, t, f = sixteenths(w, x, k_hi, k_lo)
+    t = w.let("t", w.scale_whole(t, n - shift))
     return near_fma(w, t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)
 
 
@@ -266,4 +281,5 @@ def expm1(w: Words, x: Value) -> Value:
     return w.copysign(w.scale(high + (low + expm1_tail(w, n, t, t_hi)), n), x)
 
 
-FAMILY = (exp_shifted, exp_pair, exp_split, exp_parts, exp, exp_sum, exp_sum_pair, exp_line, exp_line_pair, exp2, expm1)
+FAMILY = (exp_shifted, exp_running, exp_pair, exp_split, exp_parts, exp, exp_sum, exp_sum_pair, exp_line, exp_line_pair,
+          exp2, expm1)  # fmt: skip

@@ -64,6 +64,10 @@ class Words(Protocol):
         """p 2^floor(n), p in [1, 2), n in sixteenths; any number below 2^-126 where it is, any above 2^127 likewise."""
         ...
 
+    def scale_whole(self, p: Value, n: Value) -> Value:
+        """p 2^floor(n), rounded once below the normal numbers."""
+        ...
+
     def sixteenth(self, z: Value) -> Value:
         """Entry j of SIXTEENTHS, about 1.03 * 2^(j/16), j being the low four bits of the number z."""
         ...

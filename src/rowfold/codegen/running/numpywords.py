@@ -82,6 +82,9 @@ class NumpyWords:
     def scale_floor(self, p: Any, n: Any) -> Any:
         return self.scale(p, np.floor(n))
 
+    def scale_whole(self, p: Any, n: Any) -> Any:
+        return self.scale_floor(p, n)
+
     def scale_far(self, t: Any, k: Any) -> Any:
         return self.scale(t, k)
 

@@ -60,6 +60,9 @@ class Vectors(Library):
         normal = self.b.convert("bits", raised, "f32")
         return self.b.branch(small, lambda: [self._scaled(p, self.b.apply("floor", k))], [normal], rare=True)[0]
 
+    def scale_whole(self, p: Value, n: Value) -> Value:
+        return self.scale_floor(p, n)
+
     def scale_far(self, t: Value, k: Value) -> Value:
         """In two steps, where one is not enough."""
         native = self.b.native("scale", (t, k))
@@ -197,6 +200,7 @@ def vector_words(v: Vectors, numbers: Numbers) -> Mapping[str, Word]:
         "max",
         "scale",
         "scale_floor",
+        "scale_whole",
         "scale_far",
         "sixteenth",
         "exponent",
