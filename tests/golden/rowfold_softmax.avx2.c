@@ -151,11 +151,7 @@ static inline softmax_avx2_vec softmax_avx2_neg(softmax_avx2_vec x) { return sof
 static const float softmax_avx2_sixteenths[16] RF_ALIGNED = { 0x1.067aa2p+0f, 0x1.121998p+0f, 0x1.1e3c44p+0f, 0x1.2ae87cp+0f, 0x1.382456p+0f, 0x1.45f62ep+0f, 0x1.5464a8p+0f, 0x1.6376b4p+0f, 0x1.73339p+0f, 0x1.83a2cap+0f, 0x1.94cc4ap+0f, 0x1.a6b84ep+0f, 0x1.b96f74p+0f, 0x1.ccfab8p+0f, 0x1.e1638p+0f, 0x1.f6b39ap+0f };
 static inline __m256 softmax_avx2_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
 static inline softmax_avx2_vec softmax_avx2_sixteenth(softmax_avx2_vec z) { return softmax_avx2_pair(softmax_avx2_pick(_mm256_castps_si256(z.a)), softmax_avx2_pick(_mm256_castps_si256(z.b))); }
-static inline __m256 softmax_avx2_power_of_2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(8388608.0f + 127.0f))), 23)); }
-static inline __m256 softmax_avx2_scaled(__m256 p, __m256 k) { const __m256 h = _mm256_round_ps(_mm256_mul_ps(k, _mm256_set1_ps(0.5f)), 8); return _mm256_mul_ps(_mm256_mul_ps(p, softmax_avx2_power_of_2(h)), softmax_avx2_power_of_2(_mm256_sub_ps(k, h))); }
-static inline __m256 softmax_avx2_added(__m256 p, __m256 k, __m256 z) { const __m256i r = _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)); /* a subnormal number is rounded, by a product */
-    return _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(1 << 23), r))) ? softmax_avx2_scaled(p, _mm256_round_ps(k, 9)) : _mm256_castsi256_ps(r); }
-static inline __m256 softmax_avx2_floored(__m256 p, __m256 n) { const __m256 k = _mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-252.0f), n)); return softmax_avx2_added(p, k, _mm256_add_ps(k, _mm256_set1_ps(786432.0f))); }
+static inline __m256 softmax_avx2_floored(__m256 p, __m256 n) { const __m256 z = _mm256_add_ps(_mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-254.0f), n)), _mm256_set1_ps(786432.0f)); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)))); }
 static inline softmax_avx2_vec softmax_avx2_scale_floor(softmax_avx2_vec p, softmax_avx2_vec n) { return softmax_avx2_pair(softmax_avx2_floored(p.a, n.a), softmax_avx2_floored(p.b, n.b)); }
 static inline double softmax_avx2_num_far_shift(double m, double reach) { const double most = (double)FLT_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double softmax_avx2_num_nan_if(int c, double a) { return c ? RF_NAN : a; }
@@ -476,6 +472,11 @@ static void softmax_none(char **args, const intptr_t *dims, const intptr_t *step
     (void)args, (void)dims, (void)steps;
     *(int *)status = ROWFOLD_CPU;
 }
+#if defined(ROWFOLD_SOFTMAX_IFUNC)
+#define ROWFOLD_SOFTMAX_CHOSEN(run, choice) static softmax_loop run __attribute__((ifunc(#choice)));
+#else
+#define ROWFOLD_SOFTMAX_CHOSEN(run, choice) static void run(char **args, const intptr_t *dims, const intptr_t *steps, void *status) { choice()(args, dims, steps, status); }
+#endif
 
 /* floats: the loop for this CPU. */
 RF_HIDDEN softmax_loop *rowfold_softmax_f32_choice(void); /* not static: C++ would rename it */
@@ -488,14 +489,7 @@ softmax_loop *rowfold_softmax_f32_choice(void)
     (void)found;
     return softmax_none;
 }
-#if defined(ROWFOLD_SOFTMAX_IFUNC)
-static softmax_loop softmax_f32_run __attribute__((ifunc("rowfold_softmax_f32_choice")));
-#else
-static void softmax_f32_run(char **args, const intptr_t *dims, const intptr_t *steps, void *status)
-{
-    rowfold_softmax_f32_choice()(args, dims, steps, status);
-}
-#endif
+ROWFOLD_SOFTMAX_CHOSEN(softmax_f32_run, rowfold_softmax_f32_choice)
 
 int rowfold_softmax_f32_rows(ptrdiff_t rows, ptrdiff_t n, const float *x, ptrdiff_t x_row, ptrdiff_t x_step, double temperature, float *out, ptrdiff_t out_row, ptrdiff_t out_step)
 {

@@ -26,6 +26,7 @@
 #define ROWFOLD_INDEX 3   /* an index that is not in [0, n) */
 #define ROWFOLD_SETTING 4 /* a setting outside of its interval */
 #define ROWFOLD_CPU 5     /* this CPU runs none of the instruction sets that were written */
+#define ROWFOLD_STATE 6   /* a state of another round than the function, or the other state, is for */
 #endif
 
 /* The instruction sets that were written. */
