@@ -134,6 +134,10 @@ def test_a_worker_that_is_killed_does_not_change_the_answer(cluster):
     assert np.array_equal(got, expected)
 
 
+def _limit():
+    os.environ["ROWFOLD_ISA"] = "avx2"
+
+
 def _isa():
     from rowfold import config
 
@@ -145,7 +149,7 @@ def _isa():
 @pytest.mark.isa("avx512")
 def test_workers_with_other_cpu_features_agree(cluster):
     """One worker is told that it has AVX2 alone: states of both kinds of CPU merge, and rows have the same bits."""
-    cluster.run(os.environ.update, {"ROWFOLD_ISA": "avx2"}, workers=[min(cluster.run(os.getpid))])
+    cluster.run(_limit, workers=[min(cluster.run(os.getpid))])
     lazy = _array(64, 1 << 16, (4, 1 << 14))
     rows, sums = lib.softmax(lazy), lib.logsumexp(lazy)
     expected = [a.compute(scheduler="synchronous") for a in (rows, sums)]
@@ -176,5 +180,5 @@ def test_a_cluster_that_is_gone_is_named(cluster):
     future = cluster.compute(lib.logsumexp(_array(16, 1 << 26, (16, 1 << 20))))
     time.sleep(1.0)
     cluster.cluster.close()
-    with pytest.raises((distributed.CommClosedError, distributed.client.FutureCancelledError, OSError)):
+    with pytest.raises((OSError, distributed.client.FutureCancelledError), match=r"(?i)closed|cancel|lost"):
         future.result(timeout=60)
