@@ -1,6 +1,8 @@
 """Threads: the same bits for any number of them, in any process, and a key that stops a long call."""
 
 import multiprocessing
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -119,3 +121,28 @@ lib.logsumexp(x, threads={threads})
 def test_a_key_stops_a_long_call(threads):
     """Ctrl-C arrives within slices of a call that takes seconds, in one of three tries at least."""
     assert any(seconds_to_stop(LONG.format(threads=threads)) < 0.5 for _ in range(3))
+
+
+FREE = """
+import sys
+sys._is_gil_enabled = lambda: False  # what a free-threaded build says: no ufuncs, loops are called through cffi
+import numpy as np
+from rowfold import library as lib
+from rowfold.runtime import quick, ufunc
+from threading import Thread
+assert not ufunc.usable() and not quick.usable()
+x = (np.random.default_rng(0).standard_normal((1 << 17)) * 5).astype(np.float32)
+found = {}
+def work(k):
+    rows = x.reshape(64, 2048) if k % 2 else x
+    found[k] = all(lib.softmax(rows, threads=t).tobytes() == lib.softmax(rows, threads=1).tobytes() for t in (2, 3) * 5)
+callers = [Thread(target=work, args=(k,)) for k in range(4)]
+[c.start() for c in callers], [c.join() for c in callers]
+print(sorted(found.values()))
+"""
+
+
+def test_calls_without_a_gil_have_the_same_bits():
+    """Four callers at once on the path of free-threaded builds: batches and single rows, shared with the team."""
+    found = subprocess.run([sys.executable, "-c", FREE], capture_output=True, text=True, check=True).stdout
+    assert found == "[True, True, True, True]\n"
