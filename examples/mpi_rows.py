@@ -5,10 +5,7 @@
 Needs mpi4py and an MPI (`pip install mpi4py mpich`). Without mpiexec it runs as one process.
 """
 
-from __future__ import annotations
-
 import argparse
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
@@ -24,11 +21,11 @@ def part_of(rows: int, start: int, stop: int) -> np.ndarray:
     return 8 * np.sin(columns * np.float32(0.37) + np.arange(rows, dtype=np.float32)[:, None])
 
 
-def merging(dtype: np.dtype[Any]) -> tuple[MPI.Datatype, MPI.Op]:
+def merging(dtype: np.dtype) -> tuple[MPI.Datatype, MPI.Op]:
     """A state as MPI sees it, and the reduction that merges two."""
     kind = MPI.DOUBLE.Create_contiguous(dtype.itemsize // 8).Commit()
 
-    def merge(one: Any, other: Any, _: MPI.Datatype) -> None:
+    def merge(one, other, _):
         a, b = (np.frombuffer(memory, dtype) for memory in (one, other))
         b[...] = softmax.merge(a, b)
 
@@ -37,10 +34,9 @@ def merging(dtype: np.dtype[Any]) -> tuple[MPI.Datatype, MPI.Op]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=16)
-    parser.add_argument("--columns", type=int, default=300_000)
-    given = parser.parse_args()
-    world = MPI.COMM_WORLD
+    for name, size in {"rows": 16, "columns": 300_000}.items():
+        parser.add_argument(f"--{name}", type=int, default=size)
+    given, world = parser.parse_args(), MPI.COMM_WORLD
     start, stop = (given.columns * k // world.size for k in (world.rank, world.rank + 1))
     mine = part_of(given.rows, start, stop)
 
@@ -56,8 +52,6 @@ def main() -> None:
     if world.rank == 0:
         print(f"{world.size} ranks, {given.rows} rows of {given.columns}, {state.itemsize} bytes a row from each rank")
         print(f"rows sum to 1 within {np.max(np.abs(total - 1)):.1e}; at most {apart:.0f} ULP from whole rows")
-    merge.Free()
-    kind.Free()
 
 
 if __name__ == "__main__":

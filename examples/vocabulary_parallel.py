@@ -3,8 +3,6 @@
 One all_gather of three floats a row takes the place of gathering logits. Needs torch (CPU, gloo); run it as a script.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import socket
@@ -14,9 +12,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from rowfold import library
-
-loss = library.cross_entropy
+from rowfold.library import cross_entropy as loss
 
 
 def logits_of(rows: int, start: int, stop: int) -> np.ndarray:
@@ -32,11 +28,9 @@ def rank_of(rank: int, ranks: int, port: int, rows: int, vocabulary: int) -> Non
     start, stop = (vocabulary * k // ranks for k in (rank, rank + 1))
     target = np.arange(rows) * 7919 % vocabulary
     state = loss.partial(logits_of(rows, start, stop), target, offset=start)
-
     mine = torch.from_numpy(loss.pack(state))  # the maximum, the sum beside it, the target's logit
     parts = [torch.empty_like(mine) for _ in range(ranks)]
     dist.all_gather(parts, mine)
-
     merged = loss.identity((rows,), np.float32)
     for part in parts:
         merged = loss.merge(merged, loss.unpack(part.numpy(), like=state))
@@ -51,9 +45,8 @@ def rank_of(rank: int, ranks: int, port: int, rows: int, vocabulary: int) -> Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--vocabulary", type=int, default=128_256)
+    for name, size in {"ranks": 2, "rows": 64, "vocabulary": 128_256}.items():
+        parser.add_argument(f"--{name}", type=int, default=size)
     given = parser.parse_args()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

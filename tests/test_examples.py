@@ -13,6 +13,11 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+def test_an_example_is_short():
+    """Under 60 lines each, so that it is read."""
+    assert [p.name for p in EXAMPLES.glob("*.py") if len(p.read_text().splitlines()) >= 60] == []
+
+
 def printed(name, *arguments, needs="sklearn"):
     """What an example prints, run as a person would."""
     pytest.importorskip(needs)

@@ -32,6 +32,20 @@ def test_the_quickstart_prints_what_it_says(code, output, tmp_path):
     assert printed.getvalue() == output
 
 
+@pytest.mark.isa("avx512")
+def test_the_plan_is_the_one_that_is_printed(tmp_path):
+    """Word for word; prices and caches are those of the machine that the README names."""
+    scope = {"__name__": "__main__"}
+    script = tmp_path / "quickstart.py"
+    script.write_text(QUICKSTART[0][0])
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(QUICKSTART[0][0], str(script), "exec"), scope)
+    shown = re.search(r"```text\n(softmax: speculative.*?)\n```", README, re.DOTALL)[1]
+    printed = str(scope["softmax"].explain(shape=(64, 32000)))
+    words = [re.sub(r"[\d.]+|L[123]|memory", "#", text).split() for text in (shown, printed)]
+    assert words[0] == words[1]
+
+
 def test_the_table_lists_every_variable_with_its_keyword():
     """One line a knob, in the order of the dataclass that holds them."""
     expected = [(config.variable(field.name), field.name) for field in fields(config.Config)]

@@ -1,6 +1,7 @@
 """Which backend runs, in processes that lack a C compiler, llvmlite or both; each says so once."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -32,13 +33,13 @@ print(json.dumps([result.tolist(), said, type(loop).__name__, getattr(loop, "com
 
 def run(folder, monkeypatch, *, compiler, blocked=(), **chosen):
     """softmax of X in a new process: the result, the warnings, the loop's type, and what compiled it."""
+    environment = os.environ | {"ROWFOLD_CACHE_DIR": str(folder / "cache")}  # not this process's: it compiles, too
     if not compiler:
         (folder / "empty").mkdir(exist_ok=True)
-        monkeypatch.setenv("PATH", str(folder / "empty"))
-        monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setenv("ROWFOLD_CACHE_DIR", str(folder / "cache"))
-    script = SCRIPT.format(blocked=blocked, chosen=chosen)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        environment["PATH"] = str(folder / "empty")
+        environment.pop("CC", None)
+    command = [sys.executable, "-c", SCRIPT.format(blocked=blocked, chosen=chosen)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
