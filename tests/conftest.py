@@ -1,6 +1,7 @@
 """What every test shares: a cache of its own, golden files, and skipping by instruction set."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ _CACHE = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+    parser.addoption("--mutate", type=int, metavar="K", help="test the Kth wrong generator of tests/kill/mutants.txt")
+    parser.addoption("--kernel-cache", metavar="DIRECTORY", help="a cache that several runs share")
 
 
 def pytest_configure(config):
@@ -24,7 +27,17 @@ def pytest_configure(config):
     for name in [name for name in os.environ if name.startswith("ROWFOLD_")]:
         del os.environ[name]
     config.stash[_CACHE] = tempfile.TemporaryDirectory(prefix="rowfold-tests-")
-    os.environ["ROWFOLD_CACHE_DIR"] = config.stash[_CACHE].name
+    os.environ["ROWFOLD_CACHE_DIR"] = config.getoption("--kernel-cache") or config.stash[_CACHE].name
+    if config.getoption("--mutate") is not None:
+        _mutate(config.getoption("--mutate"), config.stash[_CACHE].name)
+
+
+def _mutate(which, folder):
+    """Let this process, which has not imported rowfold yet, find a copy with one thing wrong in it."""
+    sys.path.insert(0, str(Path(__file__).parent / "kill"))
+    from mutants import mutated, read
+
+    sys.path.insert(0, str(mutated(read()[which], folder)))
 
 
 def pytest_unconfigure(config):

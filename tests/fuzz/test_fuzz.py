@@ -31,11 +31,13 @@ class Drawn:
         return self.data.draw(st.sampled_from(options))
 
 
-def run(draws, source):
+def run(draws, source, *, everywhere=False):
     """Runs some cases of one program; the worst error as a part of its bound."""
     kernel = rf.kernel(load(source))
     worst = 0.0
-    for case in islice(random_cases(draws, kernel.__wrapped__, host_isas(), CASES_A_BUILD), CASES):
+    for case in islice(
+        random_cases(draws, kernel.__wrapped__, host_isas(), CASES_A_BUILD, everywhere=everywhere), CASES
+    ):
         try:
             verdicts = check(kernel, case)
         except Exception as error:
@@ -80,7 +82,7 @@ def test_a_long_run_meets_no_error_and_uses_its_bounds(round_):
     worst, deadline = 0.0, time.monotonic() + 600
     while time.monotonic() < deadline:
         draws = Random(seed := seed + 1)
-        worst = max(worst, run(draws, random_source(draws, every=True)))
+        worst = max(worst, run(draws, random_source(draws, every=True), everywhere=True))
     assert 0.3 <= worst <= 1
 
 
@@ -90,5 +92,5 @@ def test_the_bounds_of_library_kernels_are_used(name):
     """Of three hundred cases of a library kernel one comes to 0.3 of its bound, or the bound is too loose."""
     reports = []
     while sum(r.cases for r in reports) < ENOUGH:
-        reports.append(fuzz(getattr(library, name), seconds=20))
+        reports.append(fuzz(getattr(library, name), seconds=20, everywhere=True))
     assert 0.3 <= max(r.worst for r in reports) <= 1

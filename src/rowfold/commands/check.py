@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
 from ..api import Kernel
+from ..codegen.source import identifier
 from ..testing.values import FINITE, SPECIAL
-from . import kernels
+from . import UsageError, kernels
 
 HELP = "hold a kernel to the error bound of each of its results; exit code 1 if one is beyond it"
 _SHOWN = 8
@@ -19,11 +21,16 @@ _SHOWN = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     kernels.add_arguments(parser, shape="3x1000")
     parser.add_argument("--dtype", choices=kernels.DTYPES, help="(default: both)")
+    parser.add_argument("--fuzz", type=float, metavar="SECONDS", help="random calls instead, for so long each kernel")
+    parser.add_argument("--seed", type=int, help="of the random calls (default: another one each time)")
+    parser.add_argument("--reproducers", metavar="DIRECTORY", help="where a find is written as .py and .c")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the worst error of each kind of rows."""
     found = kernels.named(arguments.kernel)
+    if arguments.fuzz is not None:
+        return _fuzz(found, arguments)
     rows = []
     for made, settings in zip(found.kernels, kernels.settings_of(found, arguments.set), strict=True):
         for row in _checks(made, settings, arguments):
@@ -32,6 +39,49 @@ def run(arguments: argparse.Namespace) -> int:
     kernels.progress("")
     print(json.dumps(rows, indent=1) if arguments.json else _table(rows))
     return 0 if all(row["ok"] for row in rows) else 1
+
+
+def _fuzz(found: kernels.Named, arguments: argparse.Namespace) -> int:
+    """Prints what each run of the fuzzer saw, or its find."""
+    from ..testing import Find, fuzz
+
+    for made in found.kernels:
+        if needed := [s.name for s in made.settings if s.required]:
+            raise UsageError(f"{made.name} needs {needed[0]}=; fuzz a function of a file that calls it with one")
+    rows, good = [], True
+    for made in found.kernels:
+        row: dict[str, Any] = {"kernel": made.name}
+        try:
+            report = fuzz(made, arguments.fuzz, seed=arguments.seed, everywhere=True)
+            row |= {"ok": True, "seed": report.seed, "cases": report.cases, "worst": report.worst}
+        except Find as find:
+            good = False
+            row |= {"ok": False, "seed": find.seed, "case": repr(find.case), "python": find.python}
+            row["files"] = _written(find, made.name, arguments.reproducers)
+        rows.append(row)
+    print(json.dumps(rows, indent=1) if arguments.json else "\n".join(map(_told, rows)))
+    return 0 if good else 1
+
+
+def _written(find: Any, name: str, directory: str | None) -> list[str]:
+    if directory is None:
+        return []
+    os.makedirs(directory, exist_ok=True)
+    files = []
+    for ending, text in (("py", find.python), ("c", find.c)):
+        if text is not None:
+            files.append(os.path.join(directory, f"{identifier(name)}-{find.seed}.{ending}"))
+            with open(files[-1], "w", encoding="utf-8") as file:
+                file.write(text)
+    return files
+
+
+def _told(row: dict[str, Any]) -> str:
+    if row["ok"]:
+        said = f"{row['cases']} calls within the error bound, worst {row['worst']:.3g} of it"
+        return f"{row['kernel']}: {said} (seed {row['seed']})"
+    files = f"\nwritten to {', '.join(row['files'])}" if row["files"] else ""
+    return f"{row['kernel']}: beyond the error bound (seed {row['seed']})\n\n{row['python']}{files}"
 
 
 def _checks(

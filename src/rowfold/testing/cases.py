@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ WIDTHS = (0, 1, 2, 3, 15, 16, 17, 31, 33, 63, 64, 65, 100, 255, 256, 257, 1023, 
 ROWS = (0, 1, 2, 3, 9)
 OUTPUTS = ("new", "new", "given", "in_place", "strided")
 STRATEGIES = ("auto", "three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative", "one_pass")
+BACKENDS = ("auto", "auto", "auto", "auto", "llvm", "numpy")
+COMPILERS = ("", "", *(name for name in ("gcc", "clang") if which(name)))
+THREADS = (0, 0, 0, 1, 2, 7)
 MAY_REFUSE = ("two_pass", "online", "speculative", "one_pass")
 
 
@@ -47,6 +51,9 @@ class Case:
     shared: bool = False  # its further rows are one row for the whole batch
     optional: bool = False  # its optional parameters are given
     settings: Mapping[str, float] = field(default_factory=dict)
+    backend: str = "auto"
+    cc: str = ""  # the compiler's command; "": the one that rowfold finds
+    threads: int = 0  # 0: as many as rowfold thinks
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,14 +87,24 @@ def random_case(draws: Draws, fn: Callable[..., Any], isas: Sequence[str], width
     )
 
 
-def random_cases(draws: Draws, fn: Callable[..., Any], isas: Sequence[str], each: int = 8) -> Iterator[Case]:
-    """Cases without end; `each` that follow one another share dtype, strategy and ISA: compiling is the dear part."""
+def random_cases(
+    draws: Draws, fn: Callable[..., Any], isas: Sequence[str], each: int = 8, *, everywhere: bool = False
+) -> Iterator[Case]:
+    """Cases without end; `each` that follow one another share what is compiled for them: that is the dear part."""
     while True:
         first = random_case(draws, fn, isas)
+        first = _elsewhere(draws, first) if everywhere else first
         yield first
         for _ in range(each - 1):
             case = random_case(draws, fn, [first.isa])
-            yield replace(case, dtype=first.dtype, strategy=first.strategy, selected=first.selected)
+            case = _elsewhere(draws, case) if everywhere else case
+            case = replace(case, strategy=first.strategy, backend=first.backend, cc=first.cc)
+            yield replace(case, dtype=first.dtype, selected=first.selected)
+
+
+def _elsewhere(draws: Draws, case: Case) -> Case:
+    """The case by another backend, another compiler, another number of threads."""
+    return replace(case, backend=draws.pick(BACKENDS), cc=draws.pick(COMPILERS), threads=draws.pick(THREADS))
 
 
 def _least_width(fn: Callable[..., Any]) -> int:
@@ -181,7 +198,9 @@ def call(kernel: Any, case: Case) -> tuple[Array, ...] | None:
     found = present(case, fn)
     values = arrays(case, found)
     given = [placed(case, values[p.name], p.role) for p in found]
-    chosen = kernel.using(strategy=case.strategy, isa=case.isa)
+    chosen = kernel.using(
+        strategy=case.strategy, isa=case.isa, backend=case.backend, cc=case.cc or None, threads=case.threads or None
+    )
     program = program_of(case, fn)
     rows = [program.is_row(o.ref) for o in program.outputs]
     out = _outputs(case, given, rows)

@@ -1,0 +1,71 @@
+"""Runs the tests marked `kill` on wrong generators, one after another, and lists those that nothing noticed.
+
+python tools/mutate.py [--only FIRST:LAST] [--json FILE]    (5 to 30 s of one core for each; 160 of them)
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "kill"))
+
+from mutants import read  # noqa: E402 - the data is beside the tests
+
+SECONDS = 300
+
+
+def killed(number: int | None, cache: str) -> tuple[bool, float, str]:
+    """Whether a test failed (or crashed, or hung), after how many seconds, and which. None: the right generator."""
+    start = time.monotonic()
+    shutil.rmtree(Path(cache) / "1" / "plan", ignore_errors=True)
+    options = ["-x", "-q", "-m", "kill", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "-ra"]
+    if number is not None:
+        options += ["--mutate", str(number)]
+        if read()[number].file.startswith(("templates", "codegen/c/", "codegen/emit_c")):
+            options += ["-k", "not without_a_compiler and not walks"]
+    command = [sys.executable, "-m", "pytest", *options, "--kernel-cache", cache, "tests/kill"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return True, time.monotonic() - start, "did not end"
+    said = next((x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))), done.stdout[-200:])
+    return done.returncode != 0, time.monotonic() - start, said[:150] if done.returncode else ""
+
+
+def main() -> int:
+    """Prints a line for each mutant, and how many were killed; 1 if fewer than 95 of 100 without a reason."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=":", metavar="FIRST:LAST")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--cache", help="where kernels are kept from run to run (default: for this run alone)")
+    arguments = parser.parse_args()
+    first, last = (int(x) if x else None for x in arguments.only.split(":"))
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="rowfold-mutants-") as folder:
+        cache = arguments.cache or folder
+        if not arguments.cache and killed(None, cache)[0]:
+            print("the right generator fails")
+            return 1
+        for number, mutant in list(enumerate(read()))[first:last]:
+            if not mutant.fits:
+                print(f"{number:4} passed over: {mutant.file} has changed", flush=True)
+                continue
+            dead, seconds, said = killed(number, cache)
+            rows.append({"number": number, "file": mutant.file, "killed": dead, "seconds": seconds, "by": said})
+            what = said if dead else f"SURVIVES{' (' + mutant.reason + ')' if mutant.reason else ''}: {mutant.old[:60]}"
+            print(f"{number:4} {seconds:5.1f} s {mutant.file}: {what}", flush=True)
+    dead = sum(bool(row["killed"]) for row in rows)
+    print(f"{dead} of {len(rows)} killed, {100 * dead / max(len(rows), 1):.1f} %")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return 0 if dead >= 0.95 * len(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
