@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def at_once(out: Any, shapes: Mapping[str, Shape], wide: Sequence[Shape]) -> tup
     rank = max(map(len, wide), default=0)
     if not isinstance(out, tuple) or len(out) != len(shapes) or any(1 < len(s) < rank for s in wide):
         return None
-    whole = np.broadcast_shapes(*(s for s in wide if len(s) == rank))
+    whole = _broadcast(tuple(s for s in wide if len(s) == rank))
     pairs = zip(out, shapes.values(), strict=True)
     places = tuple(p if shape == whole and getattr(p, "shape", None) == whole else None for p, shape in pairs)
     return places if any(p is not None for p in places) else None
@@ -35,11 +36,21 @@ def at_once(out: Any, shapes: Mapping[str, Shape], wide: Sequence[Shape]) -> tup
 
 def shared(rows: Mapping[str, Shape], wide: Sequence[Shape], axis: Any) -> frozenset[str]:
     """The rows that all of a batch of several have in common: their gradients are sums over the whole batch."""
+    return _shared(tuple(rows.items()), tuple(wide), axis)
+
+
+@lru_cache(256)
+def _shared(rows: tuple[tuple[str, Shape], ...], wide: tuple[Shape, ...], axis: Any) -> frozenset[str]:
     rank = max(map(len, wide))
-    alone = {shape: _batch(shape, rank, axis) for shape in {*wide, *rows.values()}}
+    alone = {shape: _batch(shape, rank, axis) for shape in {*wide, *(shape for _, shape in rows)}}
     if all(math.prod(batch) == 1 for batch in alone.values()):
         return frozenset()
-    return frozenset(name for name, shape in rows.items() if math.prod(alone[shape]) == 1)
+    return frozenset(name for name, shape in rows if math.prod(alone[shape]) == 1)
+
+
+@lru_cache(256)
+def _broadcast(shapes: tuple[Shape, ...]) -> Shape:
+    return np.broadcast_shapes(*shapes)
 
 
 def check_gradients(name: str, own: Sequence[Shape], gradients: Mapping[str, Shape], axis: Any) -> None:

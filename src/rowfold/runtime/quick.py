@@ -45,7 +45,7 @@ def kind_of(kernel: Any) -> type:
 
 def wanted(repeat: Repeat) -> bool:
     """Whether a recipe may be tried for this call: one that many uses made none of is asked ever more rarely."""
-    return repeat.pointer != 0 and repeat.uses & (repeat.uses - 1) == 0
+    return repeat.pointer != 0 and not repeat.sums and repeat.uses & (repeat.uses - 1) == 0
 
 
 def teach(kernel: Any, repeat: Repeat, arrays: tuple[Any, ...], options: Mapping[str, Any]) -> None:

@@ -33,6 +33,7 @@ class Repeat:
         self.data = 0  # what the loop at `pointer` is called with
         self.beside = False  # whether the loop is for rows that lie beside each other
         self.apart = False  # whether no output may be the memory of an input
+        self.sums = False  # whether a result is summed over the batch
         self.first = 0  # which operand is the row argument in which axis counts
         self.call: Operands
         self.results: Results
@@ -63,7 +64,11 @@ class Repeat:
         call = self.call._replace(first=self.given(arrays, options)[self.first], arrays=(*given, *self.settings))
         targets = outputs.prepare(self.name, self.results, call, out, self.keepdims)
         written = [t.loop for t in targets]
-        self.loop(*(outputs.lifted(call.arrays, written) if self.apart else call.arrays), *map(operands.raw, written))
+        read = outputs.lifted(call.arrays, written) if self.apart else call.arrays
+        if self.sums:
+            totals.run(self.loop, read, targets, call)
+        else:
+            self.loop(*read, *map(operands.raw, written))
         finished = [t.finished(call.layout) for t in targets]
         return tuple(finished) if len(finished) > 1 else finished[0]
 
@@ -86,7 +91,7 @@ def of(
     """What repeats this call; None where a value decides something that is not checked again."""
     present = [a for a in spec.arguments if values.get(a.name) is not None]
     given = [values[a.name] for a in present] + ([how.where] if call.has_where else [])
-    if any(type(a) is not _ndarray for a in given) or _SEED in found.ufunc.types[0] or totals.wanted(targets):
+    if any(type(a) is not _ndarray for a in given) or _SEED in found.ufunc.types[0]:
         return None
     if any(a.role == "int row" and values[a.name].dtype.kind == "u" for a in present):
         return None
@@ -100,6 +105,7 @@ def of(
     again.data = getattr(found, "data", 0)
     again.call, again.results, again.name = call, tuple(t.result for t in targets), spec.name
     again.apart = bool(getattr(found, "apart", False))
+    again.sums = totals.wanted(targets)
     again.beside = getattr(found, "grain", 1) > 1
     again.keepdims, again.settings = bool(how.keepdims), call.arrays[len(sources) :]
     again.index = {k: a for k, a in enumerate(present) if a.role == "index"}
@@ -110,7 +116,7 @@ def of(
     again.first = next(k for k, a in enumerate(given) if a is call.first)
     cast = any(a.dtype != t for a, t in zip(call.arrays, call.dtypes, strict=True))
     cast |= any(operands.raw(t.array) is not t.array for t in targets)
-    again.direct = not cast and call.layout.plain and all(t.shared and t.array.shape == t.loop.shape for t in targets)
+    again.direct = not cast and call.layout.plain and not again.sums and all(t.shared and t.array.shape == t.loop.shape for t in targets)
     if len(targets) == 1:
         again.shape, again.dtype = targets[0].array.shape, np.dtype(targets[0].array.dtype.type)
     return again

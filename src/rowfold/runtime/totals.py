@@ -35,6 +35,8 @@ def run(loop: Any, read: Sequence[Array], targets: Sequence[Target], call: Opera
 
 def _lined(array: Array, row: bool, call: Operands) -> Array:
     """The operand with the batch on one axis of positive step, or on none where every row reads the same."""
+    if array.ndim == 1 + row and array.shape[0] == call.rows > 1 and array.strides[0] >= 0:
+        return array
     core = array.shape[-1:] if row else ()
     batch = array.shape[: array.ndim - len(core)]
     if all(size == 1 for size in batch):
