@@ -116,7 +116,8 @@ def of(
     again.first = next(k for k, a in enumerate(given) if a is call.first)
     cast = any(a.dtype != t for a, t in zip(call.arrays, call.dtypes, strict=True))
     cast |= any(operands.raw(t.array) is not t.array for t in targets)
-    again.direct = not cast and call.layout.plain and not again.sums and all(t.shared and t.array.shape == t.loop.shape for t in targets)
+    plain = not cast and call.layout.plain and not again.sums
+    again.direct = plain and all(t.shared and t.array.shape == t.loop.shape for t in targets)
     if len(targets) == 1:
         again.shape, again.dtype = targets[0].array.shape, np.dtype(targets[0].array.dtype.type)
     return again
