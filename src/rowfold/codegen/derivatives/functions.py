@@ -11,6 +11,7 @@ import numpy as np
 from rowfold.annotations import Ignore, Index, Mask, Row, Scalar, Table
 from rowfold.codegen.interpret import interpret
 from rowfold.codegen.ir import Builder, Input, Param, Program, Ref, Role, Type, renumber
+from rowfold.codegen.language.noise import key
 from rowfold.codegen.language.signature import Parameter, Setting
 from rowfold.codegen.language.traced import BatchTotal, Traced, Tracer
 from rowfold.codegen.trace import is_traced, trace
@@ -88,7 +89,7 @@ def _own(kernel: Any, *, settings: bool = False) -> list[inspect.Parameter]:
 
 def _parameter(p: Parameter) -> inspect.Parameter:
     kinds: dict[Role, Any] = {Role.ROW: Row, Role.MASK: Mask, Role.INT_ROW: Row[int], Role.SCALAR: Scalar,
-                              Role.INDEX: Index, Role.TABLE: Table}  # fmt: skip
+                              Role.INDEX: Index, Role.TABLE: Table, Role.SEED: Scalar}  # fmt: skip
     annotation = kinds[p.role] if p.ignore is None else Annotated[kinds[p.role], Ignore(p.ignore)]
     return inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
 
@@ -134,6 +135,8 @@ def _replayed(tracer: Tracer, program: Program, values: Mapping[str, Any]) -> tu
             new[Ref(i)] = b.add(Input(f"{node.name}_{len(b.nodes)}", node.role))
         elif isinstance(node, Param) or (isinstance(node, Input) and node.name):
             new[Ref(i)] = tracer.ref(values[node.name])
+            if isinstance(node, Input) and node.role is Role.SEED:  # only what draws from it can tell
+                key(tracer, Traced(tracer, new[Ref(i)]))
         else:
             new[Ref(i)] = b.add(renumber(node, new), program.names[i])
     results = [(Traced(tracer, new[o.ref], o.dtype), o.total) for o in program.outputs]

@@ -11,7 +11,7 @@ def uniform(t: Tracer, x: object, seed: object) -> Traced:
     if not t.is_row(t.lift(x)):
         t.fail("random numbers for a number", "give a row: rf.uniform(x, seed) has one number for each element of x")
     place = t.leaf(Input("", Role.POSITIONS))
-    return t.map("uniform", place, _key(t, seed))
+    return t.map("uniform", place, key(t, seed))
 
 
 def gumbel(t: Tracer, x: object, seed: object) -> Traced:
@@ -19,7 +19,7 @@ def gumbel(t: Tracer, x: object, seed: object) -> Traced:
     return t.map("negative", t.map("log", inner))
 
 
-def _key(t: Tracer, seed: object) -> Traced:
+def key(t: Tracer, seed: object) -> Traced:
     node = t.node(seed) if isinstance(seed, Traced) else None
     if not isinstance(node, Input) or node.role not in (Role.SCALAR, Role.SEED):
         advice = "annotate a parameter `seed: rf.Scalar`, use it for nothing else, and give an integer at the call"

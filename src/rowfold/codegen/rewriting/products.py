@@ -109,7 +109,7 @@ def where(r: Rewriter, condition: Ref, x: Ref, y: Ref) -> Ref:
     if r.b.nodes[y] == Const(0.0):
         whole = product(r.b, x)
         outside = whole.only(lambda a: is_map(r.b, a, "exp") and not r.b.is_row(a))
-        if outside.powers:
+        if outside.powers and sum(whole.only(r.scales).powers.values()):  # e^k / S stays: alone, each leaves the range
             inside = write_product(r.b, whole.times(outside, -1))
             kept = Product(1.0, {r.b.map("where", condition, inside, y): 1})
             return write_product(r.b, kept.times(outside))
