@@ -30,7 +30,7 @@ from .forms import (
 )
 from .logs import LN2, log_of_displaced, log_of_scaled
 from .moderate import moderate
-from .smallrows import small_fold
+from .smallrows import chosen, small_fold
 
 LOG2E = math.log2(math.e)
 LOG2E_LO = 2.0355273740931033e-17  # log2 e - LOG2E
@@ -231,13 +231,15 @@ class Context:
         if operation in ("multiply", "divide"):
             forms = [self.num(a) for a in args]
             if any(isinstance(f, Scaled | DisplacedSum) for f in forms) or (
-                operation == "divide" and self._pair(forms[1])
+                operation == "divide" and isinstance(forms[1], Plain) and forms[1].lo is not None
             ):
                 sides = [moderate(self, self.multiplicative(f)) for f in forms]
                 return times(self.code, name, sides[0], sides[1], NUM_OPS[operation])
-        if operation == "negative" and isinstance(self.num(args[0]), Scaled | DisplacedSum):
-            return times(self.code, name, Plain(-1.0), self.multiplicative(self.num(args[0])), "mul")
+        if operation == "where" and self.program.nodes[args[2]] == Const(0.0):
+            return chosen(self, name, args[0], args[1])
         if operation == "negative":
+            if isinstance(self.num(args[0]), Scaled | DisplacedSum):
+                return times(self.code, name, Plain(-1.0), self.multiplicative(self.num(args[0])), "mul")
             return plus(self.code, name, Plain(0.0), self._additive(args[0]), "sub")
         if operation == "exp":
             log = self.value(args[0])
@@ -271,9 +273,6 @@ class Context:
         if number not in self.reciprocals:
             self.reciprocals[number] = op(self.code, "reciprocal", "div", 1.0, number)
         return self.reciprocals[number]
-
-    def _pair(self, form: NumForm) -> bool:
-        return isinstance(form, Plain) and form.lo is not None
 
     def _additive(self, ref: Ref) -> NumForm:
         form = self.num(ref)

@@ -1,4 +1,4 @@
-"""Folds of k-vectors: row-constant arithmetic whose numbers have entries."""
+"""Folds of k-vectors, whose numbers have entries, and choices between row-constant numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..ir import Ref
 from ..loops import Var
-from .forms import NumForm, Plain, Scaled
+from .forms import DisplacedSum, NumForm, Plain, Scaled
 
 if TYPE_CHECKING:
     from .context import Context
@@ -25,3 +25,15 @@ def small_fold(ctx: Context, name: str, operation: str, args: tuple[Ref, ...]) -
         return Scaled(ctx.code.num(name, operation, whole), form.powers, None, top, binade)
     values = [ctx.collapse(form, name), *(ctx.value(a) for a in args[1:])]
     return Plain(ctx.code.num(name, operation, *values), operation in ("small_max", "small_min", "pick"))
+
+
+def chosen(ctx: Context, name: str, condition: Ref, ref: Ref) -> NumForm:
+    """The number where the condition holds, else 0. One beyond the range keeps its power of two, and 0 has none."""
+    flag, form = ctx.flag(condition), ctx.num(ref)
+    if not isinstance(form, Scaled | DisplacedSum):
+        return Plain(ctx.code.num(name, "choose", flag, ctx.value(ref), 0.0))
+    whole = ctx.multiplicative(form)
+    assert isinstance(whole, Scaled)
+    m, n = ctx.mantissa(whole, name)
+    kept, power = ctx.code.num(name, "choose", flag, m, 0.0), ctx.code.num("power", "choose", flag, n, 0.0)
+    return Scaled(kept, binade=power, open=whole.open)
