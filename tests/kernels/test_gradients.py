@@ -188,3 +188,32 @@ def test_a_gradient_of_integers_is_refused():
     """An incoming gradient is a float array."""
     with pytest.raises(rf.DTypeError, match="gradient"):
         library.softmax.vjp(X, np.ones((5, 70), np.int64))
+
+
+FAR = ("max_softmax_probability", "least_confidence", "entropy_backward", "split_softmax", "comp_sum_loss")
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_gradients_far_from_zero_are_those_near_it(name):
+    """What depends on differences of a row has the same gradients at 1024, where no e^x is a number."""
+    kernel, rng = getattr(rf.gallery, name), np.random.default_rng(0)
+    x = np.round(rng.normal(size=(3, 9)) * 64) / 64
+    more = [{"y": np.array([3, 0, 7]), "mask": x > 0}[p.name] for p in kernel.parameters[1:]]
+    g = rng.normal(size=kernel(x, *more).shape)
+    near, far = (kernel.vjp(row, *more, g)[0] for row in (x, x + 1024))
+    assert np.max(np.abs(near - far)) <= 1e-11 * np.max(np.abs(near))
+
+
+def noisy(x, seed: rf.Scalar):
+    """A softmax of a row with noise."""
+    return library.softmax(x + rf.gumbel(x, seed))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_gradients_draw_the_numbers_of_their_kernel(saved):
+    """A key that is not 0 means the same to a kernel, to its gradients and to what it keeps for them."""
+    kernel, seed = rf.kernel(noisy), np.array([1, 7, 2**60 + 1], np.uint64)
+    x, g = RNG.normal(size=(2, 3, 9))
+    y = kernel(x, seed)
+    found = kernel.vjp.from_saved(kernel.with_saved(x, seed)[1], g) if saved else kernel.vjp(x, seed, g)
+    assert np.max(np.abs(found[0] - y * (g - np.sum(y * g, axis=-1, keepdims=True)))) <= 1e-14

@@ -154,7 +154,8 @@ class Gradients:
         if traced or self._same_shapes(values):
             return super().careful(arrays, out, options)  # type: ignore[misc,no-any-return]
         self._check_gradients(values, options.get("axis", -1))
-        shapes = {p.name: np.shape(values[p.name]) for p in differentiated(self.forward.parameters, values)}
+        floats = (p for p in differentiated(self.forward.parameters, values) if p.name not in self._seeds)
+        shapes = {p.name: np.shape(values[p.name]) for p in floats}
         wide = [np.shape(values[p.name]) for p in self.parameters if p.role in WIDE_ROLES and _there(values, p.name)]
         rows = {p.name: shapes[p.name] for p in self.forward.parameters if p.role is Role.ROW and p.name in shapes}
         summed = shared(rows, wide, options.get("axis", -1))
@@ -162,6 +163,13 @@ class Gradients:
         found, _ = self._summing(summed)(arrays, None, options)
         whole = found if isinstance(found, tuple) else (found,)
         return in_shapes(self.name, whole, list(shapes.values()), options.get("axis", -1), out), None
+
+    @cached_property
+    def _seeds(self) -> frozenset[str]:
+        """The keys of random numbers among the parameters: they are declared as numbers a row, and have no gradient."""
+        from ..codegen.derivatives.functions import seeds_of
+
+        return seeds_of(self.forward)
 
     def _check_gradients(self, values: Mapping[str, Any], axis: Any) -> None:
         wide = [p for p in self.parameters if p.role in WIDE_ROLES and _there(values, p.name)]

@@ -105,7 +105,8 @@ class Halves(NamedTuple):
         kept |= {name: whole[i] for name, i in self.saving.results.items()}
         own = [p.name for p in self.backward.parameters]
         arrays = {n: kept[n] if n in kept else call.arrays[n] for n in own if n in kept or n in call.arrays}
-        of = differentiated(kernel.parameters, call.arrays)
+        seeds = {node.name for _, node in self.saving.forward.inputs if node.role is Role.SEED}
+        of = [p for p in differentiated(kernel.parameters, call.arrays) if p.name not in seeds]
         shapes = {p.name: np.shape(call.arrays[p.name]) for p in of}
         floats = {s.name for s in self.backward.settings} - call.ones
         lasting = {n: v for n, v in rest.items() if n in floats or n in ("axis", "where", "threads", "dtype")}

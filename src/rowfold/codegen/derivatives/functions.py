@@ -99,6 +99,11 @@ def count_of_results(kernel: Any) -> int:
     return len(_example(kernel).outputs)
 
 
+def seeds_of(kernel: Any) -> frozenset[str]:
+    """The names of the parameters that are keys of random numbers."""
+    return frozenset(node.name for _, node in _example(kernel).inputs if node.role is Role.SEED)
+
+
 def _example(kernel: Any) -> Program:
     static = {s.name: _PLACEHOLDERS[s.type] if s.required else s.default for s in kernel.settings if s.static}
     return trace(kernel.__wrapped__, name=kernel.name, settings=static)
