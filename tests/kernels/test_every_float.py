@@ -159,12 +159,12 @@ def test_exp_of_every_float(isa, compare, record_property):
 @pytest.mark.slow
 @every_isa
 def test_log_of_every_float(isa, compare, record_property):
-    """All 2^32: within 0.82 ULP, subnormal arguments included, -inf, inf and NaN where due."""
+    """All 2^32: within 0.83 ULP, subnormal arguments included, -inf, inf and NaN where due."""
     k, sign, inf = logarithm.using(isa=isa), 1 << 31, bits(np.inf)
     found = worst(compare, "log", [(1, inf)], k)
     record_property("worst", found)
     print(f"log on {isa}: {found:.4f} ULP")  # noqa: T201 - docs/numerics.md has it
-    assert found <= 0.82
+    assert found <= 0.83
     assert np.array_equal(k(np.array([0.0, -0.0, np.inf], np.float32)), [-np.inf, -np.inf, np.inf])
     assert all_of(compare, inf + 1, sign, k, np.isnan)
     assert all_of(compare, sign + 1, 1 << 32, k, np.isnan)
