@@ -100,7 +100,9 @@ SANITIZERS = {
 def test_the_self_test_passes_under_a_sanitizer(name, kernel, tmp_path):
     """No access outside of a row, no undefined operation, no use of what was not written, no race."""
     compiler, *flags = SANITIZERS[name].split()
-    getattr(library, kernel).emit(tmp_path, shape=(64, 1000), dtypes=("float32", "float64"), states=kernel != "sparsemax")
+    getattr(library, kernel).emit(
+        tmp_path, shape=(64, 1000), dtypes=("float32", "float64"), states=kernel != "sparsemax"
+    )
     sources = (tmp_path / f"rowfold_{kernel}.c", tmp_path / "example" / "selftest.c")
     run(need(compiler), "-O1", "-g", *flags, f"-I{tmp_path}", *sources, "-o", tmp_path / "selftest", "-lm")
     assert "wrong" not in run(tmp_path / "selftest")
@@ -110,7 +112,9 @@ def test_the_self_test_passes_under_a_sanitizer(name, kernel, tmp_path):
 @pytest.mark.parametrize("kernel", ["softmax", "cross_entropy", "sparsemax"])
 def test_the_self_test_passes_under_valgrind(kernel, tmp_path):
     """On AVX2, SSE2 and portable C: valgrind has no AVX-512, and dispatch finds that out."""
-    getattr(library, kernel).emit(tmp_path, shape=(64, 1000), dtypes=("float32", "float64"), states=kernel != "sparsemax")
+    getattr(library, kernel).emit(
+        tmp_path, shape=(64, 1000), dtypes=("float32", "float64"), states=kernel != "sparsemax"
+    )
     sources = (tmp_path / f"rowfold_{kernel}.c", tmp_path / "example" / "selftest.c")
     run("gcc", "-O1", "-g", f"-I{tmp_path}", *sources, "-o", tmp_path / "selftest", "-lm")
     assert "wrong" not in run(need("valgrind"), "-q", "--error-exitcode=9", tmp_path / "selftest")
