@@ -5,7 +5,6 @@ python tools/mutate.py [--only FIRST:LAST] [--json FILE]    (5 to 30 s of one co
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,6 @@ SECONDS = 300
 def killed(number: int | None, cache: str) -> tuple[bool, float, str]:
     """Whether a test failed (or crashed, or hung), after how many seconds, and which. None: the right generator."""
     start = time.monotonic()
-    shutil.rmtree(Path(cache) / "1" / "plan", ignore_errors=True)
     options = ["-x", "-q", "-m", "kill", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "-ra"]
     if number is not None:
         options += ["--mutate", str(number)]
