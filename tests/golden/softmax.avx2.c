@@ -57,6 +57,7 @@ static inline __m256i _mm256_slli_epi32(__m256i a, int k) { return (__m256i)((rf
 static inline __m256i _mm256_srli_epi32(__m256i a, int k) { return (__m256i)((rf_uepi32)a >> k); }
 static inline __m256i _mm256_max_epi32(__m256i a, __m256i b) { return (__m256i)__builtin_ia32_pmaxsd256((rf_epi32)a, (rf_epi32)b); }
 static inline __m256i _mm256_add_epi32(__m256i a, __m256i b) { return (__m256i)((rf_uepi32)a + (rf_uepi32)b); }
+static inline __m256i _mm256_sub_epi32(__m256i a, __m256i b) { return (__m256i)((rf_uepi32)a - (rf_uepi32)b); }
 static inline __m256 _mm256_permutevar8x32_ps(__m256 a, __m256i j) { return (__m256)__builtin_ia32_permvarsf256(a, (rf_epi32)j); }
 static inline __m256i _mm256_setzero_si256(void) { return (__m256i){ 0 }; }
 static inline __m256d _mm256_cvtps_pd(__m128 a) { return (__m256d)__builtin_ia32_cvtps2pd256(a); }
@@ -98,6 +99,7 @@ static inline void rf_store_tail(float *p, rf_vec x, rf_mask m) { _mm256_masksto
 static inline rf_vec rf_add(rf_vec x, rf_vec y) { return rf_pair(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
 static inline rf_vec rf_sub(rf_vec x, rf_vec y) { return rf_pair(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
 static inline rf_vec rf_mul(rf_vec x, rf_vec y) { return rf_pair(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
+static inline rf_vec rf_min(rf_vec x, rf_vec y) { return rf_pair(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
 static inline rf_vec rf_max(rf_vec x, rf_vec y) { return rf_pair(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 static inline rf_vec rf_fma(rf_vec x, rf_vec y, rf_vec z) { return rf_pair(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
 static inline rf_vec rf_neg(rf_vec x) { return rf_pair(-x.a, -x.b); }
@@ -118,6 +120,19 @@ static inline double rf_wide_sum(rf_wide x) { return rf_sum_4(_mm256_add_pd(_mm2
 typedef unsigned rf_env;
 static inline rf_env rf_enter(void) { return _mm_getcsr(); }
 static inline void rf_leave(rf_env env) { _mm_setcsr(env); }
+static inline __m256 rf_lacking(const float *p, __m256 at) { return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(_mm256_loadu_ps(p)), _mm256_slli_epi32(_mm256_castps_si256(at), 19))); }
+static inline __m256 rf_stepped(__m256 z, __m256 kept, __m256 low, __m256 high)
+{
+    const __m256i j = _mm256_castps_si256(z);
+    const __m256 entry = _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, j), _mm256_permutevar8x32_ps(high, j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28)));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(entry), _mm256_slli_epi32(_mm256_castps_si256(kept), 19)));
+}
+static inline rf_vec rf_scaled_sixteenth(rf_vec z, rf_vec shift)
+{
+    const rf_vec at = rf_fma(shift, rf_set(16.0), rf_add(rf_iota(), rf_set(12582912.0))), kept = rf_min(rf_add(shift, rf_set(786432.0 + 127.9375)), z);
+    const __m256 low = rf_lacking(rf_sixteenths, at.a), high = rf_lacking(rf_sixteenths + 8, at.b);
+    return rf_pair(rf_stepped(z.a, kept.a, low, high), rf_stepped(z.b, kept.b, low, high));
+}
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
 static RF_APART const float *rf_gather(const char *p, intptr_t step, intptr_t count, float *buffer)
 {
@@ -176,6 +191,22 @@ static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_nan_if(int c, double a) { return c ? NAN : a; }
 static inline double num_abs(double a) { return fabs(a); }
 static inline double num_max(double a, double b) { return a > b ? a : b; }
+
+/* UNIT 2^(x (k_hi + k_lo) - shift), bit by bit that of exp_shifted, where steps of the exponent can be added. */
+static inline rf_vec rf_exp_normal(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec shift)
+{
+    const rf_vec z = rf_fma(x, k_hi, rf_set(786432.0));
+    const rf_vec n_v = rf_sub(z, rf_set(786432.0));
+    const rf_vec t = rf_neg(n_v);
+    const rf_vec f = rf_fma(x, k_hi, t);
+    const rf_vec f_2 = rf_fma(x, k_lo, f);
+    const rf_vec t_3 = rf_scaled_sixteenth(z, shift);
+    const rf_vec t_2 = rf_mul(t_3, f_2);
+    const rf_vec t_4 = rf_fma(rf_set(0x1.c6acd8p-5), f_2, rf_set(0x1.ebfff4p-3));
+    const rf_vec t_5 = rf_fma(t_4, f_2, rf_set(0x1.62e43p-1));
+    const rf_vec t_6 = rf_fma(t_2, t_5, t_3);
+    return t_6;
+}
 
 /* UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio. */
 static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec shift)
@@ -396,7 +427,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                     const intptr_t j = 16 * k;
                     const rf_vec x_i_3 = eight_of_x_i_3[k];
                     const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    const rf_vec e = rf_exp_normal(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
                     rf_store(out_b + j, e);
                     half_of_sum_parts[k] = e;
                 }
@@ -410,7 +441,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                     const intptr_t j = 128 + 16 * k;
                     const rf_vec x_i_3 = eight_of_x_i_3[k];
                     const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-                    const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                    const rf_vec e = rf_exp_normal(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
                     rf_store(out_b + j, e);
                     half_of_sum_parts[k] = rf_add(half_of_sum_parts[k], e);
                 }
@@ -440,7 +471,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
             for (; j + 16 <= count; j += 16) {
                 const rf_vec x_i_3 = rf_load(x_b + j);
                 const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-                const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                const rf_vec e = rf_exp_normal(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
                 rf_store(out_b + j, e);
                 rf_store(sum_parts + j, e);
             }
@@ -448,7 +479,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                 const rf_mask live = rf_first_lanes(count - j);
                 const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
                 const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
-                const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
+                const rf_vec e = rf_exp_normal(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
                 rf_store_tail(out_b + j, e, live);
                 const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
                 rf_store(sum_parts + j, e_2);

@@ -34,6 +34,11 @@ def has_template(name: str) -> bool:
     return os.path.exists(os.path.join(_TEMPLATES, name))
 
 
+def steps_exponents(name: str) -> bool:
+    """Whether a power of two is cheapest added to a number's exponent, where nothing can be subnormal."""
+    return has_template(f"steps/{name}.c.j2")
+
+
 @cache
 def isa_of(name: str) -> Isa:
     """The metadata of a vocabulary."""

@@ -19,7 +19,7 @@ _OTHER = re.compile(rf"\b({'|'.join(_PLAIN)})\b")
 _OURS = re.compile(r"\b(rf|num|rows)_(?=\w)")
 
 
-ROOMS = ("isa", "memory", "narrow", "together")
+ROOMS = ("isa", "memory", "narrow", "steps", "together")
 
 
 def files_of(isa: Isa) -> tuple[str, ...]:

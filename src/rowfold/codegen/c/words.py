@@ -15,7 +15,7 @@ from ..isas import Isa, has_template, template_text
 from ..mathlib.coefficients import SIXTEENTHS
 from .text import literal
 
-PLACES = ("isa", "memory", "narrow", "together")  # folders of templates with words of single instruction sets
+PLACES = ("isa", "memory", "narrow", "steps", "together")  # folders of templates with words of single instruction sets
 
 
 @cache

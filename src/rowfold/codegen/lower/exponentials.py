@@ -6,6 +6,7 @@ import math
 import struct
 from typing import TYPE_CHECKING
 
+from ..isas import steps_exponents
 from ..loops import Arg, Kind, Var
 from .forms import Affine, Number, NumForm, Offset, Plain, RowForm, op, plus
 
@@ -79,6 +80,14 @@ def shifted(
     assert low is not None
     (e,) = c.call(Kind.VEC, ("e",), word, c.vec(x.name, "max", low, x), *scales(rows, group), n)
     return e
+
+
+def guessed(rows: Rows, group: int, x: Var) -> Var:
+    """The exponential under a guessed shift: a normal number under a bias, unless the row is refused."""
+    low = rows.ctx.shifts[group].low
+    assert low is not None
+    word = "exp_normal" if steps_exponents(rows.ctx.plan.isa) and rows.ctx.bias(group) else "exp_shifted"
+    return shifted(rows, group, x, biased(rows, group), rows.set(low, low.name), word)
 
 
 def biased(rows: Rows, group: int) -> Var:

@@ -8,7 +8,7 @@ from ..loops import Code, Kind, Var
 from ..plan import Lowering
 from .context import BIASED_DROP, DROP, Context
 from .endless import open_sums
-from .exponentials import biased, pair, shifted
+from .exponentials import guessed, pair, shifted
 from .folds import fold
 from .forms import DisplacedSum, Number, Plain, Scaled, op
 from .rows import Rows
@@ -218,9 +218,7 @@ class ExpSums:
         if self.lowering is Lowering.ONLINE:
             return shifted(rows, self.index, x, self.n, self.low, "exp_running")
         if self.lowering is Lowering.GUESS:
-            low = self.ctx.shifts[self.index].low
-            assert low is not None
-            return shifted(rows, self.index, x, biased(rows, self.index), rows.set(low, low.name))
+            return guessed(rows, self.index, x)
         return shifted(rows, self.index, x)
 
     def _weight(self, rows: Rows, node: Reduce) -> Var:

@@ -96,6 +96,23 @@ def exp_running(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> V
 
 
 @function(
+    "exp_normal",
+    inputs=("x", "k_hi", "k_lo", "shift"),
+    outputs=("e",),
+    error={"f32": 0.78, "f64": 0.78},
+    domain="as exp_shifted, where the result is normal; above 2^127 any number above 2^126",
+    source="as exp_shifted",
+)
+def exp_normal(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> Value:
+    """UNIT 2^(x (k_hi + k_lo) - shift), bit by bit that of exp_shifted, where steps of the exponent can be added."""
+    z = w.let("z", w.fma(x, k_hi, w.const(FINE_MAGIC[w.dtype])))
+    f = w.let("f", w.fma(x, k_hi, -w.let("n", z - w.const(FINE_MAGIC[w.dtype]))))
+    f = w.let("f", w.fma(x, k_lo, f))
+    t = w.let("t", w.scaled_sixteenth(z, shift))
+    return w.fma(t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)
+
+
+@function(
     "exp_pair",
     inputs=("x", "k_hi", "k_lo"),
     outputs=("p", "n"),
@@ -281,5 +298,7 @@ def expm1(w: Words, x: Value) -> Value:
     return w.copysign(w.scale(high + (low + expm1_tail(w, n, t, t_hi)), n), x)
 
 
-FAMILY = (exp_shifted, exp_running, exp_pair, exp_split, exp_parts, exp, exp_sum, exp_sum_pair, exp_line, exp_line_pair,
-          exp2, expm1)  # fmt: skip
+FAMILY = (
+    *(exp_shifted, exp_running, exp_normal, exp_pair, exp_split, exp_parts, exp, exp_sum, exp_sum_pair, exp_line),
+    *(exp_line_pair, exp2, expm1),
+)

@@ -72,6 +72,10 @@ class Words(Protocol):
         """Entry j of SIXTEENTHS, about 1.03 * 2^(j/16), j being the low four bits of the number z."""
         ...
 
+    def scaled_sixteenth(self, z: Value, shift: Value) -> Value:
+        """That entry times 2^floor(z - FINE_MAGIC - shift), a normal number; above 2^127 any number above 2^126."""
+        ...
+
     def exponent(self, x: Value) -> Value:
         """floor(log2 abs(x)), right for subnormals too; unspecified for 0, inf and NaN."""
         ...

@@ -92,6 +92,10 @@ class NumpyWords:
         bits = np.asarray(z, self.format).view(np.int32 if self._dtype == "f32" else np.int64)
         return np.asarray(SIXTEENTHS[self._dtype], self.format)[bits & 15]
 
+    def scaled_sixteenth(self, z: Any, shift: Any) -> Any:
+        magic = self.format(1.5 * 2.0 ** (19 if self._dtype == "f32" else 48))
+        return self.scale_floor(self.sixteenth(z), (z - magic) - shift)
+
     def exponent(self, x: Any) -> Any:
         return (np.frexp(x)[1] - 1).astype(self.format)
 

@@ -113,7 +113,7 @@ def _vectors(dtype: Dtype) -> dict[str, Word]:
     magic, number = words.const(MAGIC[dtype]), words.format
     named = (
         *("fma", "min", "max", "abs", "select"),
-        *("scale", "scale_floor", "scale_whole", "scale_far", "sixteenth", "exponent", "mantissa"),
+        *("scale", "scale_floor", "scale_whole", "scale_far", "sixteenth", "scaled_sixteenth", "exponent", "mantissa"),
     )
 
     def set_lo(a: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from ..loops import VECTORS, Kind
 from ..mathlib.coefficients import SIXTEENTHS
-from ..mathlib.exponential import MAGIC
+from ..mathlib.exponential import FINE_MAGIC, MAGIC
 from .library import Library
 from .numbers import NORMAL, Numbers, exponent_bits, flag_words, number_words, power, unit
 from .small import small_words
@@ -73,6 +73,16 @@ class Vectors(Library):
 
     def sixteenth(self, z: Value) -> Value:
         return self.b.native("sixteenth", (z,)) or self._sixteenth(z)
+
+    def scaled_sixteenth(self, z: Value, shift: Value) -> Value:
+        entry, magic = self.sixteenth(z), self.const(FINE_MAGIC[self.dtype])
+        if not (self.b.adds_exponents and self.dtype == "f32"):
+            return self.scale_floor(entry, (z - magic) - shift)
+        zero = shift + magic
+        kept = self.min(zero + 127.9375, z)
+        sixteenths = self.b.convert("bits", kept, "i32") - self.b.convert("bits", zero, "i32")
+        steps = self.b.apply("shl", self.b.apply("shr", sixteenths, 4), 23)
+        return self.b.convert("bits", self.b.convert("bits", entry, "i32") + steps, "f32")
 
     def _sixteenth(self, z: Value) -> Value:
         """The entry chosen by halving the table, from the lowest bit up."""
@@ -203,6 +213,7 @@ def vector_words(v: Vectors, numbers: Numbers) -> Mapping[str, Word]:
         "scale_whole",
         "scale_far",
         "sixteenth",
+        "scaled_sixteenth",
         "exponent",
         "mantissa",
         "set",
