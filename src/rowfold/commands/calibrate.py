@@ -202,5 +202,3 @@ def _table(facts: dict[str, Any]) -> str:
     if facts["unsettled"]:
         lines.append(f"as before, for the machine was too busy to tell: {', '.join(facts['unsettled'])}")
     return "\n".join([*lines, "" if facts["changed"] else "no decision changed"]).rstrip()
-
-
