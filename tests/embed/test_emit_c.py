@@ -212,7 +212,7 @@ def test_the_emitted_softmax_is_the_one_we_read(end, golden, tmp_path):
 
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])
 @pytest.mark.parametrize(
-    ("how", "lines", "size"), [("one", 540, 7900), ("every", 1200, 24 << 10), ("parts", 1250, 29 << 10)]
+    ("how", "lines", "size"), [("one", 540, 8000), ("every", 1200, 24 << 10), ("parts", 1250, 29 << 10)]
 )
 def test_softmax_stays_readable_and_small(how, lines, size, isa, tmp_path):
     """One plan, every plan with the table that chooses, and parts of rows too: lines of C, and bytes of code."""

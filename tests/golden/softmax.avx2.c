@@ -121,18 +121,9 @@ typedef unsigned rf_env;
 static inline rf_env rf_enter(void) { return _mm_getcsr(); }
 static inline void rf_leave(rf_env env) { _mm_setcsr(env); }
 static inline __m256 rf_lacking(const float *p, __m256 at) { return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(_mm256_loadu_ps(p)), _mm256_slli_epi32(_mm256_castps_si256(at), 19))); }
-static inline __m256 rf_stepped(__m256 z, __m256 kept, __m256 low, __m256 high)
-{
-    const __m256i j = _mm256_castps_si256(z);
-    const __m256 entry = _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, j), _mm256_permutevar8x32_ps(high, j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28)));
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(entry), _mm256_slli_epi32(_mm256_castps_si256(kept), 19)));
-}
-static inline rf_vec rf_scaled_sixteenth(rf_vec z, rf_vec shift)
-{
-    const rf_vec at = rf_fma(shift, rf_set(16.0), rf_add(rf_iota(), rf_set(12582912.0))), kept = rf_min(rf_add(shift, rf_set(786432.0 + 127.9375)), z);
-    const __m256 low = rf_lacking(rf_sixteenths, at.a), high = rf_lacking(rf_sixteenths + 8, at.b);
-    return rf_pair(rf_stepped(z.a, kept.a, low, high), rf_stepped(z.b, kept.b, low, high));
-}
+static inline __m256 rf_stepped(__m256 z, __m256 kept, __m256 low, __m256 high) { const __m256i j = _mm256_castps_si256(z); return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(_mm256_blendv_ps(_mm256_permutevar8x32_ps(low, j), _mm256_permutevar8x32_ps(high, j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28)))), _mm256_slli_epi32(_mm256_castps_si256(kept), 19))); }
+static inline rf_vec rf_scaled_sixteenth(rf_vec z, rf_vec shift) { const rf_vec at = rf_fma(shift, rf_set(16.0), rf_add(rf_iota(), rf_set(12582912.0))), kept = rf_min(rf_add(shift, rf_set(786432.0 + 127.9375)), z);
+    const __m256 low = rf_lacking(rf_sixteenths, at.a), high = rf_lacking(rf_sixteenths + 8, at.b); return rf_pair(rf_stepped(z.a, kept.a, low, high), rf_stepped(z.b, kept.b, low, high)); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
 static RF_APART const float *rf_gather(const char *p, intptr_t step, intptr_t count, float *buffer)
 {

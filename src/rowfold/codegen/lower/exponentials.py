@@ -67,7 +67,7 @@ def exponential(rows: Rows, group: int) -> Var:
 
 
 def shifted(
-    rows: Rows, group: int, x: Var, n: Var | None = None, low: Var | None = None, word: str = "exp_shifted"
+    rows: Rows, group: int, x: Var, n: Var | None = None, low: Var | None = None, word: str | None = None
 ) -> Var:
     """The exponential of base value x under the shift of the group, or under running vectors n and low."""
     s, c = rows.ctx.shifts[group], rows.code
@@ -78,16 +78,17 @@ def shifted(
         if s.high is not None:
             x = c.vec(x.name, "min", rows.set(s.high, s.high.name), x)
     assert low is not None
+    normal = steps_exponents(rows.ctx.plan.isa) and rows.ctx.bias(group) > 0.0  # what a bias leaves, or 0
+    word = word or ("exp_normal" if normal else "exp_shifted")
     (e,) = c.call(Kind.VEC, ("e",), word, c.vec(x.name, "max", low, x), *scales(rows, group), n)
     return e
 
 
 def guessed(rows: Rows, group: int, x: Var) -> Var:
-    """The exponential under a guessed shift: a normal number under a bias, unless the row is refused."""
+    """The exponential under a guessed shift."""
     low = rows.ctx.shifts[group].low
     assert low is not None
-    word = "exp_normal" if steps_exponents(rows.ctx.plan.isa) and rows.ctx.bias(group) else "exp_shifted"
-    return shifted(rows, group, x, biased(rows, group), rows.set(low, low.name), word)
+    return shifted(rows, group, x, biased(rows, group), rows.set(low, low.name))
 
 
 def biased(rows: Rows, group: int) -> Var:

@@ -100,7 +100,7 @@ def exp_running(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> V
     inputs=("x", "k_hi", "k_lo", "shift"),
     outputs=("e",),
     error={"f32": 0.78, "f64": 0.78},
-    domain="as exp_shifted, where the result is normal; above 2^127 any number above 2^126",
+    domain="as exp_shifted; below 2^-127 it is 0, above 2^127 any number above 2^126",
     source="as exp_shifted",
 )
 def exp_normal(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> Value:

@@ -73,7 +73,7 @@ class Words(Protocol):
         ...
 
     def scaled_sixteenth(self, z: Value, shift: Value) -> Value:
-        """That entry times 2^floor(z - FINE_MAGIC - shift), a normal number; above 2^127 any number above 2^126."""
+        """That entry times 2^floor(z - FINE_MAGIC - shift); any number below 2^-126 where it is, 0 from 2^-128 on."""
         ...
 
     def exponent(self, x: Value) -> Value:

@@ -79,10 +79,11 @@ class Vectors(Library):
         if not (self.b.adds_exponents and self.dtype == "f32"):
             return self.scale_floor(entry, (z - magic) - shift)
         zero = shift + magic
-        kept = self.min(zero + 127.9375, z)
+        kept = self.min(zero + 127.9375, self.max(zero - 254.0, z))
         sixteenths = self.b.convert("bits", kept, "i32") - self.b.convert("bits", zero, "i32")
         steps = self.b.apply("shl", self.b.apply("shr", sixteenths, 4), 23)
-        return self.b.convert("bits", self.b.convert("bits", entry, "i32") + steps, "f32")
+        raised = self.b.convert("bits", entry, "i32") + steps
+        return self.b.convert("bits", self.b.apply("select", raised < 0, raised ^ raised, raised), "f32")
 
     def _sixteenth(self, z: Value) -> Value:
         """The entry chosen by halving the table, from the lowest bit up."""
