@@ -152,13 +152,9 @@ static inline softmax_avx2_vec softmax_avx2_neg(softmax_avx2_vec x) { return sof
 static inline softmax_avx2_vec softmax_avx2_min(softmax_avx2_vec x, softmax_avx2_vec y) { return softmax_avx2_pair(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
 static inline __m256 softmax_avx2_lacking(const float *p, __m256 at) { return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(_mm256_loadu_ps(p)), _mm256_slli_epi32(_mm256_castps_si256(at), 19))); }
 static const float softmax_avx2_sixteenths[16] RF_ALIGNED = { 0x1.067aa2p+0f, 0x1.121998p+0f, 0x1.1e3c44p+0f, 0x1.2ae87cp+0f, 0x1.382456p+0f, 0x1.45f62ep+0f, 0x1.5464a8p+0f, 0x1.6376b4p+0f, 0x1.73339p+0f, 0x1.83a2cap+0f, 0x1.94cc4ap+0f, 0x1.a6b84ep+0f, 0x1.b96f74p+0f, 0x1.ccfab8p+0f, 0x1.e1638p+0f, 0x1.f6b39ap+0f };
-static inline __m256 softmax_avx2_stepped(__m256 z, __m256 kept, __m256 low, __m256 high) { const __m256i j = _mm256_castps_si256(z); return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(_mm256_blendv_ps(_mm256_permutevar8x32_ps(low, j), _mm256_permutevar8x32_ps(high, j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28)))), _mm256_slli_epi32(_mm256_castps_si256(kept), 19))); }
-static inline softmax_avx2_vec softmax_avx2_scaled_sixteenth(softmax_avx2_vec z, softmax_avx2_vec shift) { const softmax_avx2_vec at = softmax_avx2_fma(shift, softmax_avx2_set(16.0), softmax_avx2_add(softmax_avx2_iota(), softmax_avx2_set(12582912.0))), kept = softmax_avx2_min(softmax_avx2_add(shift, softmax_avx2_set(786432.0 + 127.9375)), z);
+static inline __m256 softmax_avx2_stepped(__m256 z, __m256 kept, __m256 low, __m256 high) { const __m256i j = _mm256_castps_si256(z); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(_mm256_blendv_ps(_mm256_permutevar8x32_ps(low, j), _mm256_permutevar8x32_ps(high, j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28)))), _mm256_slli_epi32(_mm256_castps_si256(kept), 19)))); }
+static inline softmax_avx2_vec softmax_avx2_scaled_sixteenth(softmax_avx2_vec z, softmax_avx2_vec shift) { const softmax_avx2_vec at = softmax_avx2_fma(shift, softmax_avx2_set(16.0), softmax_avx2_add(softmax_avx2_iota(), softmax_avx2_set(12582912.0))), kept = softmax_avx2_min(softmax_avx2_add(shift, softmax_avx2_set(786432.0 + 127.9375)), softmax_avx2_max(softmax_avx2_add(shift, softmax_avx2_set(786432.0 - 254.0)), z));
     const __m256 low = softmax_avx2_lacking(softmax_avx2_sixteenths, at.a), high = softmax_avx2_lacking(softmax_avx2_sixteenths + 8, at.b); return softmax_avx2_pair(softmax_avx2_stepped(z.a, kept.a, low, high), softmax_avx2_stepped(z.b, kept.b, low, high)); }
-static inline __m256 softmax_avx2_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(softmax_avx2_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
-static inline softmax_avx2_vec softmax_avx2_sixteenth(softmax_avx2_vec z) { return softmax_avx2_pair(softmax_avx2_pick(_mm256_castps_si256(z.a)), softmax_avx2_pick(_mm256_castps_si256(z.b))); }
-static inline __m256 softmax_avx2_floored(__m256 p, __m256 n) { const __m256 z = _mm256_add_ps(_mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-254.0f), n)), _mm256_set1_ps(786432.0f)); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)))); }
-static inline softmax_avx2_vec softmax_avx2_scale_floor(softmax_avx2_vec p, softmax_avx2_vec n) { return softmax_avx2_pair(softmax_avx2_floored(p.a, n.a), softmax_avx2_floored(p.b, n.b)); }
 static inline double softmax_avx2_num_far_shift(double m, double reach) { const double most = (double)FLT_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double softmax_avx2_num_nan_if(int c, double a) { return c ? RF_NAN : a; }
 
@@ -176,24 +172,6 @@ static inline softmax_avx2_vec softmax_avx2_exp_normal(softmax_avx2_vec x, softm
     const softmax_avx2_vec t_5 = softmax_avx2_fma(t_4, f_2, softmax_avx2_set(0x1.62e43p-1));
     const softmax_avx2_vec t_6 = softmax_avx2_fma(t_2, t_5, t_3);
     return t_6;
-}
-
-/* UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio. */
-static inline softmax_avx2_vec softmax_avx2_exp_shifted(softmax_avx2_vec x, softmax_avx2_vec k_hi, softmax_avx2_vec k_lo, softmax_avx2_vec shift)
-{
-    const softmax_avx2_vec z = softmax_avx2_fma(x, k_hi, softmax_avx2_set(786432.0));
-    const softmax_avx2_vec n_v = softmax_avx2_sub(z, softmax_avx2_set(786432.0));
-    const softmax_avx2_vec t = softmax_avx2_neg(n_v);
-    const softmax_avx2_vec f = softmax_avx2_fma(x, k_hi, t);
-    const softmax_avx2_vec t_3 = softmax_avx2_sixteenth(z);
-    const softmax_avx2_vec f_2 = softmax_avx2_fma(x, k_lo, f);
-    const softmax_avx2_vec t_2 = softmax_avx2_sub(n_v, shift);
-    const softmax_avx2_vec t_5 = softmax_avx2_scale_floor(t_3, t_2);
-    const softmax_avx2_vec t_4 = softmax_avx2_mul(t_5, f_2);
-    const softmax_avx2_vec t_6 = softmax_avx2_fma(softmax_avx2_set(0x1.c6acd8p-5), f_2, softmax_avx2_set(0x1.ebfff4p-3));
-    const softmax_avx2_vec t_7 = softmax_avx2_fma(t_6, f_2, softmax_avx2_set(0x1.62e43p-1));
-    const softmax_avx2_vec t_8 = softmax_avx2_fma(t_4, t_7, t_5);
-    return t_8;
 }
 
 /* What a row needs for its last sweep, which runs beneath the next row. */
@@ -277,7 +255,7 @@ RF_COLD static void softmax_avx2_speculative_rare(intptr_t n, const char *x, cha
             const softmax_avx2_vec x_i_5 = softmax_avx2_load_tail(x_b + j, live);
             const softmax_avx2_vec x_i_5_2 = softmax_avx2_sub(x_i_5, shift__v);
             const softmax_avx2_vec x_i_5_2_2 = softmax_avx2_max(low__v_2, x_i_5_2);
-            const softmax_avx2_vec e_3 = softmax_avx2_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+            const softmax_avx2_vec e_3 = softmax_avx2_exp_normal(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
             softmax_avx2_store_tail(out_b + j, e_3, live);
             const softmax_avx2_vec e_3_2 = softmax_avx2_select(live, e_3, softmax_avx2_set(0.0));
             softmax_avx2_store(sum_parts_2 + j, e_3_2);

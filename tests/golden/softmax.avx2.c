@@ -54,10 +54,9 @@ static inline __m256 _mm256_castsi256_ps(__m256i a) { return (__m256)a; }
 typedef int rf_epi32 __attribute__((vector_size(32)));
 typedef unsigned int rf_uepi32 __attribute__((vector_size(32)));
 static inline __m256i _mm256_slli_epi32(__m256i a, int k) { return (__m256i)((rf_epi32)a << k); }
-static inline __m256i _mm256_srli_epi32(__m256i a, int k) { return (__m256i)((rf_uepi32)a >> k); }
-static inline __m256i _mm256_max_epi32(__m256i a, __m256i b) { return (__m256i)__builtin_ia32_pmaxsd256((rf_epi32)a, (rf_epi32)b); }
 static inline __m256i _mm256_add_epi32(__m256i a, __m256i b) { return (__m256i)((rf_uepi32)a + (rf_uepi32)b); }
 static inline __m256i _mm256_sub_epi32(__m256i a, __m256i b) { return (__m256i)((rf_uepi32)a - (rf_uepi32)b); }
+static inline __m256i _mm256_max_epi32(__m256i a, __m256i b) { return (__m256i)__builtin_ia32_pmaxsd256((rf_epi32)a, (rf_epi32)b); }
 static inline __m256 _mm256_permutevar8x32_ps(__m256 a, __m256i j) { return (__m256)__builtin_ia32_permvarsf256(a, (rf_epi32)j); }
 static inline __m256i _mm256_setzero_si256(void) { return (__m256i){ 0 }; }
 static inline __m256d _mm256_cvtps_pd(__m128 a) { return (__m256d)__builtin_ia32_cvtps2pd256(a); }
@@ -103,10 +102,6 @@ static inline rf_vec rf_min(rf_vec x, rf_vec y) { return rf_pair(_mm256_min_ps(x
 static inline rf_vec rf_max(rf_vec x, rf_vec y) { return rf_pair(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 static inline rf_vec rf_fma(rf_vec x, rf_vec y, rf_vec z) { return rf_pair(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
 static inline rf_vec rf_neg(rf_vec x) { return rf_pair(-x.a, -x.b); }
-static inline __m256 rf_floored(__m256 p, __m256 n) { const __m256 z = _mm256_add_ps(_mm256_min_ps(_mm256_set1_ps(127.9375f), _mm256_max_ps(_mm256_set1_ps(-254.0f), n)), _mm256_set1_ps(786432.0f)); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(z), 4), 23)))); }
-static inline rf_vec rf_scale_floor(rf_vec p, rf_vec n) { return rf_pair(rf_floored(p.a, n.a), rf_floored(p.b, n.b)); }
-static inline __m256 rf_pick(__m256i j) { return _mm256_blendv_ps(_mm256_permutevar8x32_ps(_mm256_loadu_ps(rf_sixteenths), j), _mm256_permutevar8x32_ps(_mm256_loadu_ps(rf_sixteenths + 8), j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28))); }
-static inline rf_vec rf_sixteenth(rf_vec z) { return rf_pair(rf_pick(_mm256_castps_si256(z.a)), rf_pick(_mm256_castps_si256(z.b))); }
 static inline rf_mask rf_lt(rf_vec x, rf_vec y) { return rf_pair(_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)); }
 static inline rf_vec rf_select(rf_mask m, rf_vec x, rf_vec y) { return rf_pair(_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)); }
 static inline double rf_fold_max(rf_vec x) { return rf_max_rest(_mm256_max_ps(x.a, x.b)); }
@@ -121,8 +116,8 @@ typedef unsigned rf_env;
 static inline rf_env rf_enter(void) { return _mm_getcsr(); }
 static inline void rf_leave(rf_env env) { _mm_setcsr(env); }
 static inline __m256 rf_lacking(const float *p, __m256 at) { return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(_mm256_loadu_ps(p)), _mm256_slli_epi32(_mm256_castps_si256(at), 19))); }
-static inline __m256 rf_stepped(__m256 z, __m256 kept, __m256 low, __m256 high) { const __m256i j = _mm256_castps_si256(z); return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(_mm256_blendv_ps(_mm256_permutevar8x32_ps(low, j), _mm256_permutevar8x32_ps(high, j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28)))), _mm256_slli_epi32(_mm256_castps_si256(kept), 19))); }
-static inline rf_vec rf_scaled_sixteenth(rf_vec z, rf_vec shift) { const rf_vec at = rf_fma(shift, rf_set(16.0), rf_add(rf_iota(), rf_set(12582912.0))), kept = rf_min(rf_add(shift, rf_set(786432.0 + 127.9375)), z);
+static inline __m256 rf_stepped(__m256 z, __m256 kept, __m256 low, __m256 high) { const __m256i j = _mm256_castps_si256(z); return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_setzero_si256(), _mm256_add_epi32(_mm256_castps_si256(_mm256_blendv_ps(_mm256_permutevar8x32_ps(low, j), _mm256_permutevar8x32_ps(high, j), _mm256_castsi256_ps(_mm256_slli_epi32(j, 28)))), _mm256_slli_epi32(_mm256_castps_si256(kept), 19)))); }
+static inline rf_vec rf_scaled_sixteenth(rf_vec z, rf_vec shift) { const rf_vec at = rf_fma(shift, rf_set(16.0), rf_add(rf_iota(), rf_set(12582912.0))), kept = rf_min(rf_add(shift, rf_set(786432.0 + 127.9375)), rf_max(rf_add(shift, rf_set(786432.0 - 254.0)), z));
     const __m256 low = rf_lacking(rf_sixteenths, at.a), high = rf_lacking(rf_sixteenths + 8, at.b); return rf_pair(rf_stepped(z.a, kept.a, low, high), rf_stepped(z.b, kept.b, low, high)); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
 static RF_APART const float *rf_gather(const char *p, intptr_t step, intptr_t count, float *buffer)
@@ -197,24 +192,6 @@ static inline rf_vec rf_exp_normal(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec sh
     const rf_vec t_5 = rf_fma(t_4, f_2, rf_set(0x1.62e43p-1));
     const rf_vec t_6 = rf_fma(t_2, t_5, t_3);
     return t_6;
-}
-
-/* UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio. */
-static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec shift)
-{
-    const rf_vec z = rf_fma(x, k_hi, rf_set(786432.0));
-    const rf_vec n_v = rf_sub(z, rf_set(786432.0));
-    const rf_vec t = rf_neg(n_v);
-    const rf_vec f = rf_fma(x, k_hi, t);
-    const rf_vec t_3 = rf_sixteenth(z);
-    const rf_vec f_2 = rf_fma(x, k_lo, f);
-    const rf_vec t_2 = rf_sub(n_v, shift);
-    const rf_vec t_5 = rf_scale_floor(t_3, t_2);
-    const rf_vec t_4 = rf_mul(t_5, f_2);
-    const rf_vec t_6 = rf_fma(rf_set(0x1.c6acd8p-5), f_2, rf_set(0x1.ebfff4p-3));
-    const rf_vec t_7 = rf_fma(t_6, f_2, rf_set(0x1.62e43p-1));
-    const rf_vec t_8 = rf_fma(t_4, t_7, t_5);
-    return t_8;
 }
 
 /* What a row needs for its last sweep, which runs beneath the next row. */
@@ -312,7 +289,7 @@ RF_COLD static void softmax_rare(intptr_t n, const char *x, char *out, intptr_t 
             const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
             const rf_vec x_i_5_2 = rf_sub(x_i_5, shift__v);
             const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
-            const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
+            const rf_vec e_3 = rf_exp_normal(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
             rf_store_tail(out_b + j, e_3, live);
             const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
             rf_store(sum_parts_2 + j, e_3_2);
