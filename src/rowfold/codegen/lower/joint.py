@@ -1,10 +1,28 @@
-"""A row and two numbers that it meets one after the other: their sum is rounded once."""
+"""A row and two numbers that it meets one after the other: their sum is rounded once, their distance scaled."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..loops import Code, Var
+from .forms import Number
+
+if TYPE_CHECKING:
+    from .rows import Rows
 
 INF = float("inf")
+FAR = {"f32": 2.0**102, "f64": 2.0**969}  # below it a center and the most negative row element are a finite number apart
+
+
+def distance(rows: Rows, v: Var, center: Var, a: Number, name: str, over: Number | None) -> Var:
+    """(v - center) a, or over what `over` is, the difference rounded once; halves of both where it might overflow."""
+    pre = rows.pre
+    far = pre.flag("far", "le", FAR[rows.ctx.dtype], pre.num("size", "abs", center))
+    half, twice = pre.num("half", "choose", far, 0.5, 1.0), pre.num("twice", "choose", far, 2.0, 1.0)
+    middle = pre.num("middle", "neg", pre.num("middle", "mul", center, half))
+    near = rows.code.vec(name, "fma", v, rows.set(half, "half"), rows.set(middle, "middle"))
+    over = over if over is None else pre.num("over", "mul", over, half)
+    return rows.product(near, pre.num("factor", "mul", a, twice), name, over)
 
 
 def summed(c: Code, name: str, word: str, v: Var, parts: tuple[Var, Var | None], *, joint: bool) -> Var:

@@ -32,7 +32,7 @@ from .forms import (
     times,
     two_parts,
 )
-from .joint import summed
+from .joint import distance, summed
 from .masks import mask_of
 
 
@@ -96,11 +96,9 @@ class Rows:
                 return powers.materialize(self, form, name)
             case Affine(v, a, None, over=over):
                 return self.product(v, a, name, over)
-            case Affine(v, a, Offset(center=center, factor=factor, tail=tail), True, over) if (
-                center is not None and isinstance(a, Var) and a == factor
-            ):
-                near = self.code.vec(name, "sub", v, self.set(center, center.name))
-                return self.code.vec(name, "sub", self.product(near, a, name, over), self.set(tail, _named(tail)))
+            case Affine(v, a, Offset(center=Var() as center, factor=factor, tail=tail), True, over) if a == factor:
+                away = distance(self, v, center, a, name, over)
+                return self.code.vec(name, "sub", away, self.set(tail, _named(tail)))
             case Affine(v, a, b, minus, over):
                 assert b is not None
                 if over is not None:
