@@ -72,6 +72,25 @@ def test_an_infinite_number_times_a_softmax_is_infinite(backend, dtype):
     np.testing.assert_array_equal(weighted.using(backend=backend)(x, np.full(50, INF)), np.full((50, 7), INF, dtype))
 
 
+@rf.kernel
+def stretched(x, s: rf.Scalar, r: rf.Scalar):
+    """A sum whose bulk is subtracted before it meets the factor."""
+    return (x + 2 * s) * r, (x - 2 * s) / r
+
+
+@every_backend
+@pytest.mark.parametrize("rows", [3, 24])  # alone, and side by side
+def test_a_sum_times_an_infinity_has_the_sign_of_the_sum(backend, rows):
+    """The rest of a number whose bulk was subtracted before meets no infinity and no overflow by itself."""
+    row = np.float32([[-INF, -3, 0, 3, INF], [-INF, -1, 0.5, 2, 9], [1, -3, 0, 3, 2]])
+    s, r = np.meshgrid([0.3, -1, 100, -1e10, 0, INF, -INF, 1e30], [INF, -INF, 0.0, 1e-3, 1e20])
+    x = np.broadcast_to(np.tile(row, (rows // 3, 1)), (*s.shape, rows, 5))
+    s, r = (np.broadcast_to(a[..., None], x.shape[:-1]) for a in (s, r))
+    with np.errstate(over="ignore"):
+        wanted = [w.astype(np.float32) for w in stretched.reference(x, s, r)]
+    np.testing.assert_allclose(stretched.using(backend=backend)(x, s, r), wanted, rtol=3e-7)
+
+
 @every_backend
 @every_dtype
 def test_a_row_less_a_place_is_rounded_once(backend, dtype):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..loops import Code, Var
-from .forms import Number
+from .forms import Number, op
 
 if TYPE_CHECKING:
     from .rows import Rows
 
 INF = float("inf")
+_FLOAT_MAX = float.fromhex("0x1.fffffep+127")
 FAR = {"f32": 2.0**102, "f64": 2.0**969}  # below it a center and the most negative row element are a finite number apart
 
 
@@ -42,3 +44,21 @@ def _once_rounded(c: Code, name: str, word: str, v: Var, hi: Var, lo: Var) -> Va
     lost = c.vec("lost", word, left, right)
     finite = c.mask("finite", "lt", c.vec("size", "abs", total), INF)
     return c.vec(name, "add", total, c.vec("rest", word, c.vec("lost", "select", finite, lost, 0.0), lo))
+
+
+def centered(
+    c: Code, code: Code, to_vector: Callable[[Number, str], Var], v: Var, parts: tuple[Number, Number], a: Number,
+    name: str, *, minus: bool,
+) -> tuple[Var, Number]:  # fmt: skip
+    """(v - b) a as (v - bulk) a - rest: the bulk of a b that dwarfs 1 / a goes before the product may overflow.
+
+    A rest that no float32 holds is left out: beside (v - bulk) a, which is infinite then, its sign must not count.
+    """
+    hi, lo = parts
+    center = c.num("center", "center", hi, a)
+    near = code.vec("near", "sub" if minus else "add", v, to_vector(center, "center"))
+    rest = op(c, name + "_offset", "mul", op(c, "offset", "add", op(c, "offset", "sub", hi, center), lo), a)
+    if isinstance(rest, Var):
+        held = c.flag("held", "le", c.num("size", "abs", rest), _FLOAT_MAX)
+        rest = c.num(name + "_offset", "choose", held, rest, 0.0)
+    return near, rest

@@ -32,7 +32,7 @@ from .forms import (
     times,
     two_parts,
 )
-from .joint import distance, summed
+from .joint import centered, distance, summed
 from .masks import mask_of
 
 
@@ -318,19 +318,12 @@ class Rows:
             return Affine(form.v, a)
         if exact_unit and isinstance(number.value, float) and number.value == -1.0:
             return Affine(form.v, a, form.b, not form.minus)
-        v, b = self._centered(form, a) if is_one(form.a) else (form.v, self.ctx.collapse(form.b, name + "_offset"))
-        return Affine(v, a, Plain(op(c, name + "_offset", word, b, number.value)), form.minus)
-
-    def _centered(self, form: Affine, a: Number) -> tuple[Var, Number]:
-        """v - b with the bulk of a b that dwarfs 1 / a subtracted before it is multiplied, which might overflow."""
-        assert form.b is not None
-        parts = offset(form.b)
-        if parts is None:
-            return form.v, self.ctx.collapse(form.b, "offset")
-        c, (hi, lo) = self.ctx.code, parts
-        center = c.num("center", "center", hi, a)
-        near = self.code.vec("near", "sub" if form.minus else "add", form.v, self.set(center, "center"))
-        return near, op(c, "offset", "add", op(c, "offset", "sub", hi, center), lo)
+        parts = offset(form.b) if is_one(form.a) else None
+        if parts is not None:
+            near, rest = centered(c, self.code, self.set, form.v, parts, a, name, minus=form.minus)
+            return Affine(near, a, Plain(rest), form.minus)
+        b = self.ctx.collapse(form.b, name + "_offset")
+        return Affine(form.v, a, Plain(op(c, name + "_offset", word, b, number.value)), form.minus)
 
     def _times_scaled(self, name: str, args: tuple[Ref, ...]) -> RowForm:
         """An exponential times an ordinary row keeps its power of two; of two exponentials one is multiplied out."""

@@ -179,6 +179,9 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
     def single(a: Array) -> Array:
         return finite_or_0(a.astype(number).astype(np.float64))
 
+    def bulk(b: Array) -> Array:
+        return np.where(np.isfinite(b.astype(number)), single(b), b)
+
     return {
         **ARITHMETIC,
         **_folds(),
@@ -190,7 +193,7 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         "choose": np.where,
         "finite_or_0": finite_or_0,
         "single": single,
-        "center": lambda b, a: np.where(np.abs(b * a) >= 2.0**12, single(b), 0.0),
+        "center": lambda b, a: np.where(np.abs(b * a) < 2.0**12, 0.0, bulk(b)),
         "lost": lambda hi, lo: finite_or_0(hi - hi.astype(number).astype(np.float64)) + lo,
         "join": lambda hi, lo: np.where(np.isinf(hi) & (lo == -hi), hi, hi + lo),
         "binade": binade,

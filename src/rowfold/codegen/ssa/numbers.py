@@ -103,7 +103,8 @@ class Numbers(Library):
         return self.choose((a >= 1.5) & self.isfinite(a), self.exponent(a * FOUR_THIRDS), 0.0)
 
     def center(self, b: Value, a: Value) -> Value:
-        return self.choose(self.abs(b * a) >= 2.0**12, self.finite_or_0(self.single(b)), 0.0)
+        bulk = self.choose(self.isfinite(self.single(b)), self.single(b), b)
+        return self.choose(self.abs(b * a) < 2.0**12, 0.0, bulk)
 
     def stretch(self, a: Value) -> Value:
         size = self.abs(a)
