@@ -135,6 +135,7 @@ static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vec
 }
 static inline void num_result(char *p, double a) { const double r = (double)a; memcpy(p, &r, sizeof r); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
+static inline double num_join(double hi, double lo) { return (hi == INFINITY && lo == -INFINITY) || (hi == -INFINITY && lo == INFINITY) ? hi : hi + lo; }
 static inline double num_far_shift(double m, double reach) { const double most = DBL_MAX; return reach <= 94548.0 && reach >= -94548.0 ? 0 : m > most ? most : m < -most ? -most : m; }
 static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
 static inline double num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
@@ -421,7 +422,7 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const double sum_7 = num_nan_if(endless_3, sum_2);
         const double divide = sum_4 / sum_7;
         const double subtract = log_hi_3 - divide;
-        const double value = subtract + log_lo_2;
+        const double value = num_join(subtract, log_lo_2);
         num_result(out, value);
     
         const double faded = doubts - 0x1.47ae147ae147bp-6;

@@ -91,6 +91,23 @@ def test_a_sum_times_an_infinity_has_the_sign_of_the_sum(backend, rows):
     np.testing.assert_allclose(stretched.using(backend=backend)(x, s, r), wanted, rtol=3e-7)
 
 
+@rf.kernel
+def beside_logs(x, z):
+    """A logarithm of a sum of exponentials with other numbers of the row."""
+    lse = rf.logsumexp(x)
+    return lse - rf.logsumexp(z), lse + rf.logsumexp(z), lse - x.size, lse - np.max(z), 2 * lse - rf.logsumexp(z)
+
+
+@every_backend
+@every_dtype
+def test_an_infinite_logarithm_beside_a_number_is_what_numpy_makes_of_it(backend, dtype):
+    """It is NaN beside an element, as the table has it, but not beside another number: inf less a finite one is inf."""
+    kinds = np.array([[1, 2, 3], [1, INF, 2], [-INF] * 3, [1, -INF, 2], [1, np.nan, 2], [INF, INF, 1], [INF, -INF, 1]])
+    x, z = (a.astype(dtype) for a in (kinds.repeat(7, 0), np.tile(kinds, (7, 1))))
+    found = np.array(beside_logs.using(backend=backend)(x, z))
+    np.testing.assert_allclose(found, np.array(beside_logs.reference(x, z)), rtol=1e-6)
+
+
 @every_backend
 @every_dtype
 def test_a_row_less_a_place_is_rounded_once(backend, dtype):

@@ -17,7 +17,7 @@ from rowfold.codegen.bisect import bisect
 from rowfold.codegen.bounding.scaled import Arithmetic, ScaledRules, Value
 from rowfold.codegen.extremes import constant, excess, largest, position
 from rowfold.codegen.found import found_in
-from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
+from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, elements_of, operands
 
 Array = Any  # numpy.ndarray, or the array of another module that has NumPy's names
 V = TypeVar("V")
@@ -61,7 +61,7 @@ def evaluate(program: Program, batch: Batch, settings: Mapping[str, float], plai
 def walk(program: Program, batch: Batch, settings: Mapping[str, float], rules: ScaledRules[V]) -> list[Value[V]]:
     """The value of every node as the rules have it."""
     values: list[Value[V]] = []
-    elements = _elements(program)
+    elements = elements_of(program)
     for i, node in enumerate(program.nodes):
         values.append(_value(program, Ref(i), node, values, batch, settings, rules, elements))
     return values
@@ -123,18 +123,6 @@ def _threshold(
 
     target, lo, hi = (rules.collapse(values[e]) for e in ends)
     return rules.plain.solve(total, target, lo, hi, (*batch.shape[:-1], 1))
-
-
-def _elements(program: Program) -> list[bool]:
-    """Which nodes are elements of a row: row-shaped, or computed from one that was taken at an index."""
-    found: list[bool] = []
-    for i, node in enumerate(program.nodes):
-        match node:
-            case Map(op, args):
-                found.append(op == "take" or program.is_row(Ref(i)) or any(found[a] for a in args))
-            case Input() | Param() | Const() | Reduce():
-                found.append(program.is_row(Ref(i)))
-    return found
 
 
 class Batch:

@@ -365,3 +365,21 @@ def _text(program: Program, node: Node) -> str:
         case Reduce(op, args, where):
             tail = "" if where is None else f" where {show(where)}"
             return f"{op}({', '.join(map(show, args))}){tail}"
+
+
+def elements_of(program: Program) -> list[bool]:
+    """Which nodes are elements of a row: row-shaped, or computed from one that was taken at an index."""
+    found: list[bool] = []
+    for i, node in enumerate(program.nodes):
+        match node:
+            case Map(op, args):
+                found.append(op == "take" or program.is_row(Ref(i)) or any(found[a] for a in args))
+            case Input() | Param() | Const() | Reduce():
+                found.append(program.is_row(Ref(i)))
+    return found
+
+
+def any_element(program: Program, refs: Sequence[Ref]) -> bool:
+    """Whether one of these nodes is an element of a row."""
+    found = elements_of(program)
+    return any(found[ref] for ref in refs)

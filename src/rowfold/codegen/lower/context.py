@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...records import dataclass, field
-from ..ir import SMALL_FOLDS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, operands
+from ..ir import SMALL_FOLDS, Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, any_element, operands
 from ..isas import isa_of
 from ..loops import Code, Kind, Names, Port, Stmt, Var
 from ..mathlib.exponential import UNIT
@@ -222,8 +222,8 @@ class Context:
             if any(isinstance(self.num(a), Scaled | DisplacedSum) for a in args):
                 left, right = (scaled(self.multiplicative(self.num(a))) for a in args)
                 return self._scaled_sum(name, left, right, NUM_OPS[operation])
-            sides = [self._additive(a) for a in args]
-            return plus(self.code, name, sides[0], sides[1], NUM_OPS[operation])
+            a, b = map(self._additive, args)
+            return plus(self.code, name, a, b, NUM_OPS[operation], element=any_element(self.program, args))
         if operation == "divide" and self.program.nodes[args[0]] == Const(1.0):
             below = self.num(args[1])
             if isinstance(below, Plain) and below.lo is None:

@@ -33,7 +33,7 @@ class Offset:
     """hi + lo; `exact` when hi is a number of the computing dtype.
 
     The log of a displaced sum is factor * center + tail: what is subtracted from it can subtract the center first.
-    `pure`: a lone logarithm, of which an infinite hi decides; in a difference of two, infinities make a NaN.
+    `pure`: with a logarithm in it, whose lo undoes an infinite hi for elements; by itself an infinite hi decides.
     """
 
     hi: Number
@@ -155,8 +155,8 @@ def op(c: Code, name: str, word: str, a: Number, b: Number) -> Number:
     return c.num(name, word, a, b)
 
 
-def plus(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
-    """Sum or difference; parts that are kept apart stay apart."""
+def plus(c: Code, name: str, a: NumForm, b: NumForm, word: str, *, element: bool = False) -> NumForm:
+    """Sum or difference; parts that are kept apart stay apart. An `element` of a row less an infinite log is NaN."""
     left, right = offset(a), offset(b)
     if left is None or right is None:
         raise TypeError("a scaled number has to be collapsed before it is added")
@@ -164,8 +164,7 @@ def plus(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
         return Plain(op(c, name, word, a.value, b.value))
     hi = op(c, name, word, left[0], right[0]) if left[0] != right[0] or word == "add" else 0.0
     lo = op(c, name + "_lo", word, left[1], right[1])
-    pure = any(isinstance(f, Plain) and isinstance(f.value, float) for f in (a, b))
-    pure = pure and any(isinstance(f, Offset) and f.pure for f in (a, b))
+    pure = not element and any(isinstance(f, Offset) and f.pure for f in (a, b))  # inf - inf is a NaN in hi already
     return Plain(lo) if hi == 0.0 and isinstance(hi, float) else Offset(hi, lo, pure=pure)
 
 
