@@ -164,7 +164,7 @@ class ElementErrors:
         return Bounded(np.where(hit, np.nan, value.value), error, np.where(hit, 0.0, value.argument), value.const)
 
     def beside_log(self, value: Bounded, infinite: Bounded, element: bool) -> Bounded:
-        """A kernel may subtract the maximum first, and round once more. Beside a number, infinity is what NumPy makes."""
+        """A kernel may subtract the maximum first, and round once more. Beside a number, infinity is as in NumPy."""
         if not element:
             return value
         more = np.where(np.isfinite(value.value), self._unit(value.const) * np.abs(value.value), 0.0)
@@ -203,7 +203,7 @@ class ElementErrors:
         return float(np.finfo(np.float64).tiny) if const else self.normal
 
     def _granule(self, weight: Bounded) -> float:
-        """What a weight loses in its product with an exponential, half a step times 1.42: no type is wider than float64."""
+        """What a weight loses times an exponential, half a step times 1.42: no type is wider than float64."""
         return self.tiny if self.dtype == np.float64 and not weight.const else 0.0
 
     def _tiny(self, const: bool) -> float:
