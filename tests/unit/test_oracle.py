@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import rowfold as rf
+from rowfold.codegen.bounding.bound_reductions import Errors
 from rowfold.codegen.bounding.oracle import Expected, judge, oracle
 from rowfold.codegen.ir import Builder, Input, Output, Role
 
@@ -80,6 +81,35 @@ def test_an_argument_computed_in_row_arithmetic_carries_its_error():
     """The rounding of x * x is in the exponent, and widens the bound."""
     value, bound = run(composed(lambda b, x: b.map("exp", b.map("multiply", x, x))), [[8.1]])
     assert 50 < bound[0, 0] / (value[0, 0] * U) < 100
+
+
+def test_a_choice_is_rounded_before_it_is_an_exponent_as_numpy_rounds_it():
+    """NumPy's own float32 row, with an exact exponential, needs that bound: without a choice it is beyond it."""
+    x = np.random.default_rng(0).uniform(200, 260, (1, 64)).astype(np.float32)
+    third = lambda b, x: b.map("multiply", x, b.const(1 / 3))
+    choice = lambda b, x: b.map("where", b.map("greater", x, b.const(0.0)), third(b, x), x)
+    found = np.exp(np.where(x > 0, x * np.float32(1 / 3), x).astype(np.float64)).astype(np.float32)
+    worst = [judge(found, run(composed(lambda b, x, f=f: b.map("exp", f(b, x))), x)).worst for f in (choice, third)]
+    assert worst[0] < 1 < worst[1]
+
+
+@pytest.mark.parametrize(("a", "lost"), [(1.5, 0.0), (2.0**20 + 1, 0.0), (1e38, 1.0)])
+def test_a_shift_is_off_by_what_the_oracle_itself_loses(a, lost):
+    """Beside 1e38 doubles have nothing left of 1; in any ordinary row the term is nothing at all."""
+    rules = Errors(np.dtype(np.float32), 1, None)
+    left, right = (rules.lift(np.array([v]), Role.ROW) for v in (a, 1.0))
+    assert rules.shift(left, right, -1).error == lost
+
+
+@pytest.mark.parametrize(("row", "want"), [([0, INF], INF), ([-INF, -INF], -INF), ([0, NAN], NAN)])
+def test_a_logarithm_beside_a_number_is_decided(row, want):
+    """An infinite logsumexp less a number is infinite; only an element less it is NaN."""
+
+    def build(b, x):
+        return b.map("subtract", b.map("log", b.reduce("expsum", b.const(1.0), x)), b.reduce("count"))
+
+    value, bound = run(composed(build), [row])
+    np.testing.assert_array_equal([value[0], bound[0]], [want, 0.0])
 
 
 def test_a_sum_is_bounded_by_its_magnitudes_at_any_length():
