@@ -168,6 +168,12 @@ def fold2(s: Array) -> tuple[Array, Array]:
 # row-constant doubles
 
 
+def _bulk(b: Array, number: type[np.floating[Any]]) -> Array:
+    """The number rounded to the rows' type, which what that cannot hold is beyond."""
+    rounded = b.astype(number).astype(np.float64)
+    return np.where(np.isfinite(rounded), rounded, b)
+
+
 def _numbers(dtype: Dtype) -> dict[str, Word]:
     number, w = FORMATS[dtype], NUMBERS
     top = float(np.finfo(number).max)
@@ -178,9 +184,6 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
 
     def single(a: Array) -> Array:
         return finite_or_0(a.astype(number).astype(np.float64))
-
-    def bulk(b: Array) -> Array:
-        return np.where(np.isfinite(b.astype(number)), single(b), b)
 
     return {
         **ARITHMETIC,
@@ -193,7 +196,7 @@ def _numbers(dtype: Dtype) -> dict[str, Word]:
         "choose": np.where,
         "finite_or_0": finite_or_0,
         "single": single,
-        "center": lambda b, a: np.where(np.abs(b * a) < 2.0**12, 0.0, bulk(b)),
+        "center": lambda b, a: np.where(np.abs(b * a) < 2.0**12, 0.0, _bulk(b, number)),
         "lost": lambda hi, lo: finite_or_0(hi - hi.astype(number).astype(np.float64)) + lo,
         "join": lambda hi, lo: np.where(np.isinf(hi) & (lo == -hi), hi, hi + lo),
         "binade": binade,
