@@ -274,8 +274,9 @@ static inline double num_log1p(double x)
 typedef struct {
     const char *x;
     char *out;
-    rf_vec maximum__v;
-    rf_vec temperature_2_v;
+    rf_vec half_v;
+    rf_vec middle_v;
+    rf_vec over_v;
     rf_vec log_tail_v;
 } log_softmax_held;
 
@@ -286,23 +287,23 @@ static void log_softmax_last(const log_softmax_held *held, intptr_t n, intptr_t 
     double out_buffer[128];
     const char *x = held->x;
     char *out = held->out;
-    const rf_vec maximum__v = held->maximum__v, temperature_2_v = held->temperature_2_v, log_tail_v = held->log_tail_v;
+    const rf_vec half_v = held->half_v, middle_v = held->middle_v, over_v = held->over_v, log_tail_v = held->log_tail_v;
     const intptr_t count = rf_least(n - i, 128);
     const double *x_b = rf_read(x, x_step, i, count, x_buffer);
     double *out_b = rf_open(out, out_step, i, out_buffer);
     intptr_t j = 0;
     for (; j + 8 <= count; j += 8) {
         const rf_vec x_i_6 = rf_load(x_b + j);
-        const rf_vec t = rf_sub(x_i_6, maximum__v);
-        const rf_vec t_2 = rf_div(t, temperature_2_v);
+        const rf_vec t = rf_fma(x_i_6, half_v, middle_v);
+        const rf_vec t_2 = rf_div(t, over_v);
         const rf_vec t_3 = rf_sub(t_2, log_tail_v);
         rf_store(out_b + j, t_3);
     }
     if (j < count) {
         const rf_mask live = rf_first_lanes(count - j);
         const rf_vec x_i_6 = rf_load_tail(x_b + j, live);
-        const rf_vec t = rf_sub(x_i_6, maximum__v);
-        const rf_vec t_2 = rf_div(t, temperature_2_v);
+        const rf_vec t = rf_fma(x_i_6, half_v, middle_v);
+        const rf_vec t_2 = rf_div(t, over_v);
         const rf_vec t_3 = rf_sub(t_2, log_tail_v);
         rf_store_tail(out_b + j, t_3, live);
     }
@@ -314,13 +315,13 @@ static inline void log_softmax_last_whole(const log_softmax_held *held, intptr_t
 {
     const char *x = held->x;
     char *out = held->out;
-    const rf_vec maximum__v = held->maximum__v, temperature_2_v = held->temperature_2_v, log_tail_v = held->log_tail_v;
+    const rf_vec half_v = held->half_v, middle_v = held->middle_v, over_v = held->over_v, log_tail_v = held->log_tail_v;
     const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
     double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
     for (intptr_t j = 0; j < 128; j += 8) {
         const rf_vec x_i_6 = rf_load(x_b + j);
-        const rf_vec t = rf_sub(x_i_6, maximum__v);
-        const rf_vec t_2 = rf_div(t, temperature_2_v);
+        const rf_vec t = rf_fma(x_i_6, half_v, middle_v);
+        const rf_vec t_2 = rf_div(t, over_v);
         const rf_vec t_3 = rf_sub(t_2, log_tail_v);
         rf_store_far(out_b + j, t_3, far);
     }
@@ -422,7 +423,6 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
     const rf_vec scale_lo_v_3 = rf_set(scale_lo);
     const rf_vec scale_v_4 = rf_set(scale);
     const rf_vec scale_lo_v_4 = rf_set(scale_lo);
-    const rf_vec temperature_2_v = rf_set(temperature_2);
     
     /* What one row tells the next. */
     double shift_ = 0.0;
@@ -589,7 +589,15 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         const double ratio = rest / largest_term_2;
         const double log_small = num_log1p(ratio);
         const double log_tail = num_log_rest(log_small, rest, maximum_);
-        const rf_vec maximum__v = rf_set(maximum_);
+        const double size_2 = num_abs(maximum_);
+        const int far_v = 0x1p+969 <= size_2;
+        const double half = num_choose(far_v, 0x1p-1, 1.0);
+        const double middle = maximum_ * half;
+        const double middle_2 = -middle;
+        const rf_vec half_v = rf_set(half);
+        const rf_vec middle_v = rf_set(middle_2);
+        const double over = temperature_2 * half;
+        const rf_vec over_v = rf_set(over);
         const rf_vec log_tail_v = rf_set(log_tail);
     
         const double faded = doubts - 0x1.47ae147ae147bp-6;
@@ -613,10 +621,11 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
     
         held.x = x;
         held.out = out;
-        held.maximum__v = maximum__v;
-        held.temperature_2_v = temperature_2_v;
+        held.half_v = half_v;
+        held.middle_v = middle_v;
+        held.over_v = over_v;
         held.log_tail_v = log_tail_v;
-        held_whole = contiguous && !num_bad(maximum_) && !num_bad(temperature_2) && !num_bad(log_tail); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held_whole = contiguous && !num_bad(half) && !num_bad(middle_2) && !num_bad(over) && !num_bad(log_tail); /* rows of NaN: by one loop, the compiler decides which is kept */
         held_at = held_whole && n >= 128 ? rf_unaligned(out) : 0; /* whole lines */
         if (held_at > 0) log_softmax_last(&held, held_at, 0, x_step, out_step);
         held_far = far && held_whole && ((uintptr_t)out + (uintptr_t)held_at * sizeof(double)) % 64 == 0;

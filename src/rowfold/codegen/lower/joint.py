@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 INF = float("inf")
 _FLOAT_MAX = float.fromhex("0x1.fffffep+127")
-FAR = {"f32": 2.0**102, "f64": 2.0**969}  # below it a center and the most negative row element are a finite number apart
+FAR = {"f32": 2.0**102, "f64": 2.0**969}  # below it a center and any negative element are a finite number apart
 
 
 def distance(rows: Rows, v: Var, center: Var, a: Number, name: str, over: Number | None) -> Var:
