@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rowfold as rf
-from rowfold import library
+from rowfold import gallery, library
 
 isas = pytest.mark.parametrize("isa", [pytest.param(i, marks=pytest.mark.isa(i)) for i in ("avx512", "avx2")])
 WIDTHS = (1, 15, 64, 100, 250, 256)
@@ -75,6 +75,14 @@ def test_numbers_of_a_group_are_those_of_its_rows(backend, isa):
 def test_factors_of_exponents_differ_in_a_group(backend):
     """Each row has a guess in its own octaves."""
     assert same(own_temperature.using(backend=backend), rows(90, 11), np.random.default_rng(12).uniform(0.5, 4.0, 61))
+
+
+@backends
+def test_a_running_maximum_may_begin_at_a_number_of_the_row(backend):
+    """The least exponent that a row's own factor leaves is where its maximum starts."""
+    rng = np.random.default_rng(12)
+    h, tau, along = rng.normal(size=(25, 9)), rng.uniform(0.5, 4.0, 25), rng.normal(size=(2, 25))
+    assert same(gallery.temperature_dro.vjp.using(backend=backend), h, tau, *along)
 
 
 @backends

@@ -247,7 +247,7 @@ class _Distribution:
         if s.results[0].kind in NUMBERS:
             return own and any(a.kind in VECTORS for a in variables) and s.word not in FOLDED
         if s.word in SPREAD and own and variables[0].kind in NUMBERS:
-            return False
+            return s.results[0].name in self._assigned()  # else a number, which every row has on its vectors
         return own or s.assign or s.word == "parts" or s.results[0].name in self._assigned()
 
     def _of_settings(self, s: Stmt) -> bool:
