@@ -38,10 +38,11 @@ def printed(capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
-def test_explain_says_what_the_kernel_says(capsys):
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", "float8_e5m2"])
+def test_explain_says_what_the_kernel_says(dtype, capsys):
     """The text for a terminal is that of `k.explain`."""
-    main(["explain", "softmax", "--shape", "64x32000", "--dtype", "float64"])
-    assert capsys.readouterr().out == f"{library.softmax.explain((64, 32000), np.float64)}\n"
+    main(["explain", "softmax", "--shape", "64x32000", "--dtype", dtype])
+    assert capsys.readouterr().out == f"{library.softmax.explain((64, 32000), dtype)}\n"
 
 
 def test_explain_as_json_is_the_plan(capsys):
@@ -116,6 +117,12 @@ def test_nothing_is_said_on_the_way_but_at_a_terminal(own, capsys):
     """Progress does not go into a file or a pipe."""
     main(["check", own, *CALLED, "--dtype", "float32"])
     assert capsys.readouterr().err == ""
+
+
+def test_emit_says_how_to_write_over_files(tmp_path, capsys):
+    """In the words of the command line, not in those of the method."""
+    emit = ["emit", "softmax", str(tmp_path), "--shape", "8x100", "--isas", "portable"]
+    assert (main(emit), main(emit), "pass --overwrite to" in capsys.readouterr().err) == (0, 2, True)
 
 
 def test_emit_prints_the_files_that_it_wrote(tmp_path, capsys):

@@ -18,7 +18,7 @@ HELP = "say how a kernel is planned for a shape, and why"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     kernels.add_arguments(parser)
-    kernels.add_dtype(parser)
+    kernels.add_dtype(parser, narrow=True)
 
 
 def run(arguments: argparse.Namespace) -> int:

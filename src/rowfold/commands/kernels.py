@@ -20,6 +20,7 @@ from ..testing.cases import arrays
 from . import UsageError
 
 DTYPES = ("float32", "float64")
+NARROW = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -144,9 +145,10 @@ def _shape(text: str) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
-def add_dtype(parser: argparse.ArgumentParser) -> None:
+def add_dtype(parser: argparse.ArgumentParser, *, narrow: bool = False) -> None:
     """One dtype, float32 unless said."""
-    parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="(default: float32)")
+    choices = (*DTYPES, *NARROW) if narrow else DTYPES
+    parser.add_argument("--dtype", choices=choices, default=DTYPES[0], help="(default: float32)")
 
 
 def progress(text: str) -> None:
