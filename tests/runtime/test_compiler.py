@@ -79,6 +79,13 @@ def test_failure(cc: Compiler) -> None:
     )
 
 
+def test_a_long_failure_is_told_in_short(cc: Compiler) -> None:
+    """Of what a compiler says about a hundred mistakes the end is quoted: fewer than 15 lines in all."""
+    with pytest.raises(CompileError) as caught:
+        compiler.build("".join(f"int f{i}(void) {{ retrun {i}; }}\n" for i in range(100)), (), cc)
+    assert 10 <= len(str(caught.value).splitlines()) < 15
+
+
 def runs(status: Path) -> bool:
     """Whether the process of this /proc/PID/stat is alive."""
     try:

@@ -25,7 +25,7 @@ SECONDS = 60.0
 
 # What a source may add: instruction sets and an optimization level. Nothing that names a file or loads a plug-in.
 _ALLOWED_FLAG = r"-m(?!llvm)[a-z0-9][a-z0-9.=+-]*|-O[0-3]|-g"
-_TAIL_LINES = 12
+_TAIL_LINES = 10  # with what stands above them no message has 15
 
 
 class Compiler(NamedTuple):
