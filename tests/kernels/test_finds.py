@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import rowfold as rf
+from rowfold import library
+from rowfold.testing.values import SPECIAL, row
 
 INF = np.inf
 BACKENDS = ("c", "llvm", "numpy")
@@ -153,3 +155,19 @@ def test_a_double_at_the_ends_of_its_range_meets_a_share(backend, number):
     got = largest_share.using(backend=backend)(x, np.array([number]))
     e = np.exp(x - 0.25)
     np.testing.assert_allclose(got, number / np.sum(e), rtol=1e-15 if number > 1e-300 else 1e-3)
+
+
+@rf.kernel
+def tempered(x, *, c: float = 0.5):
+    """A logarithm less than a row, times a number: its infinities and NaN are the row's."""
+    return np.exp(c * library.log_softmax(x)), (x - rf.logsumexp(x)) * c
+
+
+@every_backend
+@every_dtype
+@pytest.mark.parametrize("c", [0.5, -3.0, 1e30])
+def test_what_a_logarithm_makes_of_special_values_reaches_its_multiples(backend, dtype, c):
+    """NaN and infinities of the row come through what is left of a number that the row met before it was multiplied."""
+    rng = np.random.default_rng(0)
+    x = np.array([row(kind, dtype, 100, rng) for kind in SPECIAL], dtype)
+    assert tempered.using(backend=backend).check(x, c=c)

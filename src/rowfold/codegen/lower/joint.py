@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..loops import Code, Var
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from .rows import Rows
 
 INF = float("inf")
-_FLOAT_MAX = float.fromhex("0x1.fffffep+127")
+MOST = {"f32": float.fromhex("0x1.fffffep+127"), "f64": float.fromhex("0x1.fffffffffffffp+1023")}
 FAR = {"f32": 2.0**102, "f64": 2.0**969}  # below it a center and any negative element are a finite number apart
 
 
@@ -47,18 +46,20 @@ def _once_rounded(c: Code, name: str, word: str, v: Var, hi: Var, lo: Var) -> Va
 
 
 def centered(
-    c: Code, code: Code, to_vector: Callable[[Number, str], Var], v: Var, parts: tuple[Number, Number], a: Number,
-    name: str, *, minus: bool,
-) -> tuple[Var, Number]:  # fmt: skip
+    rows: Rows, v: Var, parts: tuple[Number, Number], a: Number, name: str, *, minus: bool
+) -> tuple[Var, Number]:
     """(v - b) a as (v - bulk) a - rest: the bulk of a b that dwarfs 1 / a goes before the product may overflow.
 
-    A rest that no float32 holds is left out: beside (v - bulk) a, which is infinite then, its sign must not count.
+    Nothing is left of an infinite bulk. A rest that is finite, but not times a, is left out: beside (v - bulk) a, which
+    is infinite then, its sign must not count. One that is not finite is a logarithm's, and what comes of it is due.
     """
-    hi, lo = parts
+    c, (hi, lo), most = rows.ctx.code, parts, MOST[rows.ctx.dtype]
     center = c.num("center", "center", hi, a)
-    near = code.vec("near", "sub" if minus else "add", v, to_vector(center, "center"))
-    rest = op(c, name + "_offset", "mul", op(c, "offset", "add", op(c, "offset", "sub", hi, center), lo), a)
-    if isinstance(rest, Var):
-        held = c.flag("held", "le", c.num("size", "abs", rest), _FLOAT_MAX)
-        rest = c.num(name + "_offset", "choose", held, rest, 0.0)
-    return near, rest
+    near = rows.code.vec("near", "sub" if minus else "add", v, rows.set(center, "center"))
+    bounded = c.flag("bounded", "le", c.num("size", "abs", center), most)
+    rest = op(c, "offset", "add", c.num("offset", "choose", bounded, op(c, "offset", "sub", hi, center), 0.0), lo)
+    product = c.num(name + "_offset", "mul", rest, a)
+    held = c.flag("held", "le", c.num("size", "abs", product), most)
+    kept = c.num(name + "_offset", "choose", held, product, 0.0)
+    finite = c.flag("finite", "le", c.num("size", "abs", rest), most)
+    return near, c.num(name + "_offset", "choose", finite, kept, product)

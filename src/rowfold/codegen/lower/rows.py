@@ -320,7 +320,7 @@ class Rows:
             return Affine(form.v, a, form.b, not form.minus)
         parts = offset(form.b) if is_one(form.a) else None
         if parts is not None:
-            near, rest = centered(c, self.code, self.set, form.v, parts, a, name, minus=form.minus)
+            near, rest = centered(self, form.v, parts, a, name, minus=form.minus)
             return Affine(near, a, Plain(rest), form.minus)
         b = self.ctx.collapse(form.b, name + "_offset")
         return Affine(form.v, a, Plain(op(c, name + "_offset", word, b, number.value)), form.minus)
