@@ -276,8 +276,9 @@ typedef struct {
     char *out;
     rf_vec half_v;
     rf_vec middle_v;
-    rf_vec over_v;
-    rf_vec log_tail_v;
+    rf_vec temperature_2_v;
+    rf_vec twice_v;
+    rf_vec less_v;
 } log_softmax_held;
 
 /* Sweep: write subtract(z, log(expsum(1, multiply(x, divide(1, temperature))))). One block of it. */
@@ -287,7 +288,7 @@ static void log_softmax_last(const log_softmax_held *held, intptr_t n, intptr_t 
     double out_buffer[128];
     const char *x = held->x;
     char *out = held->out;
-    const rf_vec half_v = held->half_v, middle_v = held->middle_v, over_v = held->over_v, log_tail_v = held->log_tail_v;
+    const rf_vec half_v = held->half_v, middle_v = held->middle_v, temperature_2_v = held->temperature_2_v, twice_v = held->twice_v, less_v = held->less_v;
     const intptr_t count = rf_least(n - i, 128);
     const double *x_b = rf_read(x, x_step, i, count, x_buffer);
     double *out_b = rf_open(out, out_step, i, out_buffer);
@@ -295,16 +296,16 @@ static void log_softmax_last(const log_softmax_held *held, intptr_t n, intptr_t 
     for (; j + 8 <= count; j += 8) {
         const rf_vec x_i_6 = rf_load(x_b + j);
         const rf_vec t = rf_fma(x_i_6, half_v, middle_v);
-        const rf_vec t_2 = rf_div(t, over_v);
-        const rf_vec t_3 = rf_sub(t_2, log_tail_v);
+        const rf_vec t_2 = rf_div(t, temperature_2_v);
+        const rf_vec t_3 = rf_fma(t_2, twice_v, less_v);
         rf_store(out_b + j, t_3);
     }
     if (j < count) {
         const rf_mask live = rf_first_lanes(count - j);
         const rf_vec x_i_6 = rf_load_tail(x_b + j, live);
         const rf_vec t = rf_fma(x_i_6, half_v, middle_v);
-        const rf_vec t_2 = rf_div(t, over_v);
-        const rf_vec t_3 = rf_sub(t_2, log_tail_v);
+        const rf_vec t_2 = rf_div(t, temperature_2_v);
+        const rf_vec t_3 = rf_fma(t_2, twice_v, less_v);
         rf_store_tail(out_b + j, t_3, live);
     }
     rf_close(out, out_step, i, count, out_b);
@@ -315,14 +316,14 @@ static inline void log_softmax_last_whole(const log_softmax_held *held, intptr_t
 {
     const char *x = held->x;
     char *out = held->out;
-    const rf_vec half_v = held->half_v, middle_v = held->middle_v, over_v = held->over_v, log_tail_v = held->log_tail_v;
+    const rf_vec half_v = held->half_v, middle_v = held->middle_v, temperature_2_v = held->temperature_2_v, twice_v = held->twice_v, less_v = held->less_v;
     const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
     double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
     for (intptr_t j = 0; j < 128; j += 8) {
         const rf_vec x_i_6 = rf_load(x_b + j);
         const rf_vec t = rf_fma(x_i_6, half_v, middle_v);
-        const rf_vec t_2 = rf_div(t, over_v);
-        const rf_vec t_3 = rf_sub(t_2, log_tail_v);
+        const rf_vec t_2 = rf_div(t, temperature_2_v);
+        const rf_vec t_3 = rf_fma(t_2, twice_v, less_v);
         rf_store_far(out_b + j, t_3, far);
     }
 }
@@ -423,6 +424,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
     const rf_vec scale_lo_v_3 = rf_set(scale_lo);
     const rf_vec scale_v_4 = rf_set(scale);
     const rf_vec scale_lo_v_4 = rf_set(scale_lo);
+    const rf_vec temperature_2_v = rf_set(temperature_2);
     
     /* What one row tells the next. */
     double shift_ = 0.0;
@@ -592,13 +594,14 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         const double size_2 = num_abs(maximum_);
         const int far_v = 0x1p+969 <= size_2;
         const double half = num_choose(far_v, 0x1p-1, 1.0);
+        const double twice = num_choose(far_v, 2.0, 1.0);
         const double middle = maximum_ * half;
         const double middle_2 = -middle;
         const rf_vec half_v = rf_set(half);
         const rf_vec middle_v = rf_set(middle_2);
-        const double over = temperature_2 * half;
-        const rf_vec over_v = rf_set(over);
-        const rf_vec log_tail_v = rf_set(log_tail);
+        const double less = -log_tail;
+        const rf_vec twice_v = rf_set(twice);
+        const rf_vec less_v = rf_set(less);
     
         const double faded = doubts - 0x1.47ae147ae147bp-6;
         const double faded_2 = num_max(faded, 0.0);
@@ -623,9 +626,10 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         held.out = out;
         held.half_v = half_v;
         held.middle_v = middle_v;
-        held.over_v = over_v;
-        held.log_tail_v = log_tail_v;
-        held_whole = contiguous && !num_bad(half) && !num_bad(middle_2) && !num_bad(over) && !num_bad(log_tail); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held.temperature_2_v = temperature_2_v;
+        held.twice_v = twice_v;
+        held.less_v = less_v;
+        held_whole = contiguous && !num_bad(half) && !num_bad(middle_2) && !num_bad(temperature_2) && !num_bad(twice) && !num_bad(less); /* rows of NaN: by one loop, the compiler decides which is kept */
         held_at = held_whole && n >= 128 ? rf_unaligned(out) : 0; /* whole lines */
         if (held_at > 0) log_softmax_last(&held, held_at, 0, x_step, out_step);
         held_far = far && held_whole && ((uintptr_t)out + (uintptr_t)held_at * sizeof(double)) % 64 == 0;

@@ -15,15 +15,16 @@ MOST = {"f32": float.fromhex("0x1.fffffep+127"), "f64": float.fromhex("0x1.fffff
 FAR = {"f32": 2.0**102, "f64": 2.0**969}  # below it a center and any negative element are a finite number apart
 
 
-def distance(rows: Rows, v: Var, center: Var, a: Number, name: str, over: Number | None) -> Var:
-    """(v - center) a, or over what `over` is, the difference rounded once; halves of both where it might overflow."""
+def distance(rows: Rows, v: Var, center: Var, a: Number, tail: Number, name: str, over: Number | None) -> Var:
+    """(v - center) a - tail, or over what `over` is; the difference is rounded once, of halves if far."""
     pre = rows.pre
     far = pre.flag("far", "le", FAR[rows.ctx.dtype], pre.num("size", "abs", center))
     half, twice = pre.num("half", "choose", far, 0.5, 1.0), pre.num("twice", "choose", far, 2.0, 1.0)
     middle = pre.num("middle", "neg", pre.num("middle", "mul", center, half))
     near = rows.code.vec(name, "fma", v, rows.set(half, "half"), rows.set(middle, "middle"))
-    over = over if over is None else pre.num("over", "mul", over, half)
-    return rows.product(near, pre.num("factor", "mul", a, twice), name, over)
+    away = rows.product(near, a, name, over)
+    less = -tail if isinstance(tail, float) else pre.num("less", "neg", tail)
+    return rows.code.vec(name, "fma", away, rows.set(twice, "twice"), rows.set(less, "less"))
 
 
 def summed(c: Code, name: str, word: str, v: Var, parts: tuple[Var, Var | None], *, joint: bool) -> Var:

@@ -97,8 +97,7 @@ class Rows:
             case Affine(v, a, None, over=over):
                 return self.product(v, a, name, over)
             case Affine(v, a, Offset(center=Var() as center, factor=factor, tail=tail), True, over) if a == factor:
-                away = distance(self, v, center, a, name, over)
-                return self.code.vec(name, "sub", away, self.set(tail, _named(tail)))
+                return distance(self, v, center, a, tail, name, over)
             case Affine(v, a, b, minus, over):
                 assert b is not None
                 if over is not None:
