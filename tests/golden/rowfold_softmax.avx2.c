@@ -57,6 +57,7 @@ extern "C" {
 #pragma GCC optimize("fp-contract=off")
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* GCC 12 finds it in its own headers */
+#pragma GCC diagnostic ignored "-Wuninitialized" /* and as C++, with AVX-512 */
 #endif
 
 #if defined(__x86_64__) && defined(__GNUC__)
