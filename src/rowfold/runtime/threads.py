@@ -209,7 +209,7 @@ def _addresses() -> list[int]:
     path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates", "team.c")
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    source = Source(_SYMBOLS[0], text, "", "any", (), (), "", "")
+    source = Source(_SYMBOLS[0], text, "", "any", ("-O1",), (), "", "")  # it waits and copies; the first call waits for it
     key = f"team {__version__} {text}"
     loaded = cache.find(key, chosen) or cache.load(source, key, chosen)
     if not isinstance(loaded.library, load_c.Library):
