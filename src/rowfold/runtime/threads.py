@@ -209,7 +209,8 @@ def _addresses() -> list[int]:
     path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates", "team.c")
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    source = Source(_SYMBOLS[0], text, "", "any", ("-O1",), (), "", "")  # it waits and copies; the first call waits for it
+    # It waits and copies, and a first call waits for it.
+    source = Source(_SYMBOLS[0], text, "", "any", ("-O1",), (), "", "")
     key = f"team {__version__} {text}"
     loaded = cache.find(key, chosen) or cache.load(source, key, chosen)
     if not isinstance(loaded.library, load_c.Library):

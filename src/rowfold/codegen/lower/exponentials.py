@@ -78,7 +78,8 @@ def shifted(
         if s.high is not None:
             x = c.vec(x.name, "min", rows.set(s.high, s.high.name), x)
     assert low is not None
-    normal = steps_exponents(rows.ctx.plan.isa) and rows.ctx.bias(group) > 0.0  # what a bias leaves, or 0
+    plan = rows.ctx.plan  # what a bias leaves is normal, or 0; the lanes of a tile are rows, each with its own shift
+    normal = steps_exponents(plan.isa) and plan.form != "tiles" and rows.ctx.bias(group) > 0.0
     word = word or ("exp_normal" if normal else "exp_shifted")
     (e,) = c.call(Kind.VEC, ("e",), word, c.vec(x.name, "max", low, x), *scales(rows, group), n)
     return e

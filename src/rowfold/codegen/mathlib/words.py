@@ -73,7 +73,10 @@ class Words(Protocol):
         ...
 
     def scaled_sixteenth(self, z: Value, shift: Value) -> Value:
-        """That entry times 2^floor(z - FINE_MAGIC - shift); any number below 2^-126 where it is, 0 from 2^-128 on."""
+        """That entry times 2^floor(z - FINE_MAGIC - shift); any number below 2^-126 where it is, 0 from 2^-128 on.
+
+        The shift is the same in all lanes: a table may be made for it.
+        """
         ...
 
     def exponent(self, x: Value) -> Value:
