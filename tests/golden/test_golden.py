@@ -2,7 +2,8 @@
 
 import pytest
 
-from rowfold import api, library
+from rowfold import library
+from rowfold.building import host
 from rowfold.codegen.machine import Machine
 
 KERNELS = ("softmax", "log_softmax", "logsumexp", "entropy", "cross_entropy", "layer_norm")
@@ -10,8 +11,8 @@ KERNELS = ("softmax", "log_softmax", "logsumexp", "entropy", "cross_entropy", "l
 
 @pytest.fixture(autouse=True)
 def one_machine(monkeypatch):
-    """The planner looks at cache sizes; a golden file must not depend on whose they are."""
-    monkeypatch.setattr(api, "machine", lambda: Machine(32 << 10, 1 << 20, 32 << 20))
+    """Plans and loops look at cache sizes; a golden file must not depend on whose they are."""
+    monkeypatch.setattr(host, "machine", Machine)
 
 
 @pytest.mark.parametrize("isa", [pytest.param(i, marks=pytest.mark.isa(i)) for i in ("avx512", "avx2", "portable")])
