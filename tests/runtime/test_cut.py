@@ -57,6 +57,20 @@ def test_hard_rows_have_the_same_bits_for_any_number_of_threads(name):
     assert [kernel(row, threads=2).tobytes() for row in x] == [kernel(row, threads=1).tobytes() for row in x]
 
 
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        *product(("softmax", "log_softmax"), ("three_pass_recompute", "online", "two_pass", "speculative")),
+        *product(("logsumexp", "entropy"), ("online", "two_pass")),
+    ],
+)
+def test_chunks_of_very_different_size_have_the_same_bits_for_any_number_of_threads(name, strategy):
+    """Rows that fall and rise: no chunk's largest element, and no power of two, is that of the next."""
+    kernel, up = getattr(lib, name), np.sort(draw(CHUNK * 9 + 5)[0])
+    for x in (up, up[::-1].copy(), up * 200, -abs(up) * 3):
+        assert kernel.using(strategy=strategy)(x, threads=2).tobytes() == kernel(x, threads=1).tobytes()
+
+
 def test_a_row_in_place_is_shared():
     """The output may be the row itself."""
     x = draw(CHUNK * 6)

@@ -61,11 +61,11 @@ class Staged(Sweeps):
         inside = (replace(sweep, before=(), after=(), chunk_end=()),)
         stmts = [s for head, phase in sweep.phases for s in (*head, *phase.body, *phase.tail)] + list(sweep.block_end)
         carried = tuple(v for n, v in self.declared.items() if n in assigned(inside) and v.kind is not Kind.PARTS)
-        ends = {v.name for s in sweep.chunk_end if s.assign for v in s.results}
+        ends = {v.name: s for s in sweep.chunk_end if s.assign for v in s.results}
         body = {v.name for s in stmts if s.assign for v in s.results}
-        reset = tuple(v for v in carried if v.name in ends and not v.name.endswith("_so_far"))
-        spare = tuple(v for v in carried if v.name in ends and v not in reset)
-        rest = [v for v in carried if v.name not in ends]
+        reset = tuple(v for v in carried if v.name in ends and not any(isinstance(a, Var) for a in ends[v.name].args))
+        spare = tuple(v for v in carried if v.name in ends and v.name.endswith("_so_far"))
+        rest = [v for v in carried if v not in (*reset, *spare)]
         joins = [_join(v, [s for s in stmts if s.assign and v in s.results]) for v in rest if v.name in body]
         every = [*stmts, *sweep.chunk_end] if None in joins else stmts
         own = {v.name for s in every for v in s.results} | GIVEN | {v.name for v in carried}
