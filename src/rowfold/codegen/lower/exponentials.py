@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..isas import steps_exponents
 from ..loops import Arg, Kind, Var
 from .forms import Affine, Number, NumForm, Offset, Plain, RowForm, op, plus
+from .joint import unrounded_distance
 
 if TYPE_CHECKING:
     from .rows import Rows
@@ -37,6 +38,10 @@ def unrounded_exponential(rows: Rows, form: RowForm, name: str) -> Var:
 def unrounded_arguments(rows: Rows, form: RowForm, name: str) -> tuple[str, tuple[Arg, ...]]:
     """The function that takes the exponential, and what it is given."""
     match form:
+        case Affine(v, a, Offset(center=Var() as center, factor=factor, tail=tail), True, None) if (
+            rows.ctx.dtype == "f64" and a == factor and a != 1.0
+        ):
+            return "exp_line", unrounded_distance(rows, v, center, a, tail, name)
         case Affine(v, a, b, minus, None) if (b is not None or not _power_of_two(a)) and not _centered(a, b):
             b = b or Plain(0.0)
             hi, rest = rows.parts(plus(rows.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)

@@ -300,6 +300,12 @@ class Rows:
             assert isinstance(total, Plain)
             return Affine(v, total.value)
         exact_unit = isinstance(number.value, float) and abs(number.value) == 1.0
+        if self.ctx.dtype == "f64" and word == "mul" and isinstance(number.value, float) and not exact_unit:
+            match form.b:
+                case Offset(center=Var(), factor=1.0) as log if is_one(form.a) and form.minus:
+                    hi, lo, tail = (op(c, "less", "mul", p, number.value) for p in (log.hi, log.lo, log.tail))
+                    log = replace(log, hi=hi, lo=lo, factor=number.value, tail=tail)
+                    return Affine(form.v, number.value, log, minus=True)
         exact = isinstance(form.b, Plain) and form.b.exact and isinstance(form.a, float) and form.a == 1.0
         if (self.ctx.dtype == "f64" or exact) and not exact_unit:  # an exact difference loses nothing to the next step
             v = self.materialize(form, name)
