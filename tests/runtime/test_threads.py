@@ -1,5 +1,6 @@
 """Threads: the same bits for any number of them, in any process, and a key that stops a long call."""
 
+import functools
 import multiprocessing
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from stopping import seconds_to_stop
 
 import rowfold as rf
 from rowfold import library as lib
-from rowfold.runtime import slices
+from rowfold.runtime import cache, slices
 from rowfold.runtime import threads as team
 
 SHAPES = [(64, 3000), (3, 40_000), (40_000, 3), (2, 5, 7, 1000), (1, 100_000)]
@@ -69,6 +70,25 @@ def test_the_pool_has_the_same_bits(monkeypatch):
     kernel = rf.kernel(lib.softmax.__wrapped__, name="pooled_softmax")
     x = draw((64, 3000))
     assert kernel(x, threads=2).tobytes() == lib.softmax(x, threads=1).tobytes()
+
+
+def test_a_call_does_not_wait_for_the_team(monkeypatch):
+    """While the team is compiled, a call that asks for no threads has its own; the next one after that has the team."""
+    held, real, shared = threading.Event(), team._made.__wrapped__, []
+    find, handed = cache.find, team._handed
+    monkeypatch.setattr(team, "_made", functools.cache(lambda: real() if held.wait(60) else None))
+    monkeypatch.setattr(team, "_making", team._Making())
+    monkeypatch.setattr(team, "_default", lambda: 2)
+    monkeypatch.setattr(team, "_handed", lambda *args: shared.append(args[2]) or handed(*args))
+    monkeypatch.setattr(team.cache, "find", lambda key, chosen: None if key.startswith("team") else find(key, chosen))
+    kernel, x = rf.kernel(lib.softmax.__wrapped__, name="hasty_softmax"), draw((64, 3000))
+    alone = kernel(x).tobytes()
+    assert team._making.thread.is_alive()
+    assert not shared
+    held.set()
+    team._making.thread.join()
+    assert kernel(x).tobytes() == alone
+    assert shared == [2]
 
 
 @pytest.mark.parametrize("limit", [1, 700, 5000])

@@ -8,7 +8,7 @@ from functools import cache
 
 from ..records import dataclass
 
-_TEMPLATES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates")
+TEMPLATES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Isa:
 
 @cache
 def template_text(name: str) -> str:
-    with open(os.path.join(_TEMPLATES, name), encoding="utf-8") as file:
+    with open(os.path.join(TEMPLATES, name), encoding="utf-8") as file:
         return file.read()
 
 
 def has_template(name: str) -> bool:
-    return os.path.exists(os.path.join(_TEMPLATES, name))
+    return os.path.exists(os.path.join(TEMPLATES, name))
 
 
 def steps_exponents(name: str) -> bool:

@@ -129,6 +129,8 @@ class Caller(Remembering):
                 found.ufunc(*map(operands.raw, read), *map(operands.raw, written))
             finished = [t.finished(call.layout) for t in targets]
         value = tuple(finished) if len(finished) > 1 else finished[0]
+        if not getattr(found, "lasting", True):
+            return value, None
         return value, repeat.of(spec, values, how, arrays, call, targets, found)
 
     def _prepared(

@@ -7,6 +7,7 @@ other. Without a C compiler a pool of threads takes slices of the batch. A row's
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import functools
 import mmap
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from .. import __version__, config
 from ..codegen.source import Source
 from ..errors import RowfoldError
+from . import cache, load_c
 from . import ufunc as ufuncs
 from ._abi import ffi
 from .cutrows import CHUNK, Hands, Resumed, uneven, whole
@@ -40,6 +42,7 @@ class Spread(NamedTuple):
     apart: bool
     results: Results
     grain: int = 1  # rows that are walked together
+    lasting: bool = True  # whether the next call is to have the same; not while the team is being compiled
 
 
 def available() -> int:
@@ -62,6 +65,15 @@ def spread(found: Any, asked: int | None, elements: int, rows: int) -> Any:
         return found
     wanted = asked or getattr(found, "threads", None)
     count = min(int(wanted or _default()), 1024)
+    if count > 1 and wanted is None and bool(getattr(found, "pointer", 0)) and _coming():
+        one = _spread(found, 1, elements, rows)
+        if not isinstance(one, Spread):
+            one = Spread(one.ufunc, one.pointer, 0, one.apart, one.results, one.grain)
+        return one._replace(lasting=False)
+    return _spread(found, count, elements, rows)
+
+
+def _spread(found: Any, count: int, elements: int, rows: int) -> Any:
     long = elements > SLICE
     if count == 1 and not long:
         return found
@@ -185,10 +197,40 @@ class _Team:
 
 def _team(count: int) -> _Team | None:
     """The team, with workers for so many threads; None where it cannot be compiled."""
-    team = _made()
+    with _making.lock:
+        team = _made()
     if team is not None:
         team.grow(count - 1)
     return team
+
+
+def _coming() -> bool:
+    """Whether the team is still being compiled, beside the calls of those who did not ask for threads."""
+    if _made.cache_info().currsize:
+        return False
+    if _making.thread is None:
+        if cache.find(_key(), config.resolve()):  # it is but loaded
+            _team(1)
+            return False
+        own = contextvars.copy_context()  # the configuration is the caller's
+        _making.thread = threading.Thread(target=own.run, args=(_team, 1), name="rowfold-team")
+        _making.thread.start()
+    return _making.thread.is_alive()
+
+
+class _Making:
+    """Who makes the team. A child that was forked meanwhile has neither that thread nor its lock."""
+
+    def __init__(self) -> None:
+        self.forked()
+        os.register_at_fork(after_in_child=self.forked)
+
+    def forked(self) -> None:
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+
+
+_making = _Making()
 
 
 @functools.cache
@@ -199,20 +241,24 @@ def _made() -> _Team | None:
         return None
 
 
+@functools.cache
+def _text() -> str:
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates", "team.c")
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _key() -> str:
+    return f"team {__version__} {_text()}"
+
+
 def _addresses() -> list[int]:
     """Where the functions of team.c are."""
-    from . import cache, load_c
-
     chosen = config.resolve()
     if chosen.backend not in ("auto", "c"):
         raise RowfoldError("the team is written in C")
-    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates", "team.c")
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    # It waits and copies, and a first call waits for it.
-    source = Source(_SYMBOLS[0], text, "", "any", ("-O1",), (), "", "")
-    key = f"team {__version__} {text}"
-    loaded = cache.find(key, chosen) or cache.load(source, key, chosen)
+    source = Source(_SYMBOLS[0], _text(), "", "any", ("-O1",), (), "", "")  # it waits and copies
+    loaded = cache.find(_key(), chosen) or cache.load(source, _key(), chosen)
     if not isinstance(loaded.library, load_c.Library):
         raise RowfoldError("the team is written in C")
     _kept.append(loaded)

@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import sys
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FunctionLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from ..bisect import COARSE
 from ..dtypes import FORMATS
-from ..isas import Isa, has_template, template_text
+from ..isas import TEMPLATES, Isa, has_template, template_text
 from ..mathlib.coefficients import SIXTEENTHS
 from .text import literal
 
 PLACES = ("isa", "memory", "narrow", "steps", "together")  # folders of templates with words of single instruction sets
 
 
+class Kept(FileSystemBytecodeCache):
+    """What Jinja made of the templates, kept beside them as Python keeps what it made of its modules, where it may be.
+
+    Jinja takes longer over them than over all else that emission does (80 ms of a first call).
+    """
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with contextlib.suppress(OSError):
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if sys.dont_write_bytecode:
+            return
+        with contextlib.suppress(OSError):  # a directory of somebody else
+            os.makedirs(self.directory, exist_ok=True)
+            super().dump_bytecode(bucket)
+
+
 @cache
 def environment() -> Environment:
     return Environment(
         loader=FunctionLoader(template_text),
+        bytecode_cache=Kept(os.path.join(TEMPLATES, "__pycache__")),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
