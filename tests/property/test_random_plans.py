@@ -62,6 +62,12 @@ def test_a_random_plan_computes_its_program(seed):
     assert wrong(seed, MODERATE) == []
 
 
+@pytest.mark.parametrize("seed", [88000110])
+def test_a_plan_that_was_wrong_once(seed):
+    """88000110: under two_pass a float64 sum of weights near the largest number overflowed on its way."""
+    assert wrong(seed, EVERY) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kinds", "count"), [(MODERATE, 3000), (EVERY, 1000)], ids=["moderate", "every"])
 def test_thousands_of_random_plans_compute_their_programs(kinds, count):

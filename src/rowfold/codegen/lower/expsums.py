@@ -18,6 +18,7 @@ ABOVE = 40.0  # beyond a shift by more than this an element can only be infinite
 RUNNING = (Lowering.ONLINE, Lowering.EXTEXP)
 TOP = {"f32": 101.0, "f64": 700.0}  # beyond this power of two the low part of a sum's reciprocal would be subnormal
 LEAST = 2.0**-126  # a normal number of every dtype
+LARGE, ROOM = 2.0**900, 64.0  # the float64 weights whose sum may overflow, and the powers of two that it may grow by
 
 
 @dataclass
@@ -251,11 +252,13 @@ class ExpSums:
     def _extexp_weighted(self, rows: Rows, ref: Ref, node: Reduce, p: Var, k: Var) -> None:
         c = rows.code
         k = rows.keep(node.where, k, -4.0 * self.ctx.limit)
-        old = self.own[ref]
-        new = c.vec("new_exponent", "max", k, old)
+        weight, old, above = self._weight(rows, node), self.own[ref], k
+        if self.ctx.dtype == "f64":
+            large = c.mask("large", "lt", LARGE, c.vec("size", "abs", weight))
+            above = c.vec("k", "add", k, c.vec("room", "select", large, ROOM, 0.0))
+        new = c.vec("new_exponent", "max", above, old)
         c.assign(self.accs[ref], "acc_scale", self.accs[ref], c.vec("step", "sub", old, new))
         e = c.vec("e", "scale", rows.keep(node.where, p, 0.0), c.vec("k", "sub", k, new))
-        weight = self._weight(rows, node)
         c.assign(self.accs[ref], "acc_fma", self.accs[ref], weight, self._met(rows, node, weight, e))
         c.assign(old, "copy", new)
 
