@@ -61,6 +61,19 @@ static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, in
 static inline double *rf_open(char *p, intptr_t step, intptr_t i, double *buffer) { return step == (intptr_t)sizeof(double) ? (double *)(void *)(p + i * step) : buffer; }
 static RF_APART void rf_scatter(char *p, intptr_t step, intptr_t count, const double *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(p + j * step, buffer + j, sizeof(double)); }
 static inline void rf_close(char *p, intptr_t step, intptr_t i, intptr_t count, const double *buffer) { if (step != (intptr_t)sizeof(double)) rf_scatter(p + i * step, step, count, buffer); }
+static inline void rf_tree(const double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
+{
+    const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
+    rf_vec sum[4];
+    for (int k = 0; k < 4; ++k) {
+        const double *p = parts + 8 * k;
+        const rf_vec last = k < rest ? rf_load(p + 32 * fours) : rf_set(0);
+        sum[k] = fours > 0 ? rf_add(rf_load(p), fours > 2 ? rf_load(p + 64) : last) : last;
+        if (fours > 1) sum[k] = rf_add(sum[k], fours > 2 ? rf_add(rf_load(p + 32), last) : rf_load(p + 32));
+    }
+    *left = rf_add(sum[0], sum[2]);
+    *right = rf_add(sum[1], sum[3]);
+}
 typedef struct { rf_vec hi, lo; } rf_acc;
 static inline rf_acc rf_acc_zero(void) { const rf_acc s = { rf_set(0), rf_set(0) }; return s; }
 static inline rf_acc rf_acc_add(rf_acc s, rf_vec x)
@@ -97,6 +110,12 @@ static inline void rf_fold2(rf_acc s, double *hi, double *lo)
     *hi = total - total == 0 ? total : lane[0];
     *lo = left - left == 0 ? left : 0;
 }
+static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vectors)
+{
+    rf_vec left, right;
+    rf_tree(parts, vectors, &left, &right);
+    return rf_acc_add(rf_acc_add(s, left), right);
+}
 static inline void rf_stream(double *p, rf_vec a) { rf_store(p, a); }
 static inline void rf_stream_end(void) { }
 static inline void rf_store_far(double *p, rf_vec a, int far) { if (far) rf_stream(p, a); else rf_store(p, a); }
@@ -115,7 +134,6 @@ static inline double num_second_moment(double squares, double squares_lo, double
 }
 static inline double num_at_least_0(double a) { return a < 0 ? 0 : a; }
 static inline double num_div_rest2(double hi, double lo, double b, double q) { return num_finite_or_0((num_fma(-q, b, hi) + lo) / b); }
-static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
 static inline double num_sqrt(double a) { return sqrt(a); }
 
 /* What a row needs for its last sweep, which runs beneath the next row. */
@@ -123,7 +141,7 @@ typedef struct {
     const char *x;
     char *out;
     rf_vec mean_v;
-    rf_vec mean_lo_2_v;
+    rf_vec mean_lo_v;
     rf_vec sqrt_v_v;
 } layer_norm_held;
 
@@ -134,23 +152,23 @@ static void layer_norm_last(const layer_norm_held *held, intptr_t n, intptr_t i,
     double out_buffer[128];
     const char *x = held->x;
     char *out = held->out;
-    const rf_vec mean_v = held->mean_v, mean_lo_2_v = held->mean_lo_2_v, sqrt_v_v = held->sqrt_v_v;
+    const rf_vec mean_v = held->mean_v, mean_lo_v = held->mean_lo_v, sqrt_v_v = held->sqrt_v_v;
     const intptr_t count = rf_least(n - i, 128);
     const double *x_b = rf_read(x, x_step, i, count, x_buffer);
     double *out_b = rf_open(out, out_step, i, out_buffer);
     intptr_t j = 0;
     for (; j + 8 <= count; j += 8) {
-        const rf_vec x_i_3 = rf_load(x_b + j);
-        const rf_vec y = rf_sub(x_i_3, mean_v);
-        const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
+        const rf_vec x_i_4 = rf_load(x_b + j);
+        const rf_vec y = rf_sub(x_i_4, mean_v);
+        const rf_vec y_2 = rf_sub(y, mean_lo_v);
         const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
         rf_store(out_b + j, y_3);
     }
     if (j < count) {
         const rf_mask live = rf_first_lanes(count - j);
-        const rf_vec x_i_3 = rf_load_tail(x_b + j, live);
-        const rf_vec y = rf_sub(x_i_3, mean_v);
-        const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
+        const rf_vec x_i_4 = rf_load_tail(x_b + j, live);
+        const rf_vec y = rf_sub(x_i_4, mean_v);
+        const rf_vec y_2 = rf_sub(y, mean_lo_v);
         const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
         rf_store_tail(out_b + j, y_3, live);
     }
@@ -162,13 +180,13 @@ static inline void layer_norm_last_whole(const layer_norm_held *held, intptr_t i
 {
     const char *x = held->x;
     char *out = held->out;
-    const rf_vec mean_v = held->mean_v, mean_lo_2_v = held->mean_lo_2_v, sqrt_v_v = held->sqrt_v_v;
+    const rf_vec mean_v = held->mean_v, mean_lo_v = held->mean_lo_v, sqrt_v_v = held->sqrt_v_v;
     const double *x_b = (const double *)(const void *)(x + i * (intptr_t)sizeof(double));
     double *out_b = (double *)(void *)(out + i * (intptr_t)sizeof(double));
     for (intptr_t j = 0; j < 128; j += 8) {
-        const rf_vec x_i_3 = rf_load(x_b + j);
-        const rf_vec y = rf_sub(x_i_3, mean_v);
-        const rf_vec y_2 = rf_sub(y, mean_lo_2_v);
+        const rf_vec x_i_4 = rf_load(x_b + j);
+        const rf_vec y = rf_sub(x_i_4, mean_v);
+        const rf_vec y_2 = rf_sub(y, mean_lo_v);
         const rf_vec y_3 = rf_div(y_2, sqrt_v_v);
         rf_store_far(out_b + j, y_3, far);
     }
@@ -200,18 +218,22 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
         const rf_vec pivot_v = rf_set(pivot);
         rf_acc moment_1_lanes = rf_acc_zero();
         rf_acc moment_2_lanes = rf_acc_zero();
+        rf_acc sum_lanes = rf_acc_zero();
+        RF_ALIGNED double sum_parts[128];
         for (intptr_t i = 0; i < n; i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
             if (from_memory) {
                 rf_ahead(x_b);
             }
+            const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
             for (; j + 8 <= count; j += 8) {
                 const rf_vec x_i = rf_load(x_b + j);
                 const rf_wide distance = rf_distance(x_i, pivot_v);
                 moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
                 moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
+                rf_store(sum_parts + j, x_i);
             }
             if (j < count) {
                 const rf_mask live = rf_first_lanes(count - j);
@@ -220,7 +242,10 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
                 const rf_wide distance = rf_distance(x_i_2, pivot_v);
                 moment_1_lanes = rf_acc_add_wide(moment_1_lanes, distance);
                 moment_2_lanes = rf_acc_fma_wide(moment_2_lanes, distance, distance);
+                const rf_vec x_i_3 = rf_select(live, x_i, rf_set(0.0));
+                rf_store(sum_parts + j, x_i_3);
             }
+            sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
             if (held_at < n) { layer_norm_last(&held, n, held_at, x_step, out_step); held_at += 128; }
         }
         for (; held_whole && n - held_at >= 128; held_at += 128) layer_norm_last_whole(&held, held_at, held_far);
@@ -229,23 +254,24 @@ static void layer_norm_rows(intptr_t rows, intptr_t n, const char *x_rows, intpt
         double moment_2, moment_2_lo; rf_fold2(moment_2_lanes, &moment_2, &moment_2_lo);
         const double off = moment_1 / row_length;
         const double off_lo = num_div_rest2(moment_1, moment_1_lo, row_length, off);
-        double mean, mean_lo; num_two_sum2(pivot, off, &mean, &mean_lo);
-        const double mean_lo_2 = mean_lo + off_lo;
         const double m2 = num_second_moment(moment_2, moment_2_lo, moment_1, moment_1_lo, off, off_lo);
         const double m2_2 = num_at_least_0(m2);
+        double total, total_lo; rf_fold2(sum_lanes, &total, &total_lo);
+        const double mean = total / row_length;
+        const double mean_lo = num_div_rest2(total, total_lo, row_length, mean);
         const double divide = m2_2 / row_length;
         const double add = divide + eps_2;
         const double sqrt_v = num_sqrt(add);
         const rf_vec mean_v = rf_set(mean);
-        const rf_vec mean_lo_2_v = rf_set(mean_lo_2);
+        const rf_vec mean_lo_v = rf_set(mean_lo);
         const rf_vec sqrt_v_v = rf_set(sqrt_v);
     
         held.x = x;
         held.out = out;
         held.mean_v = mean_v;
-        held.mean_lo_2_v = mean_lo_2_v;
+        held.mean_lo_v = mean_lo_v;
         held.sqrt_v_v = sqrt_v_v;
-        held_whole = contiguous && !num_bad(mean) && !num_bad(mean_lo_2) && !num_bad(sqrt_v); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held_whole = contiguous && !num_bad(mean) && !num_bad(mean_lo) && !num_bad(sqrt_v); /* rows of NaN: by one loop, the compiler decides which is kept */
         held_at = held_whole && n >= 128 ? rf_unaligned(out) : 0; /* whole lines */
         if (held_at > 0) layer_norm_last(&held, held_at, 0, x_step, out_step);
         held_far = far && held_whole && ((uintptr_t)out + (uintptr_t)held_at * sizeof(double)) % 64 == 0;

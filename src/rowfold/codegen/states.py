@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ..errors import PlanError
 from ..records import dataclass
 from .ir import WHERE, Const, Input, Map, Param, Program, Reduce, Ref, Role, operands
-from .lower.moments import MOMENTS, Family, factors, family, parts
+from .lower.moments import MOMENTS, Family, factors, family, means_beside, parts
 from .plan import Group, Lowering, Plan, StatePart, SweepPlan, Unit
 from .planner import check, find_groups, validated
 
@@ -120,7 +120,7 @@ def _units(program: Program, dtype: str, groups: tuple[Group, ...], levels: list
         kind, size = ("lse", 6) if group.displaced else ("exp", 4 + wide * len(group.sums))
         yield Unit(kind, levels[group.sums[0]], group.sums, (size,), kind, g)
     yield from _moment_units(program, levels, wide)
-    taken = _family_means(program, levels)
+    taken = _family_means(program, levels) if means_beside(dtype) else ()
     for i, node in enumerate(program.nodes):
         ref, level = Ref(i), levels[i]
         match node:

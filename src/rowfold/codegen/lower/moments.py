@@ -38,8 +38,16 @@ def parts(product: Factors) -> set[Factors]:
     return {c for k in range(1, len(product) + 1) for c in combinations(product, k)}
 
 
+def means_beside(dtype: str) -> bool:
+    """Whether moments give the means of their rows, too."""
+    return dtype == "f32"
+
+
 class Moments(Settling):
-    """The moments of one family that a sweep carries, and the plain means of their rows."""
+    """The moments of one family that a sweep carries, and in float32 the plain means of their rows.
+
+    In float64 distances are rounded, which a sum of the row is not.
+    """
 
     phases = 1
 
@@ -49,7 +57,8 @@ class Moments(Settling):
         self.wanted = {r: factors(n) for r, n in _moments(ctx, sweep.carries) if family(n) == shared}
         self.products = sorted(set().union(*map(parts, self.wanted.values())), key=lambda p: (len(p), p))
         self.means = {r: n.args[0] for r, n in _means(ctx, sweep.carries) if n.where == self.where}
-        self.means = {r: x for r, x in self.means.items() if self.weight is None and (x,) in self.products}
+        taken = self.weight is None and means_beside(ctx.dtype)
+        self.means = {r: x for r, x in self.means.items() if taken and (x,) in self.products}
         self.rows = [p[0] for p in self.products if len(p) == 1]
 
     def before(self, pre: Code) -> None:
@@ -123,7 +132,7 @@ class Moments(Settling):
         total = None if self.weight is None else parts[-1]
         offs = {x: self._off(code, sums[x,], total) for x in rows}
         for ref, x in self.means.items():
-            self._publish_mean(code, ref, pivots[x], offs[x])
+            self.ctx.known[ref] = Plain(op(code, self.ctx.name(ref, "mean"), "add", pivots[x], offs[x][0]))
         for ref, product in self.wanted.items():
             name = self.ctx.name(ref, f"m{len(product)}")
             value = self._second if len(product) == 2 else self._higher
@@ -136,14 +145,6 @@ class Moments(Settling):
             return hi, code.num("off_lo", "div_rest", s.value, total.value, hi)
         off = quotient(code, self.ctx, s, self.where, "off")
         return (off.hi, off.lo) if isinstance(off, Offset) else (off.value, off.lo or 0.0)
-
-    def _publish_mean(self, code: Code, ref: Ref, pivot: Number, off: tuple[Number, Number]) -> None:
-        name = self.ctx.name(ref, "mean")
-        if self.ctx.dtype == "f64":
-            mean, rest = code.call(Kind.NUM, (name, name + "_lo"), "two_sum", pivot, off[0])
-            self.ctx.known[ref] = Offset(mean, op(code, name + "_lo", "add", rest, off[1]))
-        else:
-            self.ctx.known[ref] = Plain(op(code, name, "add", pivot, off[0]))
 
     def _second(
         self, code: Code, name: str, product: Factors, sums: dict[Factors, Plain],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..ir import Const, Input, Map, Node, Program, Reduce, Ref, Role, Type
 
-TAME = 2.0**24  # factors up to here lift nothing that was clamped into sight
+TAME = 2.0**24  # factors up to here lift nothing that was clamped into sight, nor does 1 / sum become subnormal by one
 BOUNDED = frozenset({"tanh", "sigmoid", "sin", "cos", "sign", "uniform", "exp"})  # of a second exponential: as rounded
 Factors = dict[Ref, int]
 
@@ -100,14 +100,17 @@ def _own_sum(program: Program, e: Ref, ref: Ref) -> bool:
 
 
 def _small(program: Program, ref: Ref, power: int) -> bool:
-    """Whether ref^power, for a power of 1 or -1, is at most 2^24."""
+    """Whether ref^power, for a power of 1 or -1, is at most 2^24; a number, which meets 1 / sum, at least 2^-24, too.
+
+    A row of anything down to 0 does no harm: it meets what is a softmax already.
+    """
     match program.nodes[ref]:
         case Const(value):
-            return abs(value) <= TAME if power == 1 else power == -1 and abs(value) >= 1 / TAME
+            return abs(power) == 1 and (value == 0.0 < power or 1 / TAME <= abs(value) <= TAME)
         case Reduce("count"):
             return power < 0
         case Map(op) if op in BOUNDED:
-            return power > 0
+            return power > 0 and (op == "sign" or program.is_row(ref))
         case Map("where", (_, a, b)):
             return power == 1 and _small(program, a, 1) and _small(program, b, 1)
         case Input(_, Role.POSITIONS):
