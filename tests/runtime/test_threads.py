@@ -91,6 +91,21 @@ def test_a_call_does_not_wait_for_the_team(monkeypatch):
     assert shared == [2]
 
 
+AT_EXIT = """
+import atexit, numpy as np
+from rowfold import library as lib
+x, cube = np.zeros((64, 3000), np.float32), np.zeros((50, 100, 200), np.float32)
+calls = [(x, {}), (x, {"threads": 2}), (x, {"axis": 0}), (cube, {"axis": (0, 2)})]
+atexit.register(lambda: print(*(lib.softmax(a, **more).sum() for a, more in calls)))
+"""
+
+
+def test_a_call_at_exit_starts_no_thread():
+    """Python lets nobody start a thread then: one does."""
+    done = subprocess.run([sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=120, check=True)
+    assert [round(float(word)) for word in done.stdout.split()] == [64, 64, 3000, 100], done.stderr
+
+
 @pytest.mark.parametrize("limit", [1, 700, 5000])
 def test_slices_cover_the_batch(limit, monkeypatch):
     """However small the slices are, each row is computed once, broadcast operands with it."""

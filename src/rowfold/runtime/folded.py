@@ -159,7 +159,7 @@ def _threads(asked: int | None, elements: int) -> int:
 
     if elements < threads.ASLEEP:
         return 1
-    return min(asked or config.resolve().threads or threads.available(), 1024)
+    return threads.counted(asked or config.resolve().threads)
 
 
 def seen_as_one(layout: Layout, array: Array) -> bool:

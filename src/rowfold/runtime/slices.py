@@ -6,14 +6,16 @@ import functools
 import math
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .progress import Progress
 from .spec import Array
 from .ufunc import cores_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 SLICE = 1 << 24  # elements: 3 to 50 ms of work
 Shape = tuple[int, ...]
@@ -109,4 +111,6 @@ class Pooled(Sliced):
 @functools.lru_cache(8)
 def _pool(pid: int, threads: int) -> ThreadPoolExecutor:
     """One pool for each process: a forked child has none of its parent's threads."""
+    from concurrent.futures import ThreadPoolExecutor  # 4 ms, which those with a team need not wait
+
     return ThreadPoolExecutor(threads, thread_name_prefix="rowfold")

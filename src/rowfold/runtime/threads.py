@@ -59,12 +59,19 @@ def available() -> int:
         return count
 
 
+def counted(wanted: int | None) -> int:
+    """How many threads a call is to have: as many as were asked for, or CPUs; one when Python ends: none can start."""
+    if not threading.main_thread().is_alive():
+        return 1
+    return min(wanted or _default(), 1024)
+
+
 def spread(found: Any, asked: int | None, elements: int, rows: int) -> Any:
     """What to call for this many elements: `found` itself where one thread does, and no pause for Ctrl-C is due."""
     if elements < AWAKE or (rows < 2 and elements < _SHARED):
         return found
     wanted = asked or getattr(found, "threads", None)
-    count = min(int(wanted or _default()), 1024)
+    count = counted(wanted)
     if count > 1 and wanted is None and bool(getattr(found, "pointer", 0)) and _coming():
         one = _spread(found, 1, elements, rows)
         if not isinstance(one, Spread):
