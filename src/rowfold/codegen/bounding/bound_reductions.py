@@ -16,7 +16,7 @@ from rowfold.codegen.interpret import fold
 Array = NDArray[Any]
 SHIFT_SLACK = 1.5  # shifts are powers of two, so an exponential is carried at up to 1.42 times its own size
 MOVED = 64.0  # terms of a fourth moment, times what their sums round
-OWN = 8.0  # roundings of a mean in the oracle's numbers, which NumPy sums pairwise
+OWN = 8.0  # roundings of a sum in the oracle's numbers, which NumPy adds pairwise
 SPREAD_ERROR = 6.0  # in u, of a sum of squared distances, beside that of its sum
 
 
@@ -120,7 +120,7 @@ def _sum(rules: ElementErrors, values: Array, errors: Array, picked: _Picked) ->
     extra = np.sum(np.abs(unsure), axis=-1, keepdims=True)
     size = np.sum(np.abs(sure), axis=-1, keepdims=True) + extra
     own = np.sum(errors, axis=-1, keepdims=True)
-    error = own + extra + rules.sum_error * size
+    error = own + extra + (rules.sum_error + OWN * np.finfo(rules.wide).eps) * size
     special = np.any(~np.isfinite(sure), axis=-1, keepdims=True) & np.isfinite(own + extra)
     decided = special & _certain(rules, sure)
     spilled = ~(SHIFT_SLACK * size + error <= rules.top)
