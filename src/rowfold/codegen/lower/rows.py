@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ...records import replace
 from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kind, Var
@@ -300,7 +302,8 @@ class Rows:
             assert isinstance(total, Plain)
             return Affine(v, total.value)
         exact_unit = isinstance(number.value, float) and abs(number.value) == 1.0
-        if self.ctx.dtype == "f64" and word == "mul" and isinstance(number.value, float) and not exact_unit:
+        known = isinstance(number.value, float) and math.isfinite(number.value)
+        if self.ctx.dtype == "f64" and word == "mul" and known and not exact_unit:
             match form.b:
                 case Offset(center=Var(), factor=1.0) as log if is_one(form.a) and form.minus:
                     hi, lo, tail = (op(c, "less", "mul", p, number.value) for p in (log.hi, log.lo, log.tail))
