@@ -427,7 +427,7 @@ static void softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         double sum_2 = sum;
         double sum_lo_2 = sum_lo;
         const int large = sum >= 0x1p+56;
-        const int small = sum <= 0x1p+700;
+        const int small = sum <= 0x1p+300;
         const int safe = large && small;
         const int safe_2 = near_zero && safe;
     
