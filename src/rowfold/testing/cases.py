@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rowfold.codegen.bounding.oracle import Expected, Verdict, judge, oracle
-from rowfold.codegen.ir import WHERE, Program, Role
+from rowfold.codegen.ir import WHERE, Program, Role, Type
 from rowfold.codegen.rewriting.predicate import under_where
 from rowfold.codegen.simplify import simplify
 from rowfold.codegen.trace import Parameter, parameters, settings_of, trace
@@ -30,6 +30,7 @@ STRATEGIES = ("auto", "three_pass_recompute", "three_pass_reload", "two_pass", "
 BACKENDS = ("auto", "auto", "auto", "auto", "llvm", "numpy")
 COMPILERS = ("", "", *(name for name in ("gcc", "clang") if which(name)))
 THREADS = (0, 0, 0, 1, 2, 7)
+_STORED = {Type.INT: np.dtype(np.int64), Type.BOOL: np.dtype(np.bool_), Type.DOUBLE: np.dtype(np.float64)}
 MAY_REFUSE = ("two_pass", "online", "speculative", "one_pass")
 
 
@@ -203,7 +204,8 @@ def call(kernel: Any, case: Case) -> tuple[Array, ...] | None:
     )
     program = program_of(case, fn)
     rows = [program.is_row(o.ref) for o in program.outputs]
-    out = _outputs(case, given, rows)
+    dtypes = [_STORED.get(program.stored(o), np.dtype(case.dtype)) for o in program.outputs]
+    out = _outputs(case, given, rows, dtypes)
     mask = selection(case)
     more = {} if mask is None else {"where": placed(case, mask, Role.MASK)}
     try:
@@ -218,18 +220,16 @@ def call(kernel: Any, case: Case) -> tuple[Array, ...] | None:
     )
 
 
-def _outputs(case: Case, given: Sequence[Array], rows: Sequence[bool]) -> Any:
+def _outputs(case: Case, given: Sequence[Array], rows: Sequence[bool], dtypes: Sequence[np.dtype[Any]]) -> Any:
     if case.output == "new":
         return None
     made = []
-    for i, wide in enumerate(rows):
+    for i, (wide, dtype) in enumerate(zip(rows, dtypes, strict=True)):
         layout = "doubled" if case.output == "strided" else "contiguous"
         if wide and i == 0 and case.output == "in_place" and given[0].flags.writeable:
             made.append(given[0])
         else:
-            made.append(
-                empty(case.shape if wide else case.batch, np.dtype(case.dtype), layout if wide else "contiguous")
-            )
+            made.append(empty(case.shape if wide else case.batch, dtype, layout if wide else "contiguous"))
     return made[0] if len(made) == 1 else tuple(made)
 
 

@@ -304,7 +304,10 @@ def _is_one(a: Bounded) -> bool:
 def _ends(a: Bounded) -> tuple[Array, ...]:
     if a.value.dtype == bool:
         return (a.value, a.value ^ a.uncertain)
-    return (a.value - a.error, a.value + a.error) if np.any(a.error) else (a.value,)
+    if not np.any(a.error):
+        return (a.value,)
+    open_ = np.isinf(a.error)  # of an infinite value, too, nothing is known then
+    return np.where(open_, -np.inf, a.value - a.error), np.where(open_, np.inf, a.value + a.error)
 
 
 def distance(a: Array, b: Array) -> Array:
