@@ -230,7 +230,8 @@ class _Making:
 
     def __init__(self) -> None:
         self.forked()
-        os.register_at_fork(after_in_child=self.forked)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.forked)
 
     def forked(self) -> None:
         self.lock = threading.Lock()
