@@ -50,12 +50,13 @@ def cost(rows: int, n: int) -> float:
     import numpy as np
 
     import rowfold as rf
+    from rowfold import bench
 
     x = 3 * np.random.default_rng(0).standard_normal((rows, n), np.float32)
     out = np.empty_like(x)
     call: Any = lambda: rf.library.softmax(x, out=out)
-    repeats = run.calls_in(call, 0.05)
-    return min(run.fastest(call, repeats) for _ in range(5)) / x.size * 1e9
+    repeats = bench.calls_in(call, 0.05)
+    return min(bench.fastest(call, repeats) for _ in range(5)) / x.size * 1e9
 
 
 def drawing(curves: dict[str, Curve]) -> list[str]:

@@ -18,7 +18,6 @@ import os
 import platform
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -154,34 +153,9 @@ def bounds(x: Any) -> dict[str, Any]:
 
 def interleaved(runs: dict[str, Any], options: Any) -> dict[str, list[float]]:
     """Seconds a call, one figure a round and job; each round visits every job, starting with another one."""
-    repeats = {name: calls_in(run, options.seconds) for name, run in runs.items()}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    names = list(runs)
-    for turn in range(options.rounds):
-        start = turn % len(names)
-        for name in names[start:] + names[:start]:
-            times[name].append(fastest(runs[name], repeats[name]))
-    return times
+    from rowfold import bench
 
-
-def calls_in(run: Any, seconds: float) -> int:
-    """How many calls fill about this long, after some that are not counted: the tenth may compile a quick path."""
-    run()
-    once = fastest(run, 2)
-    for _ in range(20 if once < 1e-3 else 0):
-        run()
-    return max(2, min(1000, int(seconds / fastest(run, 3 if once < 1e-3 else 1))))
-
-
-def fastest(run: Any, repeats: int) -> float:
-    """The shortest of `repeats` timed calls after one that warms the caches."""
-    run()
-    best = float("inf")
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - begin)
-    return best
+    return bench.interleaved(runs, options.rounds, seconds=options.seconds, least=2)
 
 
 def show(title: str, rows: dict[str, Any]) -> None:

@@ -120,9 +120,9 @@ def test_nothing_is_said_on_the_way_but_at_a_terminal(own, capsys):
 
 
 def test_emit_says_how_to_write_over_files(tmp_path, capsys):
-    """In the words of the command line, not in those of the method."""
+    """The option is named, beside the argument of the method."""
     emit = ["emit", "softmax", str(tmp_path), "--shape", "8x100", "--isas", "portable"]
-    assert (main(emit), main(emit), "pass --overwrite to" in capsys.readouterr().err) == (0, 2, True)
+    assert (main(emit), main(emit), "--overwrite on the command line" in capsys.readouterr().err) == (0, 2, True)
 
 
 def test_emit_prints_the_files_that_it_wrote(tmp_path, capsys):

@@ -18,7 +18,7 @@ import numpy as np
 
 Run = Callable[[], object]
 Array = np.ndarray[Any, np.dtype[Any]]
-_ROUND = 0.01  # seconds of one contestant in one round, at least one call
+_ROUND = 0.01  # seconds of one contestant in one round
 
 
 def peers(name: str, x: Array) -> tuple[dict[str, Run], dict[str, str]]:
@@ -86,17 +86,44 @@ def rows(fn: Callable[..., Any], arrays: Sequence[Any], wide: Sequence[bool], se
     return run
 
 
-def interleaved(runs: Mapping[str, Run], rounds: int, said: Callable[[str], None]) -> dict[str, list[float]]:
-    """Seconds a call, `rounds` figures each. `said` is told what is being timed."""
-    repeats = {name: _calls(run) for name, run in runs.items()}
+def interleaved(
+    runs: Mapping[str, Run], rounds: int, said: Callable[[str], object] = str, seconds: float = _ROUND, least: int = 1
+) -> dict[str, list[float]]:
+    """Seconds a call, `rounds` figures each: the fastest of as many calls as take `seconds`, and of `least`.
+
+    `said` is told what is being timed.
+    """
+    repeats = {name: calls_in(run, seconds, least) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for turn in range(rounds):
         start = turn % len(names)
         for name in names[start:] + names[:start]:
             said(f"round {turn + 1} of {rounds}: {name}")
-            times[name].append(_fastest(runs[name], repeats[name]))
+            times[name].append(fastest(runs[name], repeats[name]))
     return times
+
+
+def calls_in(run: Run, seconds: float, least: int = 1) -> int:
+    """How many calls fill about this long, after some that are not counted: the tenth may compile a quick path."""
+    run()
+    once = fastest(run, least)
+    if once < 1e-3:
+        for _ in range(20):
+            run()
+        once = fastest(run, 3)
+    return max(least, min(1000, int(seconds / max(once, 1e-9))))
+
+
+def fastest(run: Run, repeats: int) -> float:
+    """The shortest of `repeats` timed calls, after one that warms the caches."""
+    run()
+    best = float("inf")
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - begin)
+    return best
 
 
 @contextlib.contextmanager
@@ -111,22 +138,6 @@ def one_core() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _calls(run: Run) -> int:
-    run()
-    return max(1, min(1000, int(_ROUND / max(_fastest(run, 1), 1e-9))))
-
-
-def _fastest(run: Run, repeats: int) -> float:
-    """The shortest of `repeats` timed calls, after one that warms the caches."""
-    run()
-    best = float("inf")
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - begin)
-    return best
 
 
 def _torch(name: str, x: Array) -> Run:
