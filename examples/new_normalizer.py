@@ -10,6 +10,7 @@ import re
 import sys
 import tempfile
 import timeit
+from pathlib import Path
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def main(directory):
     times = [min(timeit.repeat(lambda f=f: f(x), number=1, repeat=5)) for f in (near_the_top, plain)]
     print(f"ms: rowfold {1e3 * times[0]:.2f}, NumPy {1e3 * times[1]:.2f}")
     written = near_the_top.emit(directory, isas=["avx2", "portable"], shape=x.shape, overwrite=True)
-    c = open(written[0]).read()
+    c = Path(written[0]).read_text()
     print(f"C: {len(written)} files, {len(c.splitlines())} lines in the first, of them the row function's own:")
     print("\n".join(sorted(set(re.findall(r"const \w+_vec [dw] = .*;", c)))))
 

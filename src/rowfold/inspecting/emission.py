@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import RowfoldError
+from ..errors import RowfoldError, shown
 
 
 class EmitError(RowfoldError, ValueError):
@@ -66,7 +66,7 @@ class Emitting:
 def _only(dtypes: Any) -> Any:
     if isinstance(dtypes, list | tuple):
         if len(dtypes) != 1:
-            raise EmitError(f"dtypes={dtypes!r}: an object file holds one dtype")
+            raise EmitError(f"dtypes={shown(dtypes)}: an object file holds one dtype")
         return dtypes[0]
     return dtypes
 
