@@ -151,11 +151,13 @@ def test_a_calibrated_machine_is_remembered(capsys, monkeypatch, tmp_path):
 
     monkeypatch.setenv("ROWFOLD_CACHE_DIR", str(tmp_path))
     host.machine.cache_clear()
-    after = printed(capsys, "bench", "--calibrate")["after"]
+    facts = printed(capsys, "bench", "--calibrate")
+    after = facts["after"]
     host.machine.cache_clear()
     found = host.machine()
     host.machine.cache_clear()
     assert (list(found.read), list(found.write), found.tick) == (after["read"], after["write"], after["tick"])
+    assert list(facts) == ["before", "after", "changed", "unsettled"]  # as docs/cli.md says
 
 
 def test_bench_without_a_name_is_wrong_usage():

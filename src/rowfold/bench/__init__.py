@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from .onnxgraph import session
+
 Run = Callable[[], object]
 Array = np.ndarray[Any, np.dtype[Any]]
 _ROUND = 0.01  # seconds of one contestant in one round
@@ -204,19 +206,16 @@ def _logsumexp(x: Array, out: Array) -> None:
 
 def _onnxruntime(name: str, x: Array) -> Run:
     """A model of one operator, on one thread."""
-    ort, onnx = importlib.import_module("onnxruntime"), importlib.import_module("onnx")
-    helper, kind = onnx.helper, onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
+    importlib.import_module("onnxruntime")
+    helper = importlib.import_module("onnx").helper
+    kind = helper.np_dtype_to_tensor_dtype(x.dtype)
     operator = {"softmax": "Softmax", "log_softmax": "LogSoftmax", "logsumexp": "ReduceLogSumExp"}[name]
     reduces = name == "logsumexp"
     axis: dict[str, Any] = {"axes": [-1]} if reduces else {"axis": -1}
     shapes = {"x": x.shape, "y": (*x.shape[:-1], 1) if reduces else x.shape}
     source, target = (helper.make_tensor_value_info(n, kind, shape) for n, shape in shapes.items())
     graph = helper.make_graph([helper.make_node(operator, ["x"], ["y"], **axis)], name, [source], [target])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, {"x": x})
+    return session(graph, {"x": x})
 
 
 _NAMES = ("softmax", "log_softmax", "logsumexp")
