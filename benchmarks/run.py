@@ -4,7 +4,8 @@ Repeats are interleaved (every peer once a round, each warmed just before it is 
 hits all rows alike; quote ratios within one run. Every output is checked against float64 in the run that times it.
 The bound of a shape is the larger of the exponential (in L1) and a copy of the array, both measured in the same run.
 
-    python benchmarks/run.py                                  softmax at the four shapes of the README
+    python benchmarks/run.py                                  softmax at four shapes
+    python benchmarks/run.py --shapes readme --rounds 9 --json result.json            the table of the README
     python benchmarks/run.py --shapes all --operators softmax,layer_norm --dtypes float32,bfloat16 --json result.json
     python benchmarks/run.py --peers rowfold,torch --strategies --shapes 1x4096,4096x64
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "ROWFOLD_THREADS")
 SHAPES = "512x1000,256x4096,64x32000,32x128256"
+README = ("512x1000", "256x4096", "64x32000", "32x128256", "4096x64", "1x4096", "1x1048576")
 SINGLE = tuple(f"1x{2**k}" for k in range(8, 25, 2))
 ALL = (
     *SINGLE, "4096x64", "8192x128", "1024x512", "512x1000", "256x4096", "64x32000", "64x50257", "32x128256",
@@ -56,7 +58,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--shapes", default=SHAPES, help="rows x columns, or all (default: %(default)s)")
+    parser.add_argument("--shapes", default=SHAPES, help="rows x columns, readme or all (default: %(default)s)")
     parser.add_argument("--operators", default="softmax", help="comma separated, or all (default: %(default)s)")
     parser.add_argument("--dtypes", default="float32", help="float32, float64, float16, bfloat16")
     parser.add_argument("--peers", default="", help="only these rows, comma separated")
@@ -86,7 +88,7 @@ def machine(core: int) -> dict[str, object]:
 
 def every_shape(operator: str, dtype: str, peers: list[Any], options: Any) -> dict[str, Any]:
     """The rows of one operator at each shape, and a last line over all of them."""
-    shapes = list(ALL) if options.shapes == "all" else options.shapes.split(",")
+    shapes = {"all": ALL, "readme": README}.get(options.shapes) or options.shapes.split(",")
     found = {}
     for text in shapes:
         found[text] = measure(operator, dtype, tuple(map(int, text.split("x"))), peers, options)
