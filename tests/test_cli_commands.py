@@ -138,9 +138,20 @@ def test_bench_has_a_row_for_numpy(capsys):
     assert f"numpy {np.__version__}" in [row["name"] for row in rows]
 
 
+def test_bench_knows_a_softmax_of_the_user(tmp_path, capsys):
+    """However it is spelled, it is timed against the functions that libraries have, and that is said."""
+    path = tmp_path / "mine.py"
+    path.write_text("import numpy as np\n\ndef mine(v):\n    return np.exp(v) / np.sum(np.exp(v))\n")
+    facts = printed(capsys, "bench", f"{path}:mine", "--shape", "2x20", "--repeats", "1")
+    names = [row["name"].split()[0] for row in facts["rows"]]
+    assert (facts["same_as"], names[1], "scipy" in names) == ("softmax", "numpy", True)
+
+
 def test_bench_times_a_kernel_of_the_user(own, capsys):
     """The row function itself is what it is compared with, row by row and on whole arrays."""
-    rows = printed(capsys, "bench", own, *CALLED, "--repeats", "1")["rows"]
+    facts = printed(capsys, "bench", own, *CALLED, "--repeats", "1")
+    rows = facts["rows"]
+    assert facts["same_as"] is None and "scipy" in facts["not_run"]
     names = [row["name"] for row in rows]
     assert names[:3] == ["rowfold", "numpy, row by row", f"numpy {np.__version__}"]
 

@@ -44,14 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.repeats < 1 or not np.prod(arguments.shape):
         raise UsageError("there is nothing to time: --repeats and every size of --shape are at least 1")
     with bench.one_core():
-        runs, absent = _contestants(made, settings, arguments)
+        runs, absent, same = _contestants(made, settings, arguments)
         alone, size = bench.exponentials(arguments.dtype)
         times = bench.interleaved(runs | {_ALONE: alone}, arguments.repeats, kernels.progress)
     kernels.progress("")
     exponential = min(times.pop(_ALONE)) / size * 1e9
     rows = [_row(name, seconds, times["rowfold"], int(np.prod(arguments.shape))) for name, seconds in times.items()]
     facts = {"kernel": made.name, "shape": list(arguments.shape), "dtype": arguments.dtype,
-             "repeats": arguments.repeats, "rows": rows} | _absent(absent)  # fmt: skip
+             "repeats": arguments.repeats, "same_as": same, "rows": rows} | _absent(absent)  # fmt: skip
     given = kernels.present(made, arguments.given)
     explanation = made.explain(arguments.shape, arguments.dtype, given=given, **settings)
     facts |= _bound(explanation.plan, rows, exponential)
@@ -88,8 +88,8 @@ def _draw(facts: dict[str, Any], explanation: Any, arguments: argparse.Namespace
 
 def _contestants(
     made: Kernel[..., Any], settings: dict[str, Any], arguments: argparse.Namespace
-) -> tuple[dict[str, bench.Run], dict[str, str]]:
-    """What is timed, by name, and why other libraries are not.
+) -> tuple[dict[str, bench.Run], dict[str, str], str | None]:
+    """What is timed, by name, why other libraries are not, and the function of theirs that the kernel is, if it is one.
 
     Where the algebra makes a kernel one of the functions that other libraries have, that function is what it is timed
     against, however the kernel is spelled; any other is run there as it is written.
@@ -108,7 +108,7 @@ def _contestants(
         wide = [p.role in _WIDE and a is not None for a, p in zip(arrays, made.parameters, strict=True)]
         runs["numpy, row by row"] = bench.rows(made.__wrapped__, arrays, wide, settings)
     others, absent = bench.peers(name, x) if name and whole else _own(made, program, settings, arrays)
-    return runs | others | {"a copy of the array": lambda: np.copyto(target, x)}, absent
+    return runs | others | {"a copy of the array": lambda: np.copyto(target, x)}, absent, name if whole else None
 
 
 def _program(made: Kernel[..., Any], settings: dict[str, Any], given: frozenset[str]) -> Program:
@@ -144,5 +144,5 @@ def _table(facts: dict[str, Any]) -> str:
     for row in facts["rows"]:
         times = "".join(f"{row[key]:10.3f}" for key in ("min_ns", "median_ns", "max_ns"))
         lines.append(f"{row['name']:26}{times}{row['rowfold_share']:11.2f}")
-    lines += [report.bound_in_words(facts), *report.absent_in_words(facts)]
+    lines += [report.bound_in_words(facts), *report.others_in_words(facts)]
     return "\n".join(lines)
