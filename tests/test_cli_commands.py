@@ -239,6 +239,16 @@ def test_doctor_finds_numpy_right(capsys):
     assert printed(capsys, "doctor")["self_test"]["numpy"] == "right"
 
 
+def test_doctor_prints_one_screen(tmp_path, monkeypatch, capsys):
+    """At most 40 lines of 80 columns, but for words that are longer themselves; a machine with a problem too."""
+    monkeypatch.setenv("ROWFOLD_CC", "false")
+    monkeypatch.setenv("ROWFOLD_CACHE_DIR", str(tmp_path))
+    main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    wide = [line for line in lines if len(line) > 80 and max(map(len, line.split())) < 60]
+    assert (len(lines) <= 40, wide) == (True, [])
+
+
 def test_doctor_says_which_backend_is_chosen(monkeypatch, capsys):
     """Where the C compiler fails, llvmlite's is the first that works."""
     monkeypatch.setenv("ROWFOLD_CC", "false")
