@@ -31,7 +31,8 @@ def gated(x, z, w: rf.Scalar):
 
 
 def largest(x):
-    return rf.topk(x, 3)[0]
+    values, places = rf.topk(x, 3)
+    return np.exp(values - rf.logsumexp(x)), places
 
 
 def parameters(fn):
@@ -44,15 +45,19 @@ def program_and_inputs(fn):
     return program, {node.name: INPUTS[node.name] for _, node in program.inputs}
 
 
+UNABLE = (("numba", loss), ("numba", largest), ("numpy", largest))
+
+
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax", "onnxruntime", "numba"])
-@pytest.mark.parametrize(("fn", "settings"), [(tempered, {"t": 0.5}), (standard, {}), (gated, {}), (loss, {})])
-def test_a_row_function_is_the_same_elsewhere(fn, settings, library):
+@pytest.mark.parametrize("fn", [tempered, standard, gated, loss, largest])
+def test_a_row_function_is_the_same_elsewhere(fn, library):
     """Within float32's rounding of what the kernel gives; what Numba has no function for it says."""
     pytest.importorskip(library)
+    settings = {"t": 0.5} if fn is tempered else {}
     found, reasons = own.peers(fn, *program_and_inputs(fn), settings)
     run = next((run for name, run in found.items() if name.startswith(library)), None)
     if run is None:
-        assert (library, fn) == ("numba", loss) and "TypingError" in reasons["numba"]
+        assert (library, fn) in UNABLE and "is not run: " in reasons[library]
         return
     expected = rf.kernel(fn).reference(*(INPUTS[name] for name in parameters(fn)), **settings)
     for mine, theirs in zip(run(), expected if isinstance(expected, tuple) else [expected], strict=True):

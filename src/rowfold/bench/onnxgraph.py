@@ -83,6 +83,7 @@ class Graph:
             "expm1": lambda a: self.call("exp", a) - one,
             "not_equal": lambda a, b: self.call("logical_not", self.call("equal", a, b)),
             "take_along_axis": lambda a, i, axis: self.node("GatherElements", a.kind, a, i, axis=axis),
+            "topk": self._topk,
             "arange": lambda n: self.constant(np.arange(n).astype(self.dtype), _FLOAT),
         }
 
@@ -142,6 +143,12 @@ class Graph:
     def _sum(self, a: Value, *, axis: int, keepdims: bool) -> Value:
         axes = self.constant(np.array([axis]), _INT)
         return self.node("ReduceSum", _FLOAT, self._float(a), axes, keepdims=int(keepdims))
+
+    def _topk(self, a: Value, k: int) -> tuple[Value, Value]:
+        first = self.node("TopK", a.kind, a, self.constant(np.array([k]), _INT), axis=-1)
+        second = Value(self, f"{first.name}_at", _INT)
+        self.nodes[-1].output.append(second.name)
+        return first, second
 
     def _calling(self, name: str) -> Callable[..., Value]:
         return lambda *values: self.call(name, *values)

@@ -97,6 +97,7 @@ def straight(program: Program, inputs: Mapping[str, Array], settings: Mapping[st
     """The outputs of a traced program on whole arrays; numbers keep an axis of length 1. Raises UnableError."""
     width = next(inputs[n.name].shape[-1] for _, n in program.inputs if n.role is Role.ROW)
     values: list[Array] = []
+    largest: dict[tuple[int, int], tuple[Array, Array]] = {}
     for node in program.nodes:
         match node:
             case Input():
@@ -111,10 +112,21 @@ def straight(program: Program, inputs: Mapping[str, Array], settings: Mapping[st
                 value = xp.other[op](*(values[a] for a in args))
             case Map(op, args):
                 value = apply(xp, op, [values[a] for a in args])
+            case Reduce("topk" | "topk_at" as op, (row, k), None) if "topk" in xp.other:
+                if (row, k) not in largest:
+                    largest[row, k] = xp.other["topk"](values[row], _whole(program, k))
+                value = largest[row, k][op == "topk_at"]
             case Reduce(op, args, where):
                 value = _reduced(op, [values[a] for a in args], None if where is None else values[where], width, xp)
         values.append(value)
     return tuple(values[output.ref] for output in program.outputs)
+
+
+def _whole(program: Program, ref: int) -> int:
+    node = program.nodes[ref]
+    if not isinstance(node, Const):
+        raise UnableError("it takes a k that is known beforehand")
+    return int(node.value)
 
 
 def _input(node: Input, inputs: Mapping[str, Array], width: int, xp: Numbers) -> Array:
@@ -123,11 +135,11 @@ def _input(node: Input, inputs: Mapping[str, Array], width: int, xp: Numbers) ->
             return inputs[node.name]
         case Role.SCALAR:
             return inputs[node.name][..., None]
-        case Role.INDEX if node.ignore is None:
+        case Role.INDEX:  # what is timed has no row to ignore
             return inputs[node.name][..., None]
         case Role.POSITIONS:
             return xp.arange(width)
-        case Role.INDEX | Role.SEED | Role.TABLE | Role.UNKNOWN:
+        case Role.SEED | Role.TABLE | Role.UNKNOWN:
             raise UnableError(f"it has no plain function for what {node.name or 'a threshold'} does")
 
 
@@ -176,7 +188,7 @@ def _torch(fn: Callable[..., Any], program: Program, inputs: Mapping[str, Any], 
 
     reducers = {op: reducer({"max": "amax", "min": "amin"}.get(op, op)) for op in _REDUCING}
     xp = Numbers(torch, number, **reducers, power=torch.pow, sigmoid=torch.sigmoid, rsqrt=torch.rsqrt,
-                 softplus=torch.nn.functional.softplus, rint=torch.round, equal=torch.eq,
+                 softplus=torch.nn.functional.softplus, topk=torch.topk, rint=torch.round, equal=torch.eq,
                  take_along_axis=torch.take_along_dim, arange=lambda n: torch.arange(n, dtype=kind))  # fmt: skip
 
     def run() -> object:
@@ -190,7 +202,7 @@ def _jax(fn: Callable[..., Any], program: Program, inputs: Mapping[str, Any], se
     jax, jnp = importlib.import_module("jax"), importlib.import_module("jax.numpy")
     jax.config.update("jax_enable_x64", _type(inputs) is np.float64)
     there = {name: jax.device_put(a, jax.devices("cpu")[0]) for name, a in inputs.items()}
-    functions = {"sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus, "rsqrt": jax.lax.rsqrt}
+    functions = {"sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus, "rsqrt": jax.lax.rsqrt, "topk": jax.lax.top_k}
     xp = Numbers(jnp, _type(inputs), **functions)
     compiled = jax.jit(lambda given: straight(program, given, settings, xp))
     return lambda: jax.block_until_ready(compiled(there))
