@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import html
 import json
 import math
 import sys
@@ -23,15 +24,17 @@ def main() -> None:
     parser.add_argument("svg", type=Path, help="the picture")
     parser.add_argument("--shapes", default="", help="comma separated (default: all of the result)")
     options = parser.parse_args()
-    found: Mapping[str, Rows] = json.loads(options.result.read_text())["results"]["softmax"]["float32"]
+    report = json.loads(options.result.read_text())
+    found: Mapping[str, Rows] = report["results"]["softmax"]["float32"]
     shapes = options.shapes.split(",") if options.shapes else list(found)
-    options.svg.write_text("\n".join(drawing({shape: found[shape] for shape in shapes})) + "\n")
+    machine = f"float32 softmax, one thread, {report['machine']['cpu']}, {report['machine']['system']}"
+    options.svg.write_text("\n".join(drawing({shape: found[shape] for shape in shapes}, machine)) + "\n")
 
 
-def drawing(found: Mapping[str, Rows]) -> list[str]:
+def drawing(found: Mapping[str, Rows], machine: str) -> list[str]:
     """Two panels side by side: nanoseconds an element from 0, and units in the last place on a logarithmic scale."""
     peers = [name for name in SHOWN if any(name in rows for rows in found.values())]
-    high = TOP + len(found) * (len(peers) * BAR + GAP)
+    high = TOP + len(found) * (len(peers) * BAR + GAP) + 16
     wide = LEFT + 2 * PANEL + 110
     size = f'viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="11"'
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size}>']
@@ -51,6 +54,7 @@ def drawing(found: Mapping[str, Rows]) -> list[str]:
     for i, shape in enumerate(found):
         y = TOP + i * (len(peers) * BAR + GAP) + len(peers) * BAR / 2 + 4
         lines.append(f'<text x="{LEFT - 8}" y="{y:.0f}" text-anchor="end">{shape.replace("x", " x ")}</text>')
+    lines.append(f'<text x="{LEFT}" y="{high - 8}" fill="#555">{html.escape(machine)}</text>')
     return [*lines, "</svg>"]
 
 

@@ -9,6 +9,7 @@ elements in all and alone; and batches of 1 to 10^5 rows of 1000 elements.
 from __future__ import annotations
 
 import argparse
+import html
 import json
 import math
 import sys
@@ -42,7 +43,7 @@ def main() -> None:
     if options.json:
         Path(options.json).write_text(json.dumps(curves, indent=1) + "\n")
     if options.svg:
-        Path(options.svg).write_text("\n".join(drawing(curves)) + "\n")
+        Path(options.svg).write_text("\n".join(drawing(curves, str(run.machine(options.core)["cpu"]))) + "\n")
 
 
 def cost(rows: int, n: int) -> float:
@@ -50,15 +51,16 @@ def cost(rows: int, n: int) -> float:
     import numpy as np
 
     import rowfold as rf
+    from rowfold import bench
 
     x = 3 * np.random.default_rng(0).standard_normal((rows, n), np.float32)
     out = np.empty_like(x)
     call: Any = lambda: rf.library.softmax(x, out=out)
-    repeats = run.calls_in(call, 0.05)
-    return min(run.fastest(call, repeats) for _ in range(5)) / x.size * 1e9
+    repeats = bench.calls_in(call, 0.05)
+    return min(bench.fastest(call, repeats) for _ in range(5)) / x.size * 1e9
 
 
-def drawing(curves: dict[str, Curve]) -> list[str]:
+def drawing(curves: dict[str, Curve], cpu: str) -> list[str]:
     """Logarithmic in n, linear in nanoseconds from 0."""
     top = 0.6  # a single short row is a call, and far above
     most = math.log10(max(max(c) for c in curves.values()))
@@ -67,8 +69,9 @@ def drawing(curves: dict[str, Curve]) -> list[str]:
         x = LEFT + (WIDTH - LEFT - 20) * math.log10(n) / most
         return f"{x:.1f},{(HEIGHT - BOTTOM) * (1 - min(ns, top) / top) + 8:.1f}"
 
-    size = f'viewBox="0 0 {WIDTH} {HEIGHT + 70}" font-family="sans-serif" font-size="12"'
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT + 88}" font-family="sans-serif" font-size="12"'
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size}>']
+    lines.append(f'<rect width="{WIDTH}" height="{HEIGHT + 88}" fill="#fff"/>')
     for step in range(int(top / 0.05) + 1):
         (_, y), ns = place(1, step * 0.05).split(","), step * 0.05
         lines.append(f'<line x1="{LEFT}" x2="{WIDTH - 20}" y1="{y}" y2="{y}" stroke="#ddd"/>')
@@ -80,6 +83,8 @@ def drawing(curves: dict[str, Curve]) -> list[str]:
         points = " ".join(place(n, ns) for n, ns in curve.items())
         lines.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[k]}" stroke-width="2"/>')
         lines.append(f'<text x="{LEFT}" y="{HEIGHT + 10 + 18 * k}" fill="{COLOURS[k]}">{name}: ns an element</text>')
+    machine = html.escape(f"float32 softmax, one thread, {cpu}")
+    lines.append(f'<text x="{LEFT}" y="{HEIGHT + 10 + 18 * len(curves)}" fill="#555">{machine}</text>')
     return [*lines, "</svg>"]
 
 

@@ -1,10 +1,11 @@
 """Two versions of the generator, their C timed in turns in one process: what a change of the loops gained or cost.
 
-    git worktree add ../before COMMIT
-    python benchmarks/forms.py ../before . --kernel softmax --shapes 512x1000,4096x64 --isa avx2
+    python benchmarks/forms.py 641d061^ 641d061 --kernel softmax --shapes 512x1000,4096x64 --isa avx2
+    python benchmarks/forms.py HEAD . --kernel layer_norm
 
-The C of each is emitted by its own checkout, compiled by `cc` as rowfold compiles it, and called through ctypes: the
-kernel alone, without Python's call. Prints nanoseconds an element: minimum and median of each, and the minima's ratio.
+A version is a commit of this repository, or a directory with a checkout. The C of each is emitted by its own `src`,
+compiled by `cc` as rowfold compiles it, and called through ctypes: the kernel alone, without Python's call. Prints
+nanoseconds an element: minimum and median of each, and the minima's ratio.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 FLAGS = "-O3 -fPIC -shared -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math".split()
+SETTINGS = {"softmax": 1.0, "log_softmax": 1.0, "softmin": 1.0, "layer_norm": 1e-5, "rms_norm": 1e-6}  # write rows
 EMIT = """
 import sys
 from rowfold import library
@@ -40,7 +42,9 @@ def main() -> None:
     print(f"{options.kernel}, {options.isa}, {options.dtype}: ns an element, minimum and median")
     for text in options.shapes.split(","):
         shape = tuple(map(int, text.split("x")))
-        calls = [compiled(folder, options, shape) for folder in (options.before, options.after)]
+        with tempfile.TemporaryDirectory() as folder:
+            versions = [checkout(version, Path(folder, str(k))) for k, version in enumerate(options.versions)]
+            calls = [compiled(version, options, shape) for version in versions]
         times: list[list[float]] = [[], []]
         for _ in range(options.rounds):
             for call, found in zip(calls, times, strict=True):
@@ -51,14 +55,24 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("before", type=Path, help="a checkout")
-    parser.add_argument("after", type=Path, help="another one")
-    parser.add_argument("--kernel", default="softmax", choices=("softmax", "log_softmax", "logsumexp", "entropy"))
+    parser.add_argument("versions", nargs=2, metavar="VERSION", help="a commit, or a directory with a checkout")
+    parser.add_argument("--kernel", default="softmax", choices=(*SETTINGS, "logsumexp", "entropy"))
     parser.add_argument("--shapes", default="512x1000,1024x512,256x4096,4096x64", help="(default: %(default)s)")
     parser.add_argument("--isa", default="avx512", help="(default: %(default)s)")
     parser.add_argument("--dtype", default="float32", help="(default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=15, help="(default: %(default)s)")
     return parser.parse_args()
+
+
+def checkout(version: str, folder: Path) -> Path:
+    """Where this version's files are: its own directory, or the files of a commit, written to `folder`."""
+    if Path(version, "src").is_dir():
+        return Path(version)
+    folder.mkdir()
+    here = Path(__file__).parents[1]
+    archive = subprocess.run(["git", "-C", here, "archive", version, "src"], capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
+    return folder
 
 
 def compiled(checkout: Path, options: argparse.Namespace, shape: tuple[int, ...]) -> Callable[[], None]:
@@ -81,8 +95,8 @@ def bound(function: Callable[..., object], options: argparse.Namespace, shape: t
     """The arrays of one call in the order of the kernel's ports: the row, a temperature if it takes one, the result."""
     rows, n = shape
     x = (3 * np.random.default_rng(0).standard_normal(shape)).astype(options.dtype)
-    result = np.empty_like(x) if options.kernel.endswith("softmax") else np.empty(rows, x.dtype)
-    setting = [np.ones(1)] if options.kernel.endswith("softmax") else []
+    setting = [np.full(1, SETTINGS[options.kernel])] if options.kernel in SETTINGS else []
+    result = np.empty_like(x) if setting else np.empty(rows, x.dtype)
     arrays = [x, *setting, result]
     next_row = [x.strides[0], *(0 for _ in setting), result.strides[0]]
     steps = [*next_row, x.itemsize, *([result.itemsize] if result.ndim > 1 else [])]

@@ -4,7 +4,8 @@ Repeats are interleaved (every peer once a round, each warmed just before it is 
 hits all rows alike; quote ratios within one run. Every output is checked against float64 in the run that times it.
 The bound of a shape is the larger of the exponential (in L1) and a copy of the array, both measured in the same run.
 
-    python benchmarks/run.py                                  softmax at the four shapes of the README
+    python benchmarks/run.py                                  softmax at four shapes
+    python benchmarks/run.py --shapes readme --rounds 9 --json result.json            the table of the README
     python benchmarks/run.py --shapes all --operators softmax,layer_norm --dtypes float32,bfloat16 --json result.json
     python benchmarks/run.py --peers rowfold,torch --strategies --shapes 1x4096,4096x64
 """
@@ -18,12 +19,12 @@ import os
 import platform
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "ROWFOLD_THREADS")
 SHAPES = "512x1000,256x4096,64x32000,32x128256"
+README = ("512x1000", "256x4096", "64x32000", "32x128256", "4096x64", "1x4096", "1x1048576")
 SINGLE = tuple(f"1x{2**k}" for k in range(8, 25, 2))
 ALL = (
     *SINGLE, "4096x64", "8192x128", "1024x512", "512x1000", "256x4096", "64x32000", "64x50257", "32x128256",
@@ -57,7 +58,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--shapes", default=SHAPES, help="rows x columns, or all (default: %(default)s)")
+    parser.add_argument("--shapes", default=SHAPES, help="rows x columns, readme or all (default: %(default)s)")
     parser.add_argument("--operators", default="softmax", help="comma separated, or all (default: %(default)s)")
     parser.add_argument("--dtypes", default="float32", help="float32, float64, float16, bfloat16")
     parser.add_argument("--peers", default="", help="only these rows, comma separated")
@@ -87,7 +88,7 @@ def machine(core: int) -> dict[str, object]:
 
 def every_shape(operator: str, dtype: str, peers: list[Any], options: Any) -> dict[str, Any]:
     """The rows of one operator at each shape, and a last line over all of them."""
-    shapes = list(ALL) if options.shapes == "all" else options.shapes.split(",")
+    shapes = {"all": ALL, "readme": README}.get(options.shapes) or options.shapes.split(",")
     found = {}
     for text in shapes:
         found[text] = measure(operator, dtype, tuple(map(int, text.split("x"))), peers, options)
@@ -154,34 +155,9 @@ def bounds(x: Any) -> dict[str, Any]:
 
 def interleaved(runs: dict[str, Any], options: Any) -> dict[str, list[float]]:
     """Seconds a call, one figure a round and job; each round visits every job, starting with another one."""
-    repeats = {name: calls_in(run, options.seconds) for name, run in runs.items()}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    names = list(runs)
-    for turn in range(options.rounds):
-        start = turn % len(names)
-        for name in names[start:] + names[:start]:
-            times[name].append(fastest(runs[name], repeats[name]))
-    return times
+    from rowfold import bench
 
-
-def calls_in(run: Any, seconds: float) -> int:
-    """How many calls fill about this long, after some that are not counted: the tenth may compile a quick path."""
-    run()
-    once = fastest(run, 2)
-    for _ in range(20 if once < 1e-3 else 0):
-        run()
-    return max(2, min(1000, int(seconds / fastest(run, 3 if once < 1e-3 else 1))))
-
-
-def fastest(run: Any, repeats: int) -> float:
-    """The shortest of `repeats` timed calls after one that warms the caches."""
-    run()
-    best = float("inf")
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - begin)
-    return best
+    return bench.interleaved(runs, options.rounds, seconds=options.seconds, least=2)
 
 
 def show(title: str, rows: dict[str, Any]) -> None:

@@ -23,7 +23,8 @@ def test_a_chart_has_a_bar_for_each_figure(tmp_path):
     results(tmp_path, "--shapes=8x1000", "--peers=rowfold,numpy")
     picture = tmp_path / "chart.svg"
     subprocess.run([sys.executable, RUNNER.with_name("chart.py"), tmp_path / "result.json", picture], check=True)
-    assert picture.read_text().count('height="8"') == 4
+    drawn = picture.read_text()
+    assert drawn.count('height="8"') == 4 and "float32 softmax, one thread, " in drawn
 
 
 def test_the_runner_reports_an_accurate_row(tmp_path):

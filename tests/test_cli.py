@@ -24,6 +24,18 @@ def test_list_all_as_json_has_every_kernel(capsys):
     assert listed == [(e.id, e.name) for e in entries()]
 
 
+def test_a_terminal_has_room_for_every_line(capsys, monkeypatch):
+    """Titles of papers are cut at its edge, where it is one; in a file they are whole."""
+    main(["list", "--all"])
+    whole = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["list", "--all"])
+    shown = capsys.readouterr().out.splitlines()
+    assert max(map(len, whole)) > 80 == max(map(len, shown)) and len(shown) == len(whole)
+    assert all(line.startswith(short.removesuffix("...")) for line, short in zip(whole, shown, strict=True))
+
+
 def test_an_object_says_walks_and_paper(capsys):
     """The five keys of an object."""
     main(["list", "--json"])

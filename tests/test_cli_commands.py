@@ -120,9 +120,9 @@ def test_nothing_is_said_on_the_way_but_at_a_terminal(own, capsys):
 
 
 def test_emit_says_how_to_write_over_files(tmp_path, capsys):
-    """In the words of the command line, not in those of the method."""
+    """The option is named, beside the argument of the method."""
     emit = ["emit", "softmax", str(tmp_path), "--shape", "8x100", "--isas", "portable"]
-    assert (main(emit), main(emit), "pass --overwrite to" in capsys.readouterr().err) == (0, 2, True)
+    assert (main(emit), main(emit), "--overwrite on the command line" in capsys.readouterr().err) == (0, 2, True)
 
 
 def test_emit_prints_the_files_that_it_wrote(tmp_path, capsys):
@@ -138,9 +138,20 @@ def test_bench_has_a_row_for_numpy(capsys):
     assert f"numpy {np.__version__}" in [row["name"] for row in rows]
 
 
+def test_bench_knows_a_softmax_of_the_user(tmp_path, capsys):
+    """However it is spelled, it is timed against the functions that libraries have, and that is said."""
+    path = tmp_path / "mine.py"
+    path.write_text("import numpy as np\n\ndef mine(v):\n    return np.exp(v) / np.sum(np.exp(v))\n")
+    facts = printed(capsys, "bench", f"{path}:mine", "--shape", "2x20", "--repeats", "1")
+    names = [row["name"].split()[0] for row in facts["rows"]]
+    assert (facts["same_as"], names[1], "scipy" in names) == ("softmax", "numpy", True)
+
+
 def test_bench_times_a_kernel_of_the_user(own, capsys):
     """The row function itself is what it is compared with, row by row and on whole arrays."""
-    rows = printed(capsys, "bench", own, *CALLED, "--repeats", "1")["rows"]
+    facts = printed(capsys, "bench", own, *CALLED, "--repeats", "1")
+    rows = facts["rows"]
+    assert facts["same_as"] is None and "scipy" in facts["not_run"]
     names = [row["name"] for row in rows]
     assert names[:3] == ["rowfold", "numpy, row by row", f"numpy {np.__version__}"]
 
@@ -151,11 +162,13 @@ def test_a_calibrated_machine_is_remembered(capsys, monkeypatch, tmp_path):
 
     monkeypatch.setenv("ROWFOLD_CACHE_DIR", str(tmp_path))
     host.machine.cache_clear()
-    after = printed(capsys, "bench", "--calibrate")["after"]
+    facts = printed(capsys, "bench", "--calibrate")
+    after = facts["after"]
     host.machine.cache_clear()
     found = host.machine()
     host.machine.cache_clear()
     assert (list(found.read), list(found.write), found.tick) == (after["read"], after["write"], after["tick"])
+    assert list(facts) == ["before", "after", "changed", "unsettled"]  # as docs/cli.md says
 
 
 def test_bench_without_a_name_is_wrong_usage():
@@ -224,6 +237,16 @@ def test_a_cache_that_others_can_change_is_exit_code_1(tmp_path, monkeypatch, ca
 def test_doctor_finds_numpy_right(capsys):
     """Whatever compiles here, the interpreter computes rightly."""
     assert printed(capsys, "doctor")["self_test"]["numpy"] == "right"
+
+
+def test_doctor_prints_one_screen(tmp_path, monkeypatch, capsys):
+    """At most 40 lines of 80 columns, but for words that are longer themselves; a machine with a problem too."""
+    monkeypatch.setenv("ROWFOLD_CC", "false")
+    monkeypatch.setenv("ROWFOLD_CACHE_DIR", str(tmp_path))
+    main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    wide = [line for line in lines if len(line) > 80 and max(map(len, line.split())) < 60]
+    assert (len(lines) <= 40, wide) == (True, [])
 
 
 def test_doctor_says_which_backend_is_chosen(monkeypatch, capsys):

@@ -139,6 +139,11 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
             raise TypeError(f"{self.name} needs the setting {missing[0]!r}: it has no default")
         return {name: given.get(name, s.default) for name, s in self.static.items()}
 
+    def _specializing(self, settings: Mapping[str, object]) -> dict[str, object]:
+        from .codegen.language.signature import known
+
+        return known(self.settings, settings, self.name)
+
     def _spec(self) -> CallSpec:
         floats = (s for s in self.settings if not s.static)
         return CallSpec(
@@ -273,7 +278,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
     ) -> Plan:  # fmt: skip
         """The plan for the first row argument's shape. Raises PlanError when the strategy asked for has none."""
         rows, n = rows_and_length(shape, axis)
-        static = {k: v for k, v in settings.items() if k in self.static}
+        static = self._specializing(settings)
         computing, narrow = asked(dtype, self.parameters, given)
         program = self.program(static, frozenset(given), frozenset()).narrowed(dict(narrow))
         return plan_for(program, _NAMES[computing.char], n, rows, configuration.resolve(self._chosen))
@@ -328,7 +333,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
     ) -> None:  # fmt: skip
         """Compile now what the first call of this shape would compile, and leave a note for other processes."""
         rows, n = rows_and_length(shape, axis)
-        values = self._static_values({k: v for k, v in settings.items() if k in self.static})
+        values = self._static_values(self._specializing(settings))
         computing, narrow = asked(dtype, self.parameters, given)
         self._compiled(values, computing, n, rows, frozenset(given), False, frozenset(), narrow)
 
@@ -349,8 +354,6 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
 
 class Vjp(Gradients, Kernel[..., tuple[Any, ...]]):
     """The gradients of another kernel, as a kernel."""
-
-
 
 
 def _results_of(program: Program) -> Results:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from .errors import IsaError, RowfoldError
+from .errors import IsaError, RowfoldError, shown
 from .records import dataclass, replace
 
 if TYPE_CHECKING:  # what an editor offers in `rf.options(` and `k.using(`; `Config` says what each is
@@ -142,14 +142,15 @@ def _parsed(name: str, value: object, label: str) -> object:
 def _one_of(value: object, valid: tuple[str, ...], label: str) -> str:
     if isinstance(value, str) and value in valid:
         return value
-    raise ConfigError(f"{label} = {value!r} is not one of {', '.join(valid)}")
+    raise ConfigError(f"{label} = {shown(value)} is not one of {', '.join(valid)}")
 
 
 def _isa(value: object, label: str) -> str:
     valid = ("auto", *isa_names())
     if isinstance(value, str) and (value in valid or (len(valid) == 1 and value.isidentifier())):
         return value
-    raise IsaError(f"{label} = {value!r} is not an instruction set that rowfold knows; they are {', '.join(valid)}")
+    known = ", ".join(valid)
+    raise IsaError(f"{label} = {shown(value)} is not an instruction set that rowfold knows; they are {known}")
 
 
 def _integer(value: object, low: int, high: int, label: str) -> int:
@@ -157,14 +158,14 @@ def _integer(value: object, low: int, high: int, label: str) -> int:
     number = int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else text
     if isinstance(number, int) and not isinstance(number, bool) and low <= number <= high:
         return number
-    raise ConfigError(f"{label} = {value!r} is not an integer from {low} to {high}")
+    raise ConfigError(f"{label} = {shown(value)} is not an integer from {low} to {high}")
 
 
 def _switch(value: object, label: str) -> bool:
     text = str(int(value)) if isinstance(value, bool | int) else str(value).strip().lower()
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
-    raise ConfigError(f"{label} = {value!r} is neither on ({', '.join(_TRUE)}) nor off ({', '.join(_FALSE)})")
+    raise ConfigError(f"{label} = {shown(value)} is neither on ({', '.join(_TRUE)}) nor off ({', '.join(_FALSE)})")
 
 
 def _text(value: object, label: str) -> str:
@@ -172,5 +173,5 @@ def _text(value: object, label: str) -> str:
     if isinstance(text, str) and text and "\0" not in text:
         return text
     raise ConfigError(
-        f"{label} = {value!r} is not a text such as {'gcc' if label.lower().endswith('cc') else '/a/path'!r}"
+        f"{label} = {shown(value)} is not a text such as {'gcc' if label.lower().endswith('cc') else '/a/path'!r}"
     )

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+_SHOWN = 100  # characters of a value
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: on one line, cut where it is long; of an array its shape."""
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and shape:
+        return f"a {type(value).__name__} of shape {shape}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]} ..."
+
 
 class RowfoldError(Exception):
     """Base of all errors that rowfold raises itself."""

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from .onnxgraph import session
+
 Run = Callable[[], object]
 Array = np.ndarray[Any, np.dtype[Any]]
-_ROUND = 0.01  # seconds of one contestant in one round, at least one call
+_ROUND = 0.01  # seconds of one contestant in one round
 
 
 def peers(name: str, x: Array) -> tuple[dict[str, Run], dict[str, str]]:
@@ -86,17 +88,44 @@ def rows(fn: Callable[..., Any], arrays: Sequence[Any], wide: Sequence[bool], se
     return run
 
 
-def interleaved(runs: Mapping[str, Run], rounds: int, said: Callable[[str], None]) -> dict[str, list[float]]:
-    """Seconds a call, `rounds` figures each. `said` is told what is being timed."""
-    repeats = {name: _calls(run) for name, run in runs.items()}
+def interleaved(
+    runs: Mapping[str, Run], rounds: int, said: Callable[[str], object] = str, seconds: float = _ROUND, least: int = 1
+) -> dict[str, list[float]]:
+    """Seconds a call, `rounds` figures each: the fastest of as many calls as take `seconds`, and of `least`.
+
+    `said` is told what is being timed.
+    """
+    repeats = {name: calls_in(run, seconds, least) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for turn in range(rounds):
         start = turn % len(names)
         for name in names[start:] + names[:start]:
             said(f"round {turn + 1} of {rounds}: {name}")
-            times[name].append(_fastest(runs[name], repeats[name]))
+            times[name].append(fastest(runs[name], repeats[name]))
     return times
+
+
+def calls_in(run: Run, seconds: float, least: int = 1) -> int:
+    """How many calls fill about this long, after some that are not counted: the tenth may compile a quick path."""
+    run()
+    once = fastest(run, least)
+    if once < 1e-3:
+        for _ in range(20):
+            run()
+        once = fastest(run, 3)
+    return max(least, min(1000, int(seconds / max(once, 1e-9))))
+
+
+def fastest(run: Run, repeats: int) -> float:
+    """The shortest of `repeats` timed calls, after one that warms the caches."""
+    run()
+    best = float("inf")
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - begin)
+    return best
 
 
 @contextlib.contextmanager
@@ -111,22 +140,6 @@ def one_core() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _calls(run: Run) -> int:
-    run()
-    return max(1, min(1000, int(_ROUND / max(_fastest(run, 1), 1e-9))))
-
-
-def _fastest(run: Run, repeats: int) -> float:
-    """The shortest of `repeats` timed calls, after one that warms the caches."""
-    run()
-    best = float("inf")
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - begin)
-    return best
 
 
 def _torch(name: str, x: Array) -> Run:
@@ -193,19 +206,16 @@ def _logsumexp(x: Array, out: Array) -> None:
 
 def _onnxruntime(name: str, x: Array) -> Run:
     """A model of one operator, on one thread."""
-    ort, onnx = importlib.import_module("onnxruntime"), importlib.import_module("onnx")
-    helper, kind = onnx.helper, onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
+    importlib.import_module("onnxruntime")
+    helper = importlib.import_module("onnx").helper
+    kind = helper.np_dtype_to_tensor_dtype(x.dtype)
     operator = {"softmax": "Softmax", "log_softmax": "LogSoftmax", "logsumexp": "ReduceLogSumExp"}[name]
     reduces = name == "logsumexp"
     axis: dict[str, Any] = {"axes": [-1]} if reduces else {"axis": -1}
     shapes = {"x": x.shape, "y": (*x.shape[:-1], 1) if reduces else x.shape}
     source, target = (helper.make_tensor_value_info(n, kind, shape) for n, shape in shapes.items())
     graph = helper.make_graph([helper.make_node(operator, ["x"], ["y"], **axis)], name, [source], [target])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, {"x": x})
+    return session(graph, {"x": x})
 
 
 _NAMES = ("softmax", "log_softmax", "logsumexp")

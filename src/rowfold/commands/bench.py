@@ -14,7 +14,7 @@ import numpy as np
 from .. import bench, library
 from ..api import Kernel
 from ..bench import own
-from ..codegen.ir import Role
+from ..codegen.ir import Program, Role
 from ..codegen.planning.cost import SIZES, read_bytes, written_bytes
 from ..codegen.trace import trace
 from ..runtime import cpu
@@ -44,14 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.repeats < 1 or not np.prod(arguments.shape):
         raise UsageError("there is nothing to time: --repeats and every size of --shape are at least 1")
     with bench.one_core():
-        runs, absent = _contestants(made, settings, arguments)
+        runs, absent, same = _contestants(made, settings, arguments)
         alone, size = bench.exponentials(arguments.dtype)
         times = bench.interleaved(runs | {_ALONE: alone}, arguments.repeats, kernels.progress)
     kernels.progress("")
     exponential = min(times.pop(_ALONE)) / size * 1e9
     rows = [_row(name, seconds, times["rowfold"], int(np.prod(arguments.shape))) for name, seconds in times.items()]
     facts = {"kernel": made.name, "shape": list(arguments.shape), "dtype": arguments.dtype,
-             "repeats": arguments.repeats, "rows": rows} | _absent(absent)  # fmt: skip
+             "repeats": arguments.repeats, "same_as": same, "rows": rows} | _absent(absent)  # fmt: skip
     given = kernels.present(made, arguments.given)
     explanation = made.explain(arguments.shape, arguments.dtype, given=given, **settings)
     facts |= _bound(explanation.plan, rows, exponential)
@@ -88,34 +88,40 @@ def _draw(facts: dict[str, Any], explanation: Any, arguments: argparse.Namespace
 
 def _contestants(
     made: Kernel[..., Any], settings: dict[str, Any], arguments: argparse.Namespace
-) -> tuple[dict[str, bench.Run], dict[str, str]]:
-    """What is timed, by name, and why other libraries are not.
+) -> tuple[dict[str, bench.Run], dict[str, str], str | None]:
+    """What is timed, by name, why other libraries are not, and the function of theirs that the kernel is, if it is one.
 
-    The library's own kernel, as it stands, has the same function elsewhere; any other is run there as it is written.
+    Where the algebra makes a kernel one of the functions that other libraries have, that function is what it is timed
+    against, however the kernel is spelled; any other is run there as it is written.
     """
     given = kernels.present(made, arguments.given)
     arrays = kernels.call_arrays(made, arguments.shape, arguments.dtype, "normal_x5", given, settings)
     x = next(a for a, p in zip(arrays, made.parameters, strict=True) if p.role in _WIDE and a is not None)
     target = np.empty_like(x)
     runs: dict[str, bench.Run] = {"rowfold": lambda: made(*arrays, **settings)}
-    known = made is getattr(library, made.name, None) and not arguments.set
-    whole = bench.expression(made.name, x) if known else None
+    program = _program(made, settings, given)
+    name = made.name if made is getattr(library, made.name, None) and not arguments.set else own.known(program)
+    whole = bench.expression(name, x) if name else None
     if whole:
         runs[f"numpy {np.__version__}"] = whole
     elif not any(isinstance(a, int) for a in arrays):  # a seed has no keys here
         wide = [p.role in _WIDE and a is not None for a, p in zip(arrays, made.parameters, strict=True)]
         runs["numpy, row by row"] = bench.rows(made.__wrapped__, arrays, wide, settings)
-    others, absent = bench.peers(made.name, x) if known and whole else _own(made, settings, arrays, given)
-    return runs | others | {"a copy of the array": lambda: np.copyto(target, x)}, absent
+    others, absent = bench.peers(name, x) if name and whole else _own(made, program, settings, arrays)
+    return runs | others | {"a copy of the array": lambda: np.copyto(target, x)}, absent, name if whole else None
+
+
+def _program(made: Kernel[..., Any], settings: dict[str, Any], given: frozenset[str]) -> Program:
+    """The row function as it is written."""
+    static = {name: settings.get(name, s.default) for name, s in made.static.items()}
+    return trace(made.__wrapped__, name=made.name, settings=static, given=given)
 
 
 def _own(
-    made: Kernel[..., Any], settings: dict[str, Any], arrays: list[Any], given: frozenset[str]
+    made: Kernel[..., Any], program: Program, settings: dict[str, Any], arrays: list[Any]
 ) -> tuple[dict[str, bench.Run], dict[str, str]]:
     """The row function in other libraries."""
-    static = {name: settings.get(name, s.default) for name, s in made.static.items()}
     passed = {s.name: settings.get(s.name, s.default) for s in made.settings}
-    program = trace(made.__wrapped__, name=made.name, settings=static, given=given)
     named = {p.name: a for p, a in zip(made.parameters, arrays, strict=True) if a is not None}
     return own.peers(made.__wrapped__, program, named, passed)
 
@@ -138,5 +144,5 @@ def _table(facts: dict[str, Any]) -> str:
     for row in facts["rows"]:
         times = "".join(f"{row[key]:10.3f}" for key in ("min_ns", "median_ns", "max_ns"))
         lines.append(f"{row['name']:26}{times}{row['rowfold_share']:11.2f}")
-    lines += [report.bound_in_words(facts), *report.absent_in_words(facts)]
+    lines += [report.bound_in_words(facts), *report.others_in_words(facts)]
     return "\n".join(lines)

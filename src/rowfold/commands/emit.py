@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite, given=kernels.present(made, arguments.given), **settings,
         )  # fmt: skip
     except (RowfoldError, OSError) as error:
-        raise UsageError(str(error).replace("overwrite=True", "--overwrite")) from error
+        raise UsageError(str(error)) from error
     print(json.dumps(paths, indent=1) if arguments.json else "\n".join(paths))
     return 0
 

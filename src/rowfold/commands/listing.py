@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import sys
 from typing import Any
 
 from .. import library
@@ -20,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the list."""
     rows = [_facts(e) for e in (entries() if arguments.all else _ready_made())]
-    print(json.dumps(rows, indent=1) if arguments.json else _table(rows))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    print(json.dumps(rows, indent=1) if arguments.json else _table(rows, columns))
     return 0
 
 
@@ -43,8 +46,9 @@ def _facts(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]], columns: int) -> str:
+    """A line for each kernel; in a terminal of so many columns titles are cut, not broken."""
     wide = max(len(row["name"]) for row in rows)
     lines = [f"{'kernel':{wide}}  {'id':4}  walks  paper"]
     lines += [f"{row['name']:{wide}}  {row['id']:4}  {row['walks']:5}  {row['paper']}".rstrip() for row in rows]
-    return "\n".join(lines)
+    return "\n".join(line if len(line) <= columns or not columns else f"{line[: columns - 3]}..." for line in lines)

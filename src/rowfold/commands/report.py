@@ -85,7 +85,7 @@ def page(facts: Mapping[str, Any], plan: str, machine: str) -> str:
         columns=columns,
         rows=rows,
         bound=bound_in_words(facts),
-        absent=absent_in_words(facts),
+        others=others_in_words(facts),
         plan=Markup(plan),  # noqa: S704 - as above
     )
 
@@ -96,9 +96,10 @@ def bound_in_words(facts: Mapping[str, Any]) -> str:
     return f"The bound is {bound:.3f} ({facts['bound_by']}); rowfold reaches {share:.0%} of it."
 
 
-def absent_in_words(facts: Mapping[str, Any]) -> list[str]:
-    """Which libraries were not timed, and why."""
-    lines = [f"not installed: {', '.join(facts['not_installed'])}"] if facts["not_installed"] else []
+def others_in_words(facts: Mapping[str, Any]) -> list[str]:
+    """What of other libraries was timed, and which were not, and why."""
+    lines = [f"it is {facts['same_as']}: the others are timed by their own functions"] if facts["same_as"] else []
+    lines += [f"not installed: {', '.join(facts['not_installed'])}"] if facts["not_installed"] else []
     return lines + [f"{name} {why}" for name, why in facts["not_run"].items()]
 
 

@@ -14,7 +14,7 @@ from ..codegen.planner import make_plan
 from ..codegen.source import symbol_of
 from ..codegen.targets import TARGETS
 from ..config import Config
-from ..errors import RowfoldError
+from ..errors import RowfoldError, shown
 from ..records import replace
 from ..runtime import load_llvm
 
@@ -47,13 +47,13 @@ def emit(
     language or target, FileExistsError unless `overwrite`, CompileError where llvmlite is missing.
     """
     if lang not in LANGUAGES:
-        raise TargetError(f"lang={lang!r} is not one of c, {', '.join(LANGUAGES)}")
+        raise TargetError(f"lang={shown(lang)} is not one of c, {', '.join(LANGUAGES)}")
     if lang == "mlir":
         plan = _plan(kernel.plan(shape, dtype, **settings), "portable", shape, config.strategy)
         symbol = symbol_of(plan.name, plan.dtype, plan.strategy, "mlir")
         return (_written(directory, f"{symbol}.mlir", mlir_of(plan).encode(), overwrite=overwrite),)
     if target is None or target not in TARGETS:
-        raise TargetError(f"target={target!r} is not one of {', '.join(TARGETS)}")
+        raise TargetError(f"target={shown(target)} is not one of {', '.join(TARGETS)}")
     machine = TARGETS[target]
     here = kernel.plan(shape, dtype, **settings)
     source = llvm_of(_plan(here, machine.vocabulary, shape, config.strategy), machine)

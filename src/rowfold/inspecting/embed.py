@@ -20,7 +20,7 @@ from ..codegen.planning.choice import Choices, every, one
 from ..codegen.source import remark
 from ..codegen.standalone import ALIASES, ISAS, VOCABULARIES, Kind, Page, Section
 from ..codegen.states import layout_of
-from ..errors import DTypeError, IsaError, PlanError
+from ..errors import DTypeError, IsaError, PlanError, shown
 from ..runtime import merging
 from .emission import EmitError
 from .examples import example_files
@@ -78,13 +78,13 @@ def _isas(isas: Iterable[str] | None, target: str | None) -> list[str]:
     """The instruction sets, the best of each machine first."""
     if isas is None and target is not None:
         if target not in TARGETS:
-            raise EmitError(f"target={target!r}: C is written for {', '.join(TARGETS)}, or for isas=")
+            raise EmitError(f"target={shown(target)}: C is written for {', '.join(TARGETS)}, or for isas=")
         isas = TARGETS[target]
     wanted = ISAS if isas is None else (isas,) if isinstance(isas, str) else tuple(isas)
     named = [ALIASES.get(isa, isa) for isa in wanted]
     unknown = [isa for isa in named if isa not in ISAS]
     if unknown or not named:
-        what = f"isas={wanted!r}: " + (f"{unknown[0]!r} is not known" if unknown else "none is named")
+        what = f"isas={shown(wanted)}: " + (f"{unknown[0]!r} is not known" if unknown else "none is named")
         raise IsaError(f"{what}; C is written for {', '.join(('portable', *ISAS))}")
     return [isa for isa in ISAS if isa in named]
 
@@ -96,7 +96,7 @@ def _dtypes(dtypes: Any) -> list[str]:
         try:
             names.append(NAMES["bfloat16" if str(one_dtype) == "bfloat16" else np.dtype(one_dtype).name])
         except (TypeError, KeyError):
-            raise DTypeError(f"dtypes={one_dtype!r}: C is written for {', '.join(NAMES)}") from None
+            raise DTypeError(f"dtypes={shown(one_dtype)}: C is written for {', '.join(NAMES)}") from None
     if not names:
         raise DTypeError("dtypes=(): name one of " + ", ".join(NAMES))
     return [short for short in NAMES.values() if short in names]

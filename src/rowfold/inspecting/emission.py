@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import RowfoldError
+from ..errors import RowfoldError, shown
 
 
 class EmitError(RowfoldError, ValueError):
@@ -14,7 +14,7 @@ class EmitError(RowfoldError, ValueError):
 
 
 class FilesExistError(EmitError, FileExistsError):
-    """Files are there that would be replaced; `overwrite=True` replaces them."""
+    """Files are there that would be replaced; `overwrite=True`, or `--overwrite` on the command line, replaces them."""
 
 
 class DirectoryError(EmitError, OSError):
@@ -66,7 +66,7 @@ class Emitting:
 def _only(dtypes: Any) -> Any:
     if isinstance(dtypes, list | tuple):
         if len(dtypes) != 1:
-            raise EmitError(f"dtypes={dtypes!r}: an object file holds one dtype")
+            raise EmitError(f"dtypes={shown(dtypes)}: an object file holds one dtype")
         return dtypes[0]
     return dtypes
 
@@ -79,7 +79,8 @@ def write(directory: str | os.PathLike[str], files: Mapping[str, str | bytes], *
     root = os.fspath(directory)
     there = [name for name in files if os.path.lexists(os.path.join(root, name))]
     if there and not overwrite:
-        raise FilesExistError(f"{os.path.join(root, there[0])} is there already; pass overwrite=True to replace it")
+        how = "overwrite=True, or --overwrite on the command line,"
+        raise FilesExistError(f"{os.path.join(root, there[0])} is there already; pass {how} to replace it")
     aside = None
     try:
         os.makedirs(root, exist_ok=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import config as configuration
 from ..building.host import host_isa
-from ..errors import StateError
+from ..errors import StateError, shown
 from ..runtime import merging, operands, outputs
 from ..runtime.operands import How, Operands
 from ..runtime.spec import ROW_LIKE, Argument, Array, CallSpec
@@ -289,7 +289,7 @@ class Parts:
     def _check_kernel(self, state: Any) -> None:
         names = getattr(getattr(state, "dtype", None), "names", None)
         if not names:
-            raise StateError(f"{self.name}: {state!r:.80} is no state; expected what partial, merge or identity gave")
+            raise StateError(f"{self.name}: {shown(state)} is no state; expected what partial, merge or identity gave")
         plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in self.name)
         if names[0].rsplit("_", 2)[0] != plain:
             raise StateError(f"{self.name}: {_told(state)} is a state of another kernel")
@@ -315,7 +315,7 @@ def _doubles(state: Any) -> Array:
 
 def _offset(kernel: str, offset: Any) -> Array:
     if isinstance(offset, bool) or not hasattr(offset, "__index__"):
-        raise TypeError(f"{kernel}: offset is {offset!r}; expected where the part begins in its row, an int")
+        raise TypeError(f"{kernel}: offset is {shown(offset)}; expected where the part begins in its row, an int")
     if operator.index(offset) < 0:
         raise ValueError(f"{kernel}: offset is {offset}; expected 0 or more")
     return np.array(operator.index(offset), np.int64)

@@ -6,9 +6,9 @@ import math
 import operator
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.exceptions import AxisError
 
+from ..errors import shown
 from .spec import Array
 
 Shape = tuple[int, ...]
@@ -28,9 +28,12 @@ def row_axes(axis: object, ndim: int, name: str) -> Shape:
 
 
 def _one_axis(part: Any, ndim: int, name: str) -> int:
-    if isinstance(part, bool | np.bool_) or not hasattr(part, "__index__"):
-        raise TypeError(f"axis of {name!r} is {part!r}; expected an int, a tuple of ints, or None for all axes")
-    position = operator.index(part)
+    try:
+        position = operator.index(part)
+    except TypeError:
+        position = None
+    if position is None or isinstance(part, bool):
+        raise TypeError(f"axis of {name!r} is {shown(part)}; expected an int, a tuple of ints, or None for all axes")
     if not -ndim <= position < ndim:
         raise AxisError(position, ndim, f"axis of {name!r}, which has axes {-ndim} to {ndim - 1}")
     return position % ndim - ndim

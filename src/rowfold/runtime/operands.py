@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..codegen.dtypes import CHARS, NAMED
-from ..errors import DTypeError
+from ..errors import DTypeError, shown
 from ..philox import keys_of
 from .layout import Layout, Shape
 from .spec import ROW_LIKE, WITH_AXIS, Argument, Array, CallSpec, DType, FloatSetting, Formats, Names
@@ -41,8 +41,12 @@ def format_of(dtype: DType) -> str:
     return NAMED.get(dtype.name, "")
 
 
-def asked(dtype: Any, parameters: Iterable[Any], given: Names) -> tuple[DType, Formats]:
+def asked(dtype: Any, parameters: Collection[Any], given: Names) -> tuple[DType, Formats]:
     """What a call computes in whose rows all have this dtype, and how they and its results are stored."""
+    unknown = set(given) - {p.name for p in parameters}
+    if unknown:
+        names = ", ".join(p.name for p in parameters if p.optional) or "none"
+        raise TypeError(f"given names {min(unknown)!r}; the optional arrays are {names}")
     added = isinstance(dtype, str) and dtype in NAMED and dtype != "float16"
     found = np.dtype(getattr(importlib.import_module("ml_dtypes"), dtype) if added else dtype)
     computing: DType = np.result_type(computing_dtype(found), np.float32)
@@ -209,7 +213,7 @@ def setting(kernel: str, wanted: FloatSetting, value: Any, n: int) -> float:
     number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     if isinstance(number, bool | np.bool_) or not isinstance(number, int | float | np.integer | np.floating):
         raise TypeError(
-            f"{kernel}: the setting {wanted.name!r} is {value!r}; expected one number in {_interval(wanted)}"
+            f"{kernel}: the setting {wanted.name!r} is {shown(value)}; expected one number in {_interval(wanted)}"
         )
     try:
         found = float(number)
@@ -218,7 +222,8 @@ def setting(kernel: str, wanted: FloatSetting, value: Any, n: int) -> float:
     low_enough = wanted.low < found if wanted.open else wanted.low <= found
     if low_enough and found <= wanted.high:
         return found
-    raise ValueError(f"{kernel}: the setting {wanted.name!r} is {value!r}; expected a number in {_interval(wanted)}")
+    told = f"the setting {wanted.name!r} is {shown(value)}"
+    raise ValueError(f"{kernel}: {told}; expected a number in {_interval(wanted)}")
 
 
 def _interval(wanted: FloatSetting | Argument) -> str:
@@ -239,7 +244,7 @@ def _check_threads(kernel: str, threads: Any) -> None:
     number = isinstance(threads, int | np.integer) and not isinstance(threads, bool)
     if not number or threads < 1:
         raise (ValueError if number else TypeError)(
-            f"{kernel}: threads is {threads!r}; expected a positive int, or None"
+            f"{kernel}: threads is {shown(threads)}; expected a positive int, or None"
         )
 
 
@@ -275,7 +280,7 @@ def _result_dtype(kernel: str, rows: list[tuple[Any, Array]], dtype: Any) -> DTy
         try:
             asked = _native(np.dtype(dtype))
         except TypeError as error:
-            raise DTypeError(f"{kernel}: dtype={dtype!r} is no dtype; expected {_EXPECTED}") from error
+            raise DTypeError(f"{kernel}: dtype={shown(dtype)} is no dtype; expected {_EXPECTED}") from error
         if not is_float(asked):
             raise DTypeError(f"{kernel}: dtype is {asked}; expected {_EXPECTED}")
         return asked

@@ -14,6 +14,7 @@ from rowfold.codegen.ir import Type
 from rowfold.codegen.language.elementwise import logaddexp, mixed_map
 from rowfold.codegen.language.traced import Handler, Traced, Tracer
 
+from ...errors import shown
 from ...records import dataclass
 
 IDENTITIES: Final = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
@@ -47,7 +48,7 @@ def check_axis(t: Tracer, axis: Any) -> None:
     """A row has one axis."""
     axes = axis if isinstance(axis, tuple) else (axis,)
     if len(axes) != 1 or isinstance(axes[0], bool) or axes[0] not in (None, 0, -1):
-        t.fail(f"axis={axis!r}", "a row has one axis: leave axis= out here and give it when the kernel is called")
+        t.fail(f"axis={shown(axis)}", "a row has one axis: leave axis= out here and give it when the kernel is called")
 
 
 def check_place(t: Tracer, dtype: object, out: object) -> None:
@@ -183,7 +184,7 @@ def norm(t: Tracer, x: object, *, ord: Any = None) -> Traced:  # noqa: A002 - Nu
         return t.map("sqrt", total(t, t.map("square", row)))
     if ord in (1, math.inf):
         return accumulate("sum" if ord == 1 else "max", t, t.map("absolute", row))
-    return t.fail(f"np.linalg.norm with ord={ord!r}", "take ord=None, 1, 2 or np.inf, or write the sum out")
+    return t.fail(f"np.linalg.norm with ord={shown(ord)}", "take ord=None, 1, 2 or np.inf, or write the sum out")
 
 
 def logsumexp(t: Tracer, a: object, *, initial: object = None, where: object = True) -> Traced:

@@ -8,13 +8,14 @@ import operator
 import sys
 import types
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin
 
 import rowfold.annotations as rf
 from rowfold.annotations import Between, Ignore, Mark
 from rowfold.codegen.role import Role
+from rowfold.errors import shown
 
 RESERVED: Final = frozenset("axis out where dtype keepdims threads".split())
 SETTING_TYPES: Final = (float, int, bool, str)
@@ -63,7 +64,7 @@ class Setting(NamedTuple):
         result = self._convert(value)
         if isinstance(result, float | int) and not self._inside(result):
             bounds = f"{'(' if self.open else '['}{self.low:g}, {self.high:g}]"
-            raise ValueError(f"setting {self.name!r} is {value!r}, and it has to lie in {bounds}")
+            raise ValueError(f"setting {self.name!r} is {shown(value)}, and it has to lie in {bounds}")
         return result
 
     def _convert(self, value: object) -> object:
@@ -71,7 +72,7 @@ class Setting(NamedTuple):
             return _CONVERSIONS[self.type](value)
         except (TypeError, ValueError, OverflowError):
             found = type(value).__name__
-            raise TypeError(f"setting {self.name!r} takes {self.type.__name__}, not {found} {value!r}") from None
+            raise TypeError(f"setting {self.name!r} takes {self.type.__name__}, not {found} {shown(value)}") from None
 
     def _inside(self, value: float) -> bool:
         if self.low == -math.inf and self.high == math.inf:
@@ -94,15 +95,21 @@ def settings_of(fn: Callable[..., object]) -> tuple[Setting, ...]:
 
 def resolve_settings(settings: tuple[Setting, ...], given: Mapping[str, object], label: str) -> dict[str, object]:
     """A checked value for every setting, from `given` and the defaults. TypeError names what is unknown or missing."""
-    known = {s.name for s in settings}
-    for name in given:
-        if name not in known:
-            raise TypeError(f"{label} has no setting {name!r}; it has {', '.join(sorted(known)) or 'none'}")
+    known(settings, given, label)
     values = {s.name: given.get(s.name, s.default) for s in settings}
     for name, value in values.items():
         if value is MISSING:
             raise TypeError(f"{label} needs the setting {name!r}: it has no default")
     return {s.name: s.check(values[s.name]) for s in settings}
+
+
+def known(settings: Iterable[Setting], given: Mapping[str, object], label: str) -> dict[str, object]:
+    """What is `given` of the settings that are compiled in. TypeError names one that is no setting."""
+    named = {s.name: s for s in settings}
+    for name in given:
+        if name not in named:
+            raise TypeError(f"{label} has no setting {name!r}; it has {', '.join(sorted(named)) or 'none'}")
+    return {name: value for name, value in given.items() if named[name].static}
 
 
 def _label(fn: Callable[..., object]) -> str:
