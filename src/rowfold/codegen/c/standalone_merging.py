@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from typing import Any
 
 from ...records import dataclass, replace
-from ..loops import Arg, Kernel, Kind, Names, Stmt, Var
+from ..loops import Arg, Code, Kernel, Kind, Names, Stmt, Var
 from ..lower.mergewords import HELPERS, Helper
 from ..lower.merging import Head, Placed, begun, both_in, placed
 from .functions import Recorder, Value
 from .stmts import Statements
 from .text import INFIX, indented
 
-_TAKEN = ("a", "b", "m", "merged")  # names in the function that the statements stand in
+_TAKEN = ("a", "b", "m", "merged", "entry")  # names in the function that the statements stand in
 _SHORT = 60  # characters of an expression that stands where it is read
 _BINDS = {"mul": 4, "div": 4, "add": 3, "sub": 3, "and": 1, "or": 1}  # comparisons: 2
 
@@ -40,7 +40,7 @@ def merging_of(fields: Sequence[tuple[str, tuple[int, ...]]], dtype: str) -> Mer
     for round_, states in groupby(placed(fields), lambda p: p.round):
         w = _Recorder(names)
         both = both_in(w, round_, first, second).var
-        lines += page.lines(w.code.take(), [both])
+        lines += page.lines(w.code.take(), [both], {})
         lines.append(f"if ({page.arg(both, Kind.FLAG)}) {{")
         for p in states:
             more, functions = _merged(page, names, p)
@@ -51,11 +51,38 @@ def merging_of(fields: Sequence[tuple[str, tuple[int, ...]]], dtype: str) -> Mer
     return Merging(page.value(start), tuple(lines), tuple(_functions(dtype, called)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Each:
+    """What makes k-vectors entry by entry: the statements, what they go on with, and what they make of an entry."""
+
+    cursors: tuple[Var, ...]
+    start: tuple[Var | float, ...]
+    body: tuple[Stmt, ...]
+    following: tuple[Var | float, ...]
+    entry: tuple[Var | float, ...]
+
+
 class _Recorder(Recorder):
     """Records doubles, and k-vectors of them."""
 
     def __init__(self, names: Names) -> None:
         super().__init__(Kind.NUM, "f64", names, fused=False)
+        self.loops: dict[str, _Each] = {}  # by the first vector that they make
+
+    def pick(self, vectors: Sequence[Value], at: Value) -> list[Value]:
+        return [self.word("pick", v, at) for v in vectors]
+
+    def each(self, entries: int, start: Sequence[Value], step: Callable[..., Any]) -> list[Value]:
+        """A loop whose statements are recorded apart."""
+        outer, self.code = self.code, Code(self.code.names)
+        cursors = [Var(self.code.names.fresh("cursor"), Kind.NUM) for _ in start]
+        following, entry = step(*(Value(self, c) for c in cursors))
+        body, self.code = self.code.take(), outer
+        vectors = tuple(Var(outer.names.fresh("best"), Kind.SMALL, entries) for _ in entry)
+        first, following, entry = ([v.var for v in values] for values in (start, following, entry))
+        self.loops[vectors[0].name] = _Each(tuple(cursors), tuple(first), body, tuple(following), tuple(entry))
+        outer.stmts.append(Stmt(vectors, "each", ()))
+        return [Value(self, v) for v in vectors]
 
     def let(self, name: str, value: Value) -> Value:
         last = self.code.stmts[-1]
@@ -78,29 +105,43 @@ class _Page(Statements):
         super().__init__(Kernel("", dtype, (), ()))
         self.inside: dict[str, Stmt] = {}
 
-    def lines(self, stmts: Sequence[Stmt], results: Sequence[Var | float]) -> list[str]:
+    def lines(self, stmts: Sequence[Stmt], results: Sequence[Var | float], loops: Mapping[str, _Each]) -> list[str]:
         """The statements, for results that are read once more behind them."""
-        arrays = [v for s in stmts if s.word == "entry" for v in s.args[:1]] + [v for v in results if _small(v)]
-        read = Counter(v.name for v in chain(results, *(s.args for s in stmts), arrays) if isinstance(v, Var))
+        read = Counter(v.name for v in chain(results, *(s.args for s in stmts)) if isinstance(v, Var))
         lines = []
         for s in stmts:
             name = s.results[0].name
-            if len(s.results) == 1 and read[name] == 1 and len(self.number(s)) <= _SHORT:
+            if s.word == "each":
+                lines += self._loop(s.results, loops[name])
+            elif len(s.results) == 1 and read[name] == 1 and len(self.number(s)) <= _SHORT:
                 self.inside[name] = s
             else:
                 lines.append(self.stmt(s))
         return lines
 
+    def _loop(self, vectors: Sequence[Var], loop: _Each) -> list[str]:
+        size, count = vectors[0].size, Kind.NUM
+        body = self.lines(loop.body, [*loop.entry, *loop.following, *loop.following], {})  # they are no part of a line
+        body += [f"{v.name}[entry] = {self.arg(e, count)};" for v, e in zip(vectors, loop.entry, strict=True)]
+        body += [f"{c.name} = {self.arg(f, count)};" for c, f in zip(loop.cursors, loop.following, strict=True)]
+        starts = [f"{c.name} = {self.arg(f, count)}" for c, f in zip(loop.cursors, loop.start, strict=True)]
+        return [
+            f"double {', '.join([*starts, *(f'{v.name}[{size}]' for v in vectors)])};",
+            f"for (int entry = 0; entry < {size}; ++entry) {{",
+            *indented(body),
+            "}",
+        ]
+
     def number(self, s: Stmt) -> str:
-        if s.word == "places":
-            return "(double)entry"
-        if s.word == "entry":
+        if s.word == "pick":
             vector, at = s.args
             assert isinstance(vector, Var)
-            return f"num_entry({vector.name}, {vector.size}, {self.arg(at, Kind.NUM)})"
+            return f"{vector.name}[(int){self.arg(at, Kind.NUM)}]"
         if s.word in INFIX:
             left, right = (self._operand(a, s.word, last) for a, last in zip(s.args, (False, True), strict=True))
             return f"{left} {INFIX[s.word]} {right}"
+        if s.word == "not":
+            return f"!{self._operand(s.args[0], 'mul', True)}"
         return super().number(s)
 
     def arg(self, a: Arg, kind: Kind) -> str:
@@ -119,17 +160,13 @@ class _Page(Statements):
         return f"({text})" if within < around or (within == around and last) or logic else text
 
 
-def _small(a: object) -> bool:
-    return isinstance(a, Var) and a.kind is Kind.SMALL
-
-
 def _merged(page: _Page, names: Names, p: Placed) -> tuple[list[str], list[str]]:
     """The lines of one state, and the functions that they call."""
     w, entries = _Recorder(names), p.state.entries
     places = range(p.at, p.at + p.state.size, entries or 1)
     made = p.state.merge(w, *([_number(w, side, at, entries) for at in places] for side in "ab"))
     stmts, results = w.code.take(), [value.var for value in made]
-    lines = page.lines(stmts, results)
+    lines = page.lines(stmts, results, w.loops)
     for at, value in zip(places, results, strict=True):
         text = page.arg(value, Kind.NUM)
         if entries:
@@ -159,7 +196,7 @@ def _functions(dtype: str, called: Iterable[str]) -> Iterator[str]:
         for s in stmts:
             if s.call:
                 need(s.word)
-        lines = page.lines(stmts, results)
+        lines = page.lines(stmts, results, {})
         made[name] = list(_function(helper, lines, [page.arg(r, Kind.NUM) for r in results]))
 
     for name in called:

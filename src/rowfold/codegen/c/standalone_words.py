@@ -43,7 +43,7 @@ def section_words(isa: Isa, dtype: str, lines: Iterable[str]) -> list[str]:
 
 def merging_words(dtype: str, prefix: str, merging: Merging) -> list[str]:
     """The definitions that statements which merge states need, and the functions that they call."""
-    files = ("standalone/merging.c.j2", "standalone/libm.c.j2", "common.c.j2")
+    files = ("standalone/libm.c.j2", "common.c.j2")
     known = {name: _without_libm(text) for file in files for name, text in definitions((file,), dtype)}
     made = _needed(known, identifiers([*merging.functions, *merging.lines]))
     return renamed([*(line for text in made for line in text.splitlines()), *merging.functions], prefix)

@@ -151,8 +151,3 @@ def either(
     w: Words, first: Mask, a: Sequence[Value], b: Sequence[Value], names: Sequence[str] | None = None
 ) -> list[Value]:
     return [w.let(name, w.select(first, x, y)) for name, x, y in zip(names or ("t",) * len(a), a, b, strict=True)]
-
-
-def entries_of(words: Any, sides: Sequence[Sequence[Value]], places: Sequence[Value]) -> list[list[Value]]:
-    """Of either side the entries at its places."""
-    return [[words.entry(v, at) for v in side] for side, at in zip(sides, places, strict=True)]

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...records import dataclass
-from .mergewords import INF, LOG2E, ahead, either, entries_of, is_nan, plus, rank, times
+from .mergewords import INF, LOG2E, ahead, either, is_nan, plus, rank, times
 
 if TYPE_CHECKING:
     from ..mathlib.words import Mask, Value, Words
@@ -117,11 +117,7 @@ class First(State):
 
 
 class Best(State):
-    """The k best elements in order, and their places: two k-vectors.
-
-    Each entry of the merged list finds how many of the entries before it are those of `a` (Odeh, Green, Mwassi, Shmueli
-    and Birk 2012, "Merge path"): in steps of powers of two, for in sorted lists they are the first ones.
-    """
+    """The k best elements in order, and their places: two k-vectors, merged entry by entry from the heads of both."""
 
     kinds = ("topk",)
 
@@ -135,15 +131,16 @@ class Best(State):
 
     def merge(self, w: Words, a: Sequence[Value], b: Sequence[Value]) -> Sequence[Value]:
         words: Any = w  # of k-vectors beside those of numbers
-        ranks = rank(w, *a), rank(w, *b)
-        place = w.let("place", words.places(a[0]))
-        taken = w.let("taken", place * w.const(0.0))
-        for step in reversed(range((self.entries - 1).bit_length())):
-            tried = w.let("tried", taken + w.const(2.0**step))
-            last, others = entries_of(words, ranks, (tried - w.const(1.0), place - tried))
-            taken = w.let("taken", w.select(w.mask_and(w.le(tried, place), ahead(w, last, others)), tried, taken))
-        at = taken, place - taken
-        return either(w, ahead(w, *entries_of(words, ranks, at)), *entries_of(words, (a, b), at))
+        ranks, zero, one = (rank(w, *a), rank(w, *b)), w.const(0.0), w.const(1.0)
+
+        def entry(i: Value, j: Value) -> tuple[list[Value], list[Value]]:
+            """The next cursors in both lists, and what comes first of where they stand."""
+            left = w.let("left", ahead(w, words.pick(ranks[0], i), words.pick(ranks[1], j)))
+            best = either(w, left, words.pick(a, i), words.pick(b, j))
+            return [w.select(left, i + one, i), w.select(left, j, j + one)], best
+
+        made: Sequence[Value] = words.each(self.entries, (zero, zero), entry)
+        return made
 
 
 class Found(State):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..lower.mergewords import HELPERS
 from .numpywords import NumpyWords
+
+Step = Callable[..., tuple[Sequence[Any], Sequence[Any]]]
 
 
 class StateWords(NumpyWords):
@@ -19,15 +22,21 @@ class StateWords(NumpyWords):
     def call(self, function: str, *args: Any) -> Any:
         return HELPERS[function].body(self, *args)
 
-    def places(self, v: Any) -> Any:
-        """0, 1, 2, ... for a k-vector."""
-        return np.arange(float(len(v))).reshape(-1, *(1,) * (v.ndim - 1))
+    def pick(self, vectors: Sequence[Any], at: Any) -> list[Any]:
+        """The entry at a place, of each vector."""
+        if vectors[0].ndim == 1:
+            return [v[int(at)] for v in vectors]
+        apart = vectors[0][0].size
+        places = np.asarray(at).astype(np.intp) * apart + np.arange(apart).reshape(vectors[0].shape[1:])
+        return [v.take(places) for v in vectors]
 
-    def entry(self, v: Any, at: Any) -> Any:
-        """The entries at these places; where there is none any entry."""
-        apart = v[0].size
-        places = at * float(apart) + np.arange(float(apart)).reshape(v.shape[1:])
-        return np.take(v, places.astype(np.intp), mode="clip")
+    def each(self, entries: int, start: Sequence[Any], step: Step) -> list[Any]:
+        """k-vectors, entry by entry; what one step leaves the next begins with."""
+        made, state = [], start
+        for _ in range(entries):
+            state, entry = step(*state)
+            made.append(entry)
+        return [np.stack(column) for column in zip(*made, strict=True)]
 
 
 STATE_WORDS = StateWords()
