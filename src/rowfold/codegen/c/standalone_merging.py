@@ -85,8 +85,8 @@ class _Recorder(Recorder):
         return [Value(self, v) for v in vectors]
 
     def let(self, name: str, value: Value) -> Value:
-        last = self.code.stmts[-1]
-        if isinstance(value.var, Var) and last.results == (value.var,):
+        last = self.code.stmts[-1] if self.code.stmts else None
+        if last and isinstance(value.var, Var) and last.results == (value.var,):
             var = replace(value.var, name=self.code.names.fresh(name))
             self.code.rename(last, var)
             value.var = var

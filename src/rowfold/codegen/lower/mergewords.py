@@ -122,7 +122,7 @@ def is_nan(w: Words, a: Value) -> Mask:
 
 def rank(w: Words, x: Value, at: Value) -> tuple[Value, Value]:
     """An element and its place as numbers in whose order they come: NaN first, the place -1, which is nowhere, last."""
-    nan, nowhere = w.let("nan", is_nan(w, x)), w.let("nowhere", w.lt(at, w.const(0.0)))
+    nan, nowhere = w.let("unordered", is_nan(w, x)), w.let("nowhere", w.lt(at, w.const(0.0)))
     value = w.let("value", w.select(nowhere, w.const(-INF), w.select(nan, w.const(INF), x)))
     place = w.let("at", w.select(nowhere, w.const(INF), w.select(nan, at - w.const(PLACES), at)))
     return value, place

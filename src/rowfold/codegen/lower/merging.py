@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SHIFT = 4  # of exponentials: sum = number / unit * 2^exponent e^(factor shift), with these four before the numbers
 
+
 # the states, by kind
 
 
