@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codegen.lower import merging
 from ..runtime.spec import Array
+
+if TYPE_CHECKING:
+    from ..codegen.lower.merging import Placed
 
 Fields = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -34,12 +36,15 @@ def doubles(state: Any) -> Array:
 
 def identity(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """States of parts that hold no element: merging with them changes nothing."""
+    from ..codegen.lower import merging
+
     none = np.array(merging.identity(fields_of(dtype)))
     return np.full(shape, none.view(dtype)[0], dtype)
 
 
 def merge(a: Array, b: Array) -> Array:
     """The states of both parts, of one dtype; their shapes broadcast."""
+    from ..codegen.lower import merging
     from ..codegen.running.statewords import STATE_WORDS
 
     w, dtype, shape = STATE_WORDS, a.dtype, np.broadcast_shapes(a.shape, b.shape)
@@ -58,8 +63,10 @@ def merge(a: Array, b: Array) -> Array:
 
 
 @cache
-def _by_round(dtype: np.dtype[Any]) -> list[tuple[int, list[merging.Placed]]]:
-    return [(round_, list(units)) for round_, units in groupby(merging.placed(fields_of(dtype)), lambda p: p.round)]
+def _by_round(dtype: np.dtype[Any]) -> list[tuple[int, list[Placed]]]:
+    from ..codegen.lower.merging import placed
+
+    return [(round_, list(units)) for round_, units in groupby(placed(fields_of(dtype)), lambda p: p.round)]
 
 
 def _columns(state: Array, axes: int) -> Array:
@@ -69,7 +76,7 @@ def _columns(state: Array, axes: int) -> Array:
     return np.ascontiguousarray(np.moveaxis(numbers, -1, 0))
 
 
-def _values(columns: Array, p: merging.Placed) -> list[Array]:
+def _values(columns: Array, p: Placed) -> list[Array]:
     """What a state is of: numbers, or k-vectors."""
     entries = p.state.entries
     if entries:

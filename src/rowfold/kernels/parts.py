@@ -19,7 +19,7 @@ from ..errors import StateError
 from ..runtime import operands, outputs
 from ..runtime.operands import How, Operands
 from ..runtime.spec import ROW_LIKE, Argument, Array, CallSpec
-from . import merging, packing
+from . import merging
 
 if TYPE_CHECKING:
     from ..codegen.ir import Program
@@ -154,6 +154,8 @@ class Parts:
         Each number is rounded once: error bounds in `docs/states.md`. Raises StateError for kernels whose states have
         no small form: float64 rows, moments, top-k, positions, whatever counts elements.
         """
+        from . import packing
+
         return packing.pack(self.name, state, self._program_of(state, settings))
 
     def unpack(self, packed: Any, like: Any, **settings: Any) -> Array:
@@ -162,6 +164,8 @@ class Parts:
         What parts have in common is taken from it, and so is its number of elements. Raises StateError for numbers
         that `pack` did not give for such states.
         """
+        from . import packing
+
         return packing.unpack(self.name, packed, like, self._program_of(like, settings))
 
     def _program_of(self, state: Any, settings: dict[str, Any]) -> Program:
