@@ -18,7 +18,6 @@ from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest
 from .c.standalone_notes import notes
 from .c.standalone_states import States, states_of
 from .c.standalone_words import renamed, section_words
-from .c.text import literal
 from .c.words import environment
 from .dtypes import FORMATS, Format
 from .emit_c import Unit, unit_of
@@ -275,11 +274,10 @@ def parts_of(program: Program, layout: Layout, isa: str) -> list[Plan]:
     return [state_plan(program, layout, isa, done) for done in range(layout.rounds + 1)]
 
 
-def kept_of(program: Program, layout: Layout, isa: str, dtype: str, identity: Sequence[float]) -> States:
-    """What the functions for parts of rows need to know; `identity` is the state of no element."""
+def kept_of(program: Program, layout: Layout, isa: str, dtype: str) -> States:
+    """What the functions for parts of rows need to know."""
     name, loops = identifier(program.name), [lower(plan) for plan in parts_of(program, layout, isa)]
-    prefix, ctype = f"{name}_{dtype}_", DTYPES[computing(dtype)]
-    return states_of(program, layout, loops, ctype, prefix, renamed(map(literal, identity), prefix))
+    return states_of(program, layout, loops, DTYPES[computing(dtype)], f"{name}_{dtype}_")
 
 
 def page_of(program: Program, kinds: Sequence[Kind], isas: Sequence[str], summary: Sequence[str],

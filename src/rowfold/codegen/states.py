@@ -2,7 +2,7 @@
 
 A state is a vector of doubles. Its first field, named after the kernel, holds the number of elements and the last round
 that was done; then come the row-constant arguments; then one field for each unit, in the order of the rounds. A unit is
-a reduction, or several that share what they carry. `runtime/merging.py` merges states by the names of their fields.
+a reduction, or several that share what they carry. `lower/merging.py` merges states by the names of their fields.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from ..codegen.source import remark
 from ..codegen.standalone import ALIASES, ISAS, VOCABULARIES, Kind, Page, Section
 from ..codegen.states import layout_of
 from ..errors import DTypeError, IsaError, PlanError, shown
-from ..runtime import merging
 from .emission import EmitError
 from .examples import example_files
 from .vectors import special_values, vectors
@@ -121,8 +120,7 @@ def _kind(
     contract = [*_error(kernel, full, strategy), *_special(program, values)]
     kept = None
     if layout:
-        empty = merging.identity((), merging.state_dtype(layout.fields)).reshape(1).view(np.float64).tolist()
-        kept = standalone.kept_of(program, layout, VOCABULARIES.get(isas[-1], isas[-1]), dtype, empty)
+        kept = standalone.kept_of(program, layout, VOCABULARIES.get(isas[-1], isas[-1]), dtype)
     return standalone.kind_of(program, dtype, sections, ports, contract, kept), banner
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..codegen.lower.mergewords import LN2_HI, LN2_LO, LOG2E
+from ..codegen.lower.merging import SHIFT, kind_of
 from ..errors import StateError
-from ..runtime.merging import LN2_HI, LN2_LO, LOG2E, SHIFT, kind_of
 from ..runtime.spec import Array
 
 if TYPE_CHECKING:

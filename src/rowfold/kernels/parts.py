@@ -16,10 +16,10 @@ import numpy as np
 from .. import config as configuration
 from ..building.host import host_isa
 from ..errors import StateError, shown
-from ..runtime import merging, operands, outputs
+from ..runtime import operands, outputs
 from ..runtime.operands import How, Operands
 from ..runtime.spec import ROW_LIKE, Argument, Array, CallSpec
-from . import packing
+from . import merging
 
 if TYPE_CHECKING:
     from ..codegen.ir import Program
@@ -55,6 +55,7 @@ class Parts:
 
         @cached_property
         def static(self) -> Any: ...
+
         _chosen: dict[str, Any]
         _parts: dict[Any, Any]
         _caller: Any
@@ -90,7 +91,7 @@ class Parts:
             if done >= known.layout.rounds:
                 raise StateError(f"{self.name}: given has all {known.layout.rounds} rounds done; it is ready to finish")
         loop = self._part_loop(known, done)
-        arguments = [*call.cast(), *([_doubles(given)] if done else []), _offset(self.name, offset)]
+        arguments = [*call.cast(), *([merging.doubles(given)] if done else []), _offset(self.name, offset)]
         with np.errstate(all="ignore"):
             raw = loop(*arguments)
         state: Array = np.ascontiguousarray(raw).view(known.dtype).reshape(np.shape(raw)[:-1])
@@ -141,7 +142,7 @@ class Parts:
         loop = self._part_loop(known, known.layout.rounds)
         results = self._results(known.key, known.program)
         targets = outputs.prepare(self.name, results, call, None, keepdims=False)
-        arguments = [*_arguments(known, call, state), _doubles(state), _offset(self.name, offset)]
+        arguments = [*_arguments(known, call, state), merging.doubles(state), _offset(self.name, offset)]
         with np.errstate(all="ignore"):
             loop(*arguments, *(t.loop for t in targets))
             found = [t.finished(call.layout) for t in targets]
@@ -153,6 +154,8 @@ class Parts:
         Each number is rounded once: error bounds in `docs/states.md`. Raises StateError for kernels whose states have
         no small form: float64 rows, moments, top-k, positions, whatever counts elements.
         """
+        from . import packing
+
         return packing.pack(self.name, state, self._program_of(state, settings))
 
     def unpack(self, packed: Any, like: Any, **settings: Any) -> Array:
@@ -161,6 +164,8 @@ class Parts:
         What parts have in common is taken from it, and so is its number of elements. Raises StateError for numbers
         that `pack` did not give for such states.
         """
+        from . import packing
+
         return packing.unpack(self.name, packed, like, self._program_of(like, settings))
 
     def _program_of(self, state: Any, settings: dict[str, Any]) -> Program:
@@ -306,11 +311,6 @@ def _dtype_of(state: Any) -> str:
 
 def _told(state: Any) -> str:
     return f"{state.dtype.names[0]!r}"
-
-
-def _doubles(state: Any) -> Array:
-    whole: Array = np.ascontiguousarray(state).view(np.float64)
-    return whole.reshape(*np.shape(state), -1)
 
 
 def _offset(kernel: str, offset: Any) -> Array:

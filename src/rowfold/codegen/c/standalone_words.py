@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from ..isas import Isa, has_template
 from ..lower.context import LIMIT, NEAR
+from .standalone_merging import Merging
 from .text import literal
 from .words import definitions, group_definitions, identifiers
 
@@ -40,11 +41,12 @@ def section_words(isa: Isa, dtype: str, lines: Iterable[str]) -> list[str]:
     return [line for text in made for line in text.splitlines()]
 
 
-def merging_words(dtype: str, prefix: str, lines: Sequence[str]) -> list[str]:
-    """The definitions that statements which merge states need, and these statements."""
-    known = dict(definitions(("standalone/libm.c.j2",), dtype)) | dict(definitions(("standalone/merging.c.j2",), dtype))
-    made = [line for text in _needed(known, identifiers(lines)) for line in text.splitlines()]
-    return renamed([*made, *lines], prefix)
+def merging_words(dtype: str, prefix: str, merging: Merging) -> list[str]:
+    """The definitions that statements which merge states need, and the functions that they call."""
+    files = ("standalone/libm.c.j2", "common.c.j2")
+    known = {name: _without_libm(text) for file in files for name, text in definitions((file,), dtype)}
+    made = _needed(known, identifiers([*merging.functions, *merging.lines]))
+    return renamed([*(line for text in made for line in text.splitlines()), *merging.functions], prefix)
 
 
 def _needed(known: Mapping[str, str], names: Iterable[str]) -> Iterable[str]:

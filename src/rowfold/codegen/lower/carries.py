@@ -2,19 +2,20 @@
 
 Identity (before), lift and combine (body), merge (block_end), finish (after). A new kind of reduction is a new class
 here and a line in `kernel._carry`; every backend prints the same statements. Finishing is in two: `collect` brings the
-lanes to the numbers that are the carry's state, `publish` makes the result of them. A part of a row stops in between,
-and what merges parts (`runtime/merging.py`) goes on from there.
+lanes to the numbers that are the carry's state, `publish` makes the result of them. A part of a row stops in between:
+`states` are the kinds of states that it may leave, which say how two of them merge (merging.py).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ...records import dataclass
 from ..ir import Reduce, Ref
 from ..loops import Code, Kind
+from . import merging
 from .context import Context
 from .folds import fold, folded, quotient, total_of
 from .forms import Number, Plain
@@ -28,6 +29,9 @@ class Carry(Protocol):
 
     phases: int
 
+    @property
+    def states(self) -> tuple[type[merging.State], ...]: ...
+
     def before(self, pre: Code) -> None: ...
     def body(self, rows: Rows, phase: int) -> None: ...
     def between(self, block: Code, phase: int) -> None: ...
@@ -40,6 +44,7 @@ class Settling(ABC):
 
     ctx: Context
     ref: Ref
+    states: ClassVar[tuple[type[merging.State], ...]]
 
     def after(self, code: Code) -> None:
         state = self.collect(code)
@@ -59,6 +64,7 @@ class Settling(ABC):
 class Sum(Settling):
     """sum x: a balanced tree over a block's vectors, then wide lanes, then a tree over the lanes (3-numerics, 3)."""
 
+    states = (merging.Added,)
     ctx: Context
     ref: Ref
     x: Ref
@@ -90,6 +96,7 @@ class Sum(Settling):
 class Count(Settling):
     """How many elements the predicate selects."""
 
+    states = (merging.Added,)
     ctx: Context
     where: Ref
     phases: int = 1
@@ -139,6 +146,7 @@ class Mean(Sum):
 class Dot(Settling):
     """sum a b with every product exact in the wide lanes: it neither overflows nor rounds early."""
 
+    states = (merging.Added,)
     ctx: Context
     ref: Ref
     a: Ref
@@ -168,6 +176,7 @@ class Dot(Settling):
 class Extremum(Settling):
     """max x or min x; a NaN that counts makes the result NaN."""
 
+    states = (merging.Largest, merging.Smallest)
     ctx: Context
     ref: Ref
     x: Ref
@@ -203,6 +212,7 @@ class Position(Settling):
     A lane keeps its best element and the number of the vector that it stood in: exact for 2^28 elements in float32.
     """
 
+    states = (merging.First,)
     ctx: Context
     ref: Ref
     x: Ref
@@ -242,6 +252,7 @@ class Position(Settling):
 class Product(Settling):
     """prod x, lane by lane."""
 
+    states = (merging.Multiplied,)
     ctx: Context
     ref: Ref
     x: Ref
@@ -268,6 +279,7 @@ class Product(Settling):
 class Taken(Settling):
     """x[y] in a part of a row: the element and whether this part has it."""
 
+    states = (merging.Found,)
     ctx: Context
     ref: Ref
     x: Ref

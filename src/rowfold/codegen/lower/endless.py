@@ -39,6 +39,7 @@ def _used(ctx: Context, ref: Ref) -> bool:
 class Endless:
     """Whether an element is +inf and none is NaN, among those that each sum runs over."""
 
+    states = ()  # what it finds is in the sums
     ctx: Context
     index: int
     sums: Sequence[Ref]

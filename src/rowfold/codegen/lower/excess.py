@@ -21,6 +21,7 @@ INF = float("inf")
 class Excess:
     """The candidates of one walk. `after` solves for tau unless they spilled; `finish` publishes it."""
 
+    states = ()  # a threshold depends on its whole row at once
     ctx: Context
     ref: Ref
     z: Ref
@@ -70,6 +71,7 @@ class Excess:
 class NewtonStep:
     """One more walk over a row whose candidates spilled: the sums over what is above tau, and a better tau."""
 
+    states = ()
     carry: Excess
     phases: int = 1
 

@@ -6,6 +6,7 @@ from ...records import dataclass
 from ..ir import Const, Reduce, Ref
 from ..loops import Code, Kind, Var
 from ..plan import Lowering
+from . import merging
 from .context import BIASED_DROP, DROP, Context
 from .endless import open_sums
 from .exponentials import guessed, pair, shifted
@@ -26,6 +27,7 @@ LARGE, ROOM = 2.0**900, 64.0  # the float64 weights whose sum may overflow, and 
 class Maximum:
     """The maximum of a group's base: it only places the shift, so a NaN may be passed over (the sum will meet it)."""
 
+    states = ()  # the shift is with the sums
     ctx: Context
     index: int
     phases: int = 1
@@ -136,6 +138,8 @@ class Displaced:
 
 class ExpSums:
     """The exponential sums of one group in one sweep, in any lowering; `after` leaves each as a Scaled number."""
+
+    states = (merging.Powers, merging.Displaced)
 
     def __init__(self, ctx: Context, index: int, lowering: Lowering) -> None:
         self.ctx, self.index, self.lowering = ctx, index, lowering

@@ -13,6 +13,7 @@ from itertools import combinations
 from ..ir import Program, Reduce, Ref, operands
 from ..loops import Code, Kind, Scalars, Seek, Step, Var
 from ..plan import SweepPlan
+from . import merging
 from .carries import Settling
 from .context import Context
 from .folds import folded, quotient, total_of
@@ -50,6 +51,7 @@ class Moments(Settling):
     """
 
     phases = 1
+    states = (merging.Distances,)
 
     def __init__(self, ctx: Context, sweep: SweepPlan, shared: Family) -> None:
         self.ctx = ctx

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ...records import dataclass
 from ..ir import Const, Reduce, Ref
 from ..loops import Code, Kind
+from . import merging
 from .carries import Settling
 from .context import Context
 from .forms import Number, Plain
@@ -21,6 +22,7 @@ class TopK(Settling):
     are the block's elements put into the sorted buffer, one by one.
     """
 
+    states = (merging.Best,)
     ctx: Context
     x: Ref
     k: Ref
