@@ -33,12 +33,12 @@ def merging_of(fields: Sequence[tuple[str, tuple[int, ...]]], dtype: str) -> Mer
     """The statements for states of these fields."""
     page, names = _Page(dtype), Names(set(_TAKEN))
     lines, called = list[str](), list[str]()
-    w = _Recorder(names)
+    w = _words(names)
     first, second = (Value(w, Var(f"{side}[1]", Kind.NUM)) for side in "ab")
     begun(w, first)
     (start,) = w.code.take()
     for round_, states in groupby(placed(fields), lambda p: p.round):
-        w = _Recorder(names)
+        w = _words(names)
         both = both_in(w, round_, first, second).var
         lines += page.lines(w.code.take(), [both], {})
         lines.append(f"if ({page.arg(both, Kind.FLAG)}) {{")
@@ -96,6 +96,11 @@ class _Recorder(Recorder):
         made = self.code.call(Kind.NUM, HELPERS[function].outputs, function, *(a.var for a in args))
         values = tuple(Value(self, v) for v in made)
         return values[0] if len(values) == 1 else values
+
+
+def _words(names: Names) -> Any:
+    """A recorder has every word, which no type says."""
+    return _Recorder(names)
 
 
 class _Page(Statements):
@@ -162,7 +167,7 @@ class _Page(Statements):
 
 def _merged(page: _Page, names: Names, p: Placed) -> tuple[list[str], list[str]]:
     """The lines of one state, and the functions that they call."""
-    w, entries = _Recorder(names), p.state.entries
+    w, entries = _words(names), p.state.entries
     places = range(p.at, p.at + p.state.size, entries or 1)
     made = p.state.merge(w, *([_number(w, side, at, entries) for at in places] for side in "ab"))
     stmts, results = w.code.take(), [value.var for value in made]
