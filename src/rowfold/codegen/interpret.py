@@ -20,6 +20,7 @@ from rowfold.codegen.found import found_in
 from rowfold.codegen.ir import Const, Input, Map, Param, Program, Reduce, Ref, Role, Type, elements_of, operands
 
 Array = Any  # numpy.ndarray, or the array of another module that has NumPy's names
+_NEAR = 30.0  # e to this power is far from where doubles end
 V = TypeVar("V")
 
 
@@ -236,6 +237,11 @@ class Plain:
         seen = xp.where(self.select(where) & ~xp.isnan(log), log, -np.inf)
         top = xp.max(seen, axis=-1, keepdims=True, initial=-np.inf)
         return xp.where(top == -np.inf, 0.0, top)
+
+    def common(self, left: Array, right: Array) -> Array:
+        """None where the larger one is near 1: then nothing is rounded on the way there and back."""
+        top = self.xp.maximum(left, right)
+        return self.xp.where(self.xp.abs(top) < _NEAR, 0.0, top)
 
     def term(self, mantissa: Array, log: Array, peak: Array) -> Array:
         xp = self.xp

@@ -138,6 +138,9 @@ class ElementErrors:
     def peak(self, log: Bounded, where: Bounded | None) -> Bounded:
         return self._exact(self.plain.peak(log.value, None if where is None else where.value | where.uncertain), True)
 
+    def common(self, left: Bounded, right: Bounded) -> Bounded:
+        return self.map("maximum", [left, right])
+
     def term(self, mantissa: Bounded, log: Bounded, peak: Bounded) -> Bounded:
         value = self.plain.term(mantissa.value, log.value, peak.value)
         scale = self.plain.term(np.ones_like(mantissa.value), log.value, peak.value)

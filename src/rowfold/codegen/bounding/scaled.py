@@ -58,6 +58,10 @@ class Arithmetic(Protocol[V]):
         """The largest exponent of each row: +inf counts, -inf and NaN do not; 0 where nothing is left."""
         ...
 
+    def common(self, left: V, right: V) -> V:
+        """The exponent at which numbers with these logs are added, near the larger one."""
+        ...
+
     def term(self, mantissa: V, log: V, peak: V) -> V:
         """mantissa * e^(log - peak). Exactly 0 at log = -inf; where the peak is +inf only its own elements count."""
         ...
@@ -200,9 +204,9 @@ class ScaledRules(Generic[V]):
         return Scaled(mantissa, self.plain.shift(la, lb, 1 if op == "multiply" else -1), row)
 
     def _total(self, op: str, a: Value[V], b: Value[V]) -> Scaled[V]:
-        """A sum of row-constants, at the larger of the two scales."""
+        """A sum of row-constants, at a scale of both."""
         (ma, la), (mb, lb) = self._parts(a), self._parts(b)
-        scale = self.plain.map("maximum", [la, lb])
+        scale = self.plain.common(la, lb)
         terms = [self.plain.term(ma, la, scale), self.plain.term(mb, lb, scale)]
         return Scaled(self.plain.map(op, terms), scale, False)
 

@@ -310,6 +310,9 @@ class Tape(Plain):
     def _highest(self, log: Array) -> Array:
         return super().peak(log, None)
 
+    def common(self, left: Array, right: Array) -> Array:
+        return self._opaque(super().common, left, right)
+
     def term(self, mantissa: Array, log: Array, peak: Array) -> Array:
         if not self._is_row(log):
             return self._opaque(super().term, mantissa, log, peak)
