@@ -1,4 +1,4 @@
-"""NumPy alone: n less the largest weight of a softmax went to the weight's scale and back, and was rounded three times."""
+"""NumPy alone: n less the largest weight of a softmax went to the scale of the weight and back, rounded three times."""
 
 import numpy as np
 
