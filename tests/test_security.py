@@ -18,6 +18,7 @@ CALLS = ("eval", "exec", "popen", "posix_spawn")
 WORDS = re.compile("|".join([*MODULES, *CALLS, "shell", "system"]))
 REASONS = {
     "codegen/language/signature.py: eval": "an annotation that is a text is code of the user's own program",
+    "bench/own.py: exec": "Numba wants a loop with the parameters that the user's own row function has",
     "testing/programs.py: exec": "the fuzzer runs the programs that it made",
     "interop/dask.py: cloudpickle": "Dask itself sends tasks between a user's processes this way",
 }

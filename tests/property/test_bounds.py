@@ -68,6 +68,9 @@ class Rounded:
     def peak(self, log, where):
         return self.make(self.plain.peak(log.exponent, None if where is None else where.value), row=False)
 
+    def common(self, left, right):
+        return self.map("maximum", [left, right])
+
     def term(self, mantissa, log, peak):
         return self.make(self.plain.term(mantissa.value, log.exponent, peak.value), mantissa.row or log.row)
 
