@@ -9,6 +9,11 @@ from jinja2 import Environment, FunctionLoader
 from rowfold.codegen.c.words import Kept
 
 
+@pytest.fixture(autouse=True)
+def writes_bytecode(monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+
+
 def rendered(folder, text="{{ a }} rows"):
     made = Environment(loader=FunctionLoader(lambda name: text), bytecode_cache=Kept(str(folder)), autoescape=True)
     return made.get_template("page").render(a=3)
