@@ -60,11 +60,12 @@ class Tape(Plain):
 
     def finish(self, results: Sequence[Array]) -> None:
         """All is recorded: what must be there after a replay are these results, and what tells of special rows."""
-        for power in [self._known["power", d][0] for d in self._bare if ("power", d) in self._known]:
+        told = {*self._bare, *(self._shifted if self.lossless else ())}  # what an infinite exponent lost is NaN
+        for power in [self._known["power", d][0] for d in told if ("power", d) in self._known]:
             if not any(power is e for e in self._sums.values()):  # only sums of other terms were taken
                 self._reduced("sum", [power], None)
-        told = (*self.suspects, *self.ranged, *(a for pair in self.close for a in pair))
-        self.calls = ready(self.steps, (*results, *told))
+        read = (*self.suspects, *self.ranged, *(a for pair in self.close for a in pair))
+        self.calls = ready(self.steps, (*results, *read))
         for made in (self._known, self._sums, self._logs, self._totals, self._shifted):
             made.clear()  # arrays that no call uses are given back
         self.steps.clear()
