@@ -199,7 +199,10 @@ def _times(rows: Rows, t: Var, step: Factor | _Number | _Mask, name: str) -> Var
             if constant is None:
                 return c.vec(name, "mul", t, v)
             signed = op(rows.ctx.code, "against", "sub", 0.0, constant) if minus else constant
-            return c.vec(name, "fma", t, v, rows.product(t, signed, "far"))
+            finite = c.vec(name, "fma", t, v, rows.product(t, signed, "far"))
+            whole = c.vec("whole", "mul", t, c.vec("sum", "add", v, rows.set(signed, "constant")))
+            endless = c.mask("endless", "eq", c.vec("size", "abs", t), INF)  # an infinite t has one sign, that of v + c
+            return c.vec(name, "select", endless, whole, finite)
         case _Number(m, lo):
             return _product(rows, t, m, lo, name)
         case _Mask(mask, outside):
