@@ -69,12 +69,12 @@ def test_a_plan_that_was_wrong_once(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kinds", "count"), [(MODERATE, 3000), (EVERY, 1000)], ids=["moderate", "every"])
-def test_thousands_of_random_plans_compute_their_programs(kinds, count):
-    """New programs each time; the first seed is printed."""
+@pytest.mark.parametrize("part", range(20))
+def test_twenty_thousand_random_plans_compute_their_programs(part):
+    """A thousand new programs, every fourth on special values; with 20 parts over a million rows of results."""
     first = int(np.random.default_rng().integers(2**31))
     print(f"first seed {first}")  # noqa: T201 - a failing run shows it
-    found = {seed: bad for seed in range(first, first + count) if (bad := wrong(seed, kinds))}
+    found = {s: bad for s in range(first, first + 1000) if (bad := wrong(s, MODERATE if s % 4 else EVERY))}
     assert found == {}
 
 
