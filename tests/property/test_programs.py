@@ -15,7 +15,7 @@ from rowfold.runtime.cpu import host_isas
 from rowfold.testing import LAYOUTS, STRATEGIES, Case, Random, cases, laid_out, load, random_case, random_source
 
 PROGRAMS = range(8)
-QUICK = {"avx512": PROGRAMS, "avx2": (0, 3, 4), "portable": (5,)}  # programs that compile within a second or two
+QUICK = {"avx512": PROGRAMS[::2], "avx2": (3,), "portable": (5,)}  # programs that compile within a second or two
 MODERATE = ("normal", "normal_x5", "alternating", "sorted_up", "ramp_down", "half_minus_inf")
 
 
@@ -50,7 +50,10 @@ def test_simplifying_keeps_the_meaning(seed):
 
 
 @pytest.mark.parametrize(
-    ("isa", "seed"), sliced(product(host_isas(), PROGRAMS), lambda c: c[0] == host_isas()[0] or c[1] in QUICK[c[0]])
+    ("isa", "seed"),
+    sliced(
+        product(host_isas(), PROGRAMS), lambda c: c[1] in (QUICK["avx512"] if c[0] == host_isas()[0] else QUICK[c[0]])
+    ),
 )
 def test_strategies_agree_bitwise(isa, seed):
     """Every strategy that has a plan gives the same bits on one instruction set."""

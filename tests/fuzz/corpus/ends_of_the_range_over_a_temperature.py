@@ -12,7 +12,7 @@ def fuzzed(x, *, t: rf.Positive = 0.75):
     return v - rf.logsumexp(v), np.log(rf.library.softmax(x, temperature=8.0))
 
 
-for isa in host_isas():
+for isa in host_isas()[:2]:
     for dtype in ("float32", "float64"):
         for width in (17, 1024):
             kinds, settings = ("huge", "normal_x50"), {"t": 0.1}
