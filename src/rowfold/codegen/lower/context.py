@@ -372,7 +372,7 @@ class Context:
         if group.factor is None:
             return Shift((LOG2E, LOG2E_LO), 1.0, LN2)
         factor = self.value(group.factor)
-        lo = self._factor_lo(group.factor, factor)
+        lo = self.factor_lo(group.factor)
         if self.depends(group.factor):
             flat = self.code.flag("flat", "lt", self.code.num("size", "abs", factor), FLAT)
             factor = self.code.num("factor", "choose", flat, FLAT, factor)
@@ -384,15 +384,16 @@ class Context:
         node = self.program.nodes[ref]
         return isinstance(node, Input | Reduce) or any(self.depends(a) for a in operands(node))
 
-    def _factor_lo(self, ref: Ref, factor: Number) -> Number:
+    def factor_lo(self, ref: Ref) -> Number:
         """What the rounding of a quotient or product lost: an exponent of 1000 would magnify it."""
         match self.program.nodes[ref]:
-            case Map("divide", (a, b)):
-                return self.code.num("factor_lo", "div_rest", self.value(a), self.value(b), factor)
-            case Map("multiply", (a, b)):
-                return self.code.num("factor_lo", "mul_rest", self.value(a), self.value(b), factor)
-            case Input() | Param() | Const() | Map() | Reduce():
-                return 0.0
+            case Map(("divide" | "multiply") as word, (a, b)):
+                what = "div_rest" if word == "divide" else "mul_rest"
+                return self.code.num("factor_lo", what, self.value(a), self.value(b), self.value(ref))
+            case Map("absolute", (a,)) if (rest := self.factor_lo(a)) != 0.0:
+                below = self.code.flag("below", "lt", self.value(a), 0.0)
+                return self.code.num("factor_lo", "choose", below, self.code.num("factor_lo", "neg", rest), rest)
+        return 0.0
 
 
 def is_bool(program: Program, ref: Ref) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import TYPE_CHECKING
 
 from ..isas import steps_exponents
-from ..loops import Arg, Kind, Var
-from .forms import Affine, Number, NumForm, Offset, Plain, RowForm, op, plus
-from .joint import unrounded_distance
+from ..loops import Kind, Var
+from .forms import Number, op
 
 if TYPE_CHECKING:
     from .rows import Rows
@@ -27,41 +25,6 @@ def within(rows: Rows, group: int, x: Var) -> Var:
     reach = op(c, "reach", "div", rows.ctx.limit - 1.0, rows.ctx.shifts[group].scale[0])
     x = rows.code.vec(x.name, "max", rows.set(op(c, "lowest", "sub", 0.0, reach), "lowest"), x)
     return rows.code.vec(x.name, "min", rows.set(reach, "highest"), x)
-
-
-def unrounded_exponential(rows: Rows, form: RowForm, name: str) -> Var:
-    """exp(v a + b) with what v a + b loses when it is rounded: beside a large b that would be many ULP."""
-    word, args = unrounded_arguments(rows, form, name)
-    return rows.code.call(Kind.VEC, (name,), word, *args)[0]
-
-
-def unrounded_arguments(rows: Rows, form: RowForm, name: str) -> tuple[str, tuple[Arg, ...]]:
-    """The function that takes the exponential, and what it is given."""
-    match form:
-        case Affine(v, a, Offset(center=Var() as center, factor=factor, tail=tail), True, None) if (
-            rows.ctx.dtype == "f64" and a == factor and a != 1.0
-        ):
-            return "exp_line", unrounded_distance(rows, v, center, a, tail, name)
-        case Affine(v, a, b, minus, None) if (b is not None or not _power_of_two(a)) and not _centered(a, b):
-            b = b or Plain(0.0)
-            hi, rest = rows.parts(plus(rows.ctx.code, name + "_offset", Plain(0.0), b, "sub") if minus else b)
-            lo = 0.0 if rest is None else rest
-            if isinstance(a, float) and abs(a) == 1.0:
-                return "exp_sum", (rows.product(v, a, name), hi, lo)
-            factor = rows.set(a, "factor")
-            factor_lo = 0.0 if rows.ctx.dtype == "f64" else rows.low(a)
-            return "exp_line", (v, factor, factor_lo, hi, lo)
-        case _:
-            return "exp", (rows.materialize(form, name),)
-
-
-def _power_of_two(a: Number) -> bool:
-    return isinstance(a, float) and abs(math.frexp(a)[0]) == 0.5
-
-
-def _centered(a: Number, b: NumForm | None) -> bool:
-    """Whether v a + b is (v - center) a - tail, which cannot overflow where the difference does not."""
-    return isinstance(b, Offset) and b.center is not None and not (isinstance(a, float) and abs(a) == 1.0)
 
 
 def exponential(rows: Rows, group: int) -> Var:

@@ -37,7 +37,7 @@ def unrounded_distance(rows: Rows, v: Var, center: Var, a: Number, tail: Number,
     """(v - center) a - tail as the line that "exp_line" is given: with what the difference loses when it is rounded."""
     half, twice, middle = _halves(rows, center)
     c, factor = rows.code, rows.set(op(rows.pre, "factor", "mul", twice, a), "factor")
-    near, lost = _two_sum(c, name, "add", c.vec("half", "mul", v, half), middle)
+    near, lost = two_sum(c, name, "add", c.vec("half", "mul", v, half), middle)
     less = -tail if isinstance(tail, float) else rows.pre.num("less", "neg", tail)
     return near, factor, 0.0, rows.set(less, "less"), c.vec("lost", "mul", lost, factor)
 
@@ -52,11 +52,11 @@ def summed(c: Code, name: str, word: str, v: Var, parts: tuple[Var, Var | None],
 
 def _once_rounded(c: Code, name: str, word: str, v: Var, hi: Var, lo: Var) -> Var:
     """v + (hi + lo), or less it: what the first sum loses joins lo."""
-    total, lost = _two_sum(c, name, word, v, hi)
+    total, lost = two_sum(c, name, word, v, hi)
     return c.vec(name, "add", total, c.vec("rest", word, lost, lo))
 
 
-def _two_sum(c: Code, name: str, word: str, v: Var, hi: Var) -> tuple[Var, Var]:
+def two_sum(c: Code, name: str, word: str, v: Var, hi: Var) -> tuple[Var, Var]:
     """v plus or minus hi, and what that loses: nothing of what is not finite."""
     total = c.vec(name, word, v, hi)
     moved = c.vec("moved", "sub", total, v)

@@ -13,7 +13,8 @@ from ...records import dataclass, replace
 from ..ir import Ref
 from ..loops import Kind, Var
 from .context import LIMIT
-from .exponentials import pair, split, unrounded_arguments, within
+from .exponentials import pair, split, within
+from .exponents import unrounded_arguments
 from .forms import Affine, Factor, Number, Plain, PowerRow, RowForm, Scaled, op, scaled, times
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _unless_gone(rows: Rows, x: Var, p: Var) -> Var:
 
 def _unrounded(rows: Rows, exponent: Ref) -> tuple[Var, Var]:
     """exp(v a + b) as a pair, with what v a + b loses when it is rounded."""
-    word, args = unrounded_arguments(rows, rows.number_form(exponent), "t")
+    word, args = unrounded_arguments(rows, exponent, "t")
     if word == "exp":
         word, args = "exp_sum", (*args, 0.0, 0.0)
     p, k = rows.code.call(Kind.VEC, ("p", "k"), word + "_pair", *args)

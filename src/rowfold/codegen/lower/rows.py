@@ -13,7 +13,8 @@ from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
 from ..loops import Code, Kind, Var
 from . import powers
 from .context import Context, is_bool
-from .exponentials import exponential, plain_exponential, unrounded_exponential
+from .exponentials import exponential, plain_exponential
+from .exponents import unrounded_exponential
 from .forms import (
     CALLS,
     Affine,
@@ -240,7 +241,7 @@ class Rows:
         if operation == "where":
             return self._where(name, args)
         if operation == "exp":
-            return Affine(unrounded_exponential(self, self.number_form(args[0]), name))
+            return Affine(unrounded_exponential(self, args[0], name))
         return Affine(self._word(name, operation, args))
 
     def number_form(self, ref: Ref) -> RowForm:
