@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -11,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import chaos
 import kernels
 import numpy as np
 import pytest
@@ -185,6 +187,20 @@ def test_without_memory_files(warm: Config, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delattr(os, "memfd_create")
     found = cache.find("plan", warm)
     assert found is not None and answer(found) == 0
+
+
+def test_a_library_that_is_cut_short_while_it_is_loaded(warm: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a library can only be loaded from the cache's file, the next file of that name is loaded anew."""
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(load_c, "_copy", lambda data: contextlib.nullcontext())
+
+    def twice() -> None:
+        for _ in range(2):
+            cache._libraries.clear()
+            assert answer(cache.load(SOURCE, "plan", warm)) == 0
+            os.truncate(entry(warm) / "kernel.so", 100)
+
+    assert os.waitpid(chaos.child_of(twice), 0)[1] == 0
 
 
 def test_neither_memory_files_nor_cache(fresh: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,12 +26,13 @@ class Library(NamedTuple):
 
 
 def load(data: bytes, path: str | None = None) -> Library:
-    """Load these bytes: from memory where the system can, else from the file at `path`, else from a temporary copy.
+    """Load these bytes: from memory where the system can, else from a temporary copy, else from the file at `path`.
 
-    Memory comes first because nobody can change the bytes after they were verified, and noexec does not matter.
+    Memory comes first because nobody can change the bytes after they were verified, and noexec does not matter; a copy
+    of our own can be changed by nobody else, but where temporary files are not executable there may be none.
     """
     failures = []
-    for source in (_memory(data), _file(path), _copy(data)):
+    for source in (_memory(data), _copy(data), _file(path)):
         with source as name:
             if name is None:
                 continue
@@ -103,7 +104,9 @@ def _write(fd: int, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _file(path: str | None) -> Iterator[str | None]:
-    yield path
+    """The file, by a name that it never had: another one of this name may be loaded, and be truncated since."""
+    folder, name = os.path.split(path or "")
+    yield f"{folder}{_unique(next(_numbers))}/{name}" if folder else path
 
 
 @contextlib.contextmanager

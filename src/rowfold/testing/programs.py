@@ -104,6 +104,15 @@ FURTHER_RESULTS = (  # exponentials that meet factors of any size
     "np.maximum({a} - {c}, 0.0)",
     "np.where(rf.positions(x) == y, {a}, {b})",
     "np.where({a} >= rf.kth({a}, 2), np.exp({a} - rf.logsumexp({a})), 0.0)",
+    "np.exp(({a} - {c}) / s)",
+    "np.exp({c} - {a} / t) * {b}",
+    "np.exp(({a} - {c}) * s + {d})",
+    "np.exp(({a} - {c}) / t) / np.sum(np.exp(({a} - {c}) / t))",
+    "{b} * rf.sigmoid(({a} - {c}) / t)",
+    "np.expm1({a} * s)",
+    "rf.softplus({c} - {a} / s)",
+    "np.log1p(np.exp(({a} - np.max({a})) / s))",
+    "np.tanh(({a} - {c}) / t) + {b}",
 )
 NUMBERS = ("{c}", "{c} - {d}", "{c} + 2.0 * {d}", "{c} * {d}", "{c} - {a}[y]", "{a}[y]", "{c} / x.size")
 PARAMETERS = {"z": "z", "keep": "keep: rf.Mask", "s": "s: rf.Scalar", "y": "y: rf.Index"}

@@ -21,6 +21,7 @@ from .forms import (
     Offset,
     Plain,
     Scaled,
+    far_sum,
     fits,
     offset,
     op,
@@ -169,13 +170,13 @@ class Context:
 
     def mantissa(self, form: Scaled, name: str) -> tuple[Number, Number]:
         """The number as m 2^n: all its exponents meet in one power of two before any of them can overflow."""
-        c = self.code
-        m, n, log = form.m, form.binade, form.log
+        c, m, n, fars = self.code, form.m, form.binade, [form.log]
         for group, power in form.powers.items():
             late = self.bias(group) if self.dtype == "f64" else 0.0  # doubles have no room to spare for it
             exponent, far = self.shift(group, power)
-            n, log = op(c, "power", "add", n, exponent), op(c, "far", "add", log, far)
+            n, fars = op(c, "power", "add", n, exponent), [*fars, far]
             m, n = op(c, "unit", "div", m, (self.unit(group) * 2.0**-late) ** power), op(c, "n", "sub", n, late * power)
+        log = far_sum(c, fars)
         if isinstance(log, Var):
             kept = c.num("far", "min", FAR, c.num("far", "max", -FAR, log))
             p, k = c.call(Kind.NUM, ("p", "k"), "exp_split", kept, LOG2E, LOG2E_LO)
@@ -316,9 +317,8 @@ class Context:
             return Plain(c.call(Kind.NUM, (name,), operation, *values)[0])
         if operation in NUM_OPS:
             return Plain(op(c, name, NUM_OPS[operation], values[0], values[1]))
-        words = {"square": "square", "reciprocal": "reciprocal", "absolute": "abs", "minimum": "minimum"}
         chosen = operation in ("minimum", "maximum") and all(self._exact(a) for a in args)
-        return Plain(c.num(name, words.get(operation, operation), *values), chosen)
+        return Plain(c.num(name, "abs" if operation == "absolute" else operation, *values), chosen)
 
     def _exact(self, ref: Ref) -> bool:
         form = self.num(ref)
@@ -385,14 +385,14 @@ class Context:
         return isinstance(node, Input | Reduce) or any(self.depends(a) for a in operands(node))
 
     def factor_lo(self, ref: Ref) -> Number:
-        """What the rounding of a quotient or product lost: an exponent of 1000 would magnify it."""
+        """What a quotient or product lost when it was rounded: an exponent of 1000 would magnify it."""
         match self.program.nodes[ref]:
-            case Map(("divide" | "multiply") as word, (a, b)):
-                what = "div_rest" if word == "divide" else "mul_rest"
-                return self.code.num("factor_lo", what, self.value(a), self.value(b), self.value(ref))
-            case Map("absolute", (a,)) if (rest := self.factor_lo(a)) != 0.0:
-                below = self.code.flag("below", "lt", self.value(a), 0.0)
-                return self.code.num("factor_lo", "choose", below, self.code.num("factor_lo", "neg", rest), rest)
+            case Map(("divide" | "multiply") as word, (x, y)):
+                a, b, made = map(self.value, (x, y, ref))
+                return self.code.num("factor_lo", f"{NUM_OPS[word]}_rest", a, b, made)
+            case Map("absolute", (x,)) if (lo := self.factor_lo(x)) != 0.0:
+                below = self.code.flag("below", "lt", self.value(x), 0.0)
+                return self.code.num("factor_lo", "choose", below, op(self.code, "less", "sub", 0.0, lo), lo)
         return 0.0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..ir import Map, Program, Ref
+from ..ir import Const, Map, Program, Ref
 from ..loops import Arg, Kind, Var
 from .forms import Affine, Number, NumForm, Offset, Plain, RowForm, plus
 from .joint import two_sum, unrounded_distance
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .rows import Rows
 
 INF = math.inf
+SCALES, SUMS = ("multiply", "divide"), ("add", "subtract", "from")  # "from": a row is subtracted from a number
 
 
 def unrounded_exponential(rows: Rows, exponent: Ref, name: str) -> Var:
@@ -66,7 +67,7 @@ def _centered(a: Number, b: NumForm | None) -> bool:
 
 
 def _steps(rows: Rows, exponent: Ref) -> list[tuple[str, Ref]]:
-    """From a row on: ("", row), then each row-constant that it meets and how; "from" is subtraction from it."""
+    """From a row on: ("", row), then each row-constant that it meets, and how."""
     match rows.ctx.program.nodes[exponent]:
         case Map("negative", (x,)) if _is_row(rows, x):
             return [*_steps(rows, x), ("negative", x)]
@@ -86,25 +87,22 @@ def _is_row(rows: Rows, ref: Ref) -> bool:
 def _rounds(rows: Rows, steps: list[tuple[str, Ref]]) -> bool:
     """Whether a line of two-term constants is not enough: in float32 those are doubles, but differences are rounded."""
     words = [word for word, _ in steps]
-    program, scales = rows.ctx.program, [c for word, c in steps if word in ("multiply", "divide")]
-    if any(word in ("add", "subtract", "from") and not _is_plain(rows, c) for word, c in steps):
-        return False  # a logarithm, whose parts cancel
-    after = [i for i, word in enumerate(words) if word in ("multiply", "divide")]
-    before = [i for i, word in enumerate(words) if word in ("add", "subtract", "from")]
-    if after and before and min(before) < max(after):
+    scales = [i for i, word in enumerate(words) if word in SCALES]
+    sums = [i for i, word in enumerate(words) if word in SUMS]
+    logs = [form for i in sums if isinstance(form := rows.ctx.num(steps[i][1]), Offset)]
+    if logs:  # a row less a logarithm of its own may subtract the maximum first
+        alone = len(sums) == 1 and words[sums[0]] == "subtract" and logs[0].center is not None
+        after = [rows.ctx.program.nodes[c] for _, c in steps[sums[0] + 1 :]]
+        return not alone or (rows.ctx.dtype == "f64" and not all(isinstance(node, Const) for node in after))
+    if scales and sums and min(sums) < max(scales):
         return True
     if rows.ctx.dtype == "f32" or not scales:
         return False
-    return len(scales) > 1 or "divide" in words or _is_rounded(program, scales[0])
+    return len(scales) > 1 or "divide" in words or _is_rounded(rows.ctx.program, steps[scales[0]][1])
 
 
 def _is_rounded(program: Program, factor: Ref) -> bool:
     return isinstance(node := program.nodes[factor], Map) and node.op in ("multiply", "divide")
-
-
-def _is_plain(rows: Rows, constant: Ref) -> bool:
-    form = rows.ctx.num(constant)
-    return isinstance(form, Plain) or (isinstance(form, Offset) and form.center is None and not form.pure)
 
 
 def _walked(rows: Rows, steps: list[tuple[str, Ref]], name: str) -> tuple[Var, Var | float]:
@@ -128,11 +126,12 @@ def _step(rows: Rows, total: Var, lost: Var | float, word: str, constant: Ref, n
             total, lost = c.vec(name, "neg", total), lost if isinstance(lost, float) else c.vec("lost", "neg", lost)
     if word == "negative":
         return total, lost
-    hi, lo = rows.parts(rows.ctx.num(constant))
     way = "sub" if word == "subtract" else "add"
-    total, error = two_sum(c, name, way, total, hi)
-    error = error if lo is None else c.vec("lost", way, error, lo)
-    return total, error if isinstance(lost, float) else c.vec("lost", "add", lost, error)
+    for part in rows.parts(rows.ctx.num(constant)):  # the second one of a logarithm need not be small
+        if part is not None:
+            total, error = two_sum(c, name, way, total, part)
+            lost = error if isinstance(lost, float) else c.vec("lost", "add", lost, error)
+    return total, lost
 
 
 def _times(
@@ -142,8 +141,10 @@ def _times(
     lo = rows.low(factor) if rows.ctx.dtype == "f32" else rows.set(rest, "factor_lo")
     product = c.vec(name, "mul", total, hi)
     error = c.vec("lost", "fma", total, lo, c.vec("lost", "fma", total, hi, c.vec("less", "neg", product)))
-    error = error if isinstance(lost, float) else c.vec("lost", "fma", lost, hi, error)
-    return product, _finite(rows, error)
+    error = _finite(rows, error, error, 0.0)
+    return product, error if isinstance(lost, float) else _joined(
+        rows, product, c.vec("lost", "fma", lost, hi, error), lost
+    )
 
 
 def _over(rows: Rows, total: Var, lost: Var | float, divisor: Ref, name: str) -> tuple[Var, Var | float]:
@@ -153,11 +154,16 @@ def _over(rows: Rows, total: Var, lost: Var | float, divisor: Ref, name: str) ->
     error = c.vec("lost", "fma", less, by, total)
     rest = rows.ctx.factor_lo(divisor)
     error = error if rest == 0.0 else c.vec("lost", "fma", less, rows.set(rest, "divisor_lo"), error)
+    error = _finite(rows, error, error, 0.0)
     error = error if isinstance(lost, float) else c.vec("lost", "add", lost, error)
-    return quotient, _finite(rows, c.vec("lost", "div", error, by))
+    return quotient, _joined(rows, quotient, c.vec("lost", "div", error, by), lost)
 
 
-def _finite(rows: Rows, error: Var) -> Var:
-    """Nothing is lost of what is not finite."""
+def _joined(rows: Rows, total: Var, error: Var, lost: Var | float) -> Var:
+    """What is lost of a finite number, or 0; a NaN in what was lost before is what is due, and stays."""
+    return _finite(rows, total, error, 0.0 if isinstance(lost, float) else rows.code.vec("due", "mul", lost, 0.0))
+
+
+def _finite(rows: Rows, number: Var, value: Var, otherwise: Var | float) -> Var:
     c = rows.code
-    return c.vec("lost", "select", c.mask("finite", "lt", c.vec("size", "abs", error), INF), error, 0.0)
+    return c.vec("lost", "select", c.mask("finite", "lt", c.vec("size", "abs", number), INF), value, otherwise)

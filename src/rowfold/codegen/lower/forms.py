@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 
 from ...records import dataclass, field, replace
 from ..ir import Ref
@@ -209,6 +210,19 @@ def times(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
     m = op(c, name, word, left.m, right.m)
     total = Scaled(m, powers, left.lo if is_one(right.m) else lo, log, binade, left.open or right.open)
     return Plain(m) if total.plain else total
+
+
+def far_sum(c: Code, terms: Sequence[Number]) -> Number:
+    """The sum of the numbers: of three and more, what large ones lose where they cancel is added last."""
+    terms = [term for term in terms if term != 0.0]
+    zero: Number = 0.0
+    if len(terms) < 3:
+        return reduce(lambda a, b: op(c, "far", "add", a, b), terms, zero)
+    high, rest = terms[0], zero
+    for term in terms[1:]:
+        high, lost = c.call(Kind.NUM, ("far", "far_lo"), "two_sum", high, term)
+        rest = op(c, "far_lo", "add", rest, lost)
+    return op(c, "far", "add", high, rest)
 
 
 def scaled(a: NumForm) -> Scaled:

@@ -318,11 +318,7 @@ class Rows:
             return Affine(v, number.value)
         if word == "div" and not exact_unit:
             number, word = Plain(self.ctx.reciprocal(number.value)), "mul"
-        a = (
-            op(c, name, word, form.a, number.value)
-            if not (exact_unit and isinstance(form.a, float))
-            else (form.a * number.value if isinstance(number.value, float) else form.a)
-        )
+        a = op(c, name, "mul" if exact_unit else word, form.a, number.value)
         if form.b is None:
             return Affine(form.v, a)
         if exact_unit and isinstance(number.value, float) and number.value == -1.0:
@@ -331,6 +327,9 @@ class Rows:
         if parts is not None:
             near, rest = centered(self, form.v, parts, a, name, minus=form.minus)
             return Affine(near, a, Plain(rest), form.minus)
+        if isinstance(form.b, Offset) and form.b.pure:  # an infinite one is due as NaN
+            hi, lo = (op(c, name + "_offset", word, part, number.value) for part in (form.b.hi, form.b.lo))
+            return Affine(form.v, a, Offset(hi, lo, pure=True), form.minus)
         b = self.ctx.collapse(form.b, name + "_offset")
         return Affine(form.v, a, Plain(op(c, name + "_offset", word, b, number.value)), form.minus)
 
