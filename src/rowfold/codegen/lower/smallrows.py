@@ -24,7 +24,8 @@ def small_fold(ctx: Context, name: str, operation: str, args: tuple[Ref, ...]) -
             whole, binade = ctx.unscale(Scaled(form.m, log=near), "terms"), form.binade
         return Scaled(ctx.code.num(name, operation, whole), form.powers, None, top, binade)
     values = [ctx.collapse(form, name), *(ctx.value(a) for a in args[1:])]
-    return Plain(ctx.code.num(name, operation, *values), operation in ("small_max", "small_min", "pick"))
+    exact = isinstance(form, Plain) and form.exact and operation in ("small_max", "small_min", "pick")
+    return Plain(ctx.code.num(name, operation, *values), exact)
 
 
 def chosen(ctx: Context, name: str, condition: Ref, ref: Ref) -> NumForm:
