@@ -99,6 +99,36 @@ def fuzzed(x, *, t: rf.Positive = 0.75):
     v = x / t
     return np.sum(np.exp(v - np.max(v))) * {SOFTMAX.format("v")}
 """),
+    "a ratio in an exponent that is divided": (100, "f64", f"""
+def fuzzed(x, s: rf.Scalar):
+    return np.exp((x - np.sum(({SOFTMAX.format("x")}) ** 2)) / s)
+"""),
+    "a logarithm less a quotient": (17, "f64", """
+def fuzzed(x, *, t: rf.Positive = 0.75):
+    return np.exp(np.log(np.sum(np.exp(x - np.max(x)), initial=1.0)) - x / t) * x
+"""),
+    "a logarithm less a quotient in float32": (300, "f32", """
+def fuzzed(x, *, t: rf.Positive = 0.75):
+    return np.exp(np.log(np.sum(np.exp(x))) - x / t) * x
+"""),
+    "a log-softmax that is divided": (17, "f64", """
+def fuzzed(x, s: rf.Scalar):
+    return np.exp((x - rf.logsumexp(x)) / s)
+"""),
+    "an infinite logarithm of another row": (300, "f32", """
+def fuzzed(x, z, *, t: rf.Positive = 0.75):
+    return np.tanh((x * t - rf.logsumexp(x * t - z)) / t) + z
+"""),
+    "large powers of two of unrelated sums": (3, "f64", f"""
+def fuzzed(x, z, s: rf.Scalar):
+    v = np.minimum(x + s, z)
+    r = np.sum(np.sqrt({SOFTMAX.format("v")}) * (x + s))
+    return np.sum(({SOFTMAX.format("x")}) ** 2) * r
+"""),
+    "a sum of the largest elements as an exponent": (17, "f32", """
+def fuzzed(x, s: rf.Scalar):
+    return np.exp((x - x.size) * s + np.cumsum(rf.topk(x, 3)[0])[1])
+"""),
     "a mean beside moments": (3, "f64", """
 def fuzzed(x):
     v = np.sqrt(np.abs(x))
