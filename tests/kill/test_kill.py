@@ -250,7 +250,7 @@ def test_indices_positions_and_ignored_rows():
 def test_the_largest_in_order():
     """By value, then by place; under a mask; among many."""
     x = np.concatenate([np.rint(X), -np.rint(X), X], axis=1).astype("f4")
-    for k in (1, 5):
+    for k in (1, 5, 60):
         p, at = library.softmax_topk(x, k=k)
         order = np.argsort(-x, axis=1, kind="stable")[:, :k]
         assert (at == order).all()
@@ -258,6 +258,75 @@ def test_the_largest_in_order():
     mask = np.concatenate([Y, Y, Y], axis=1) > 0
     at = library.softmax_topk(x, k=5, where=mask)[1]
     assert (at == np.argsort(np.where(mask, -x, INF), axis=1, kind="stable")[:, :5]).all()
+
+
+@rf.kernel
+def numbers(x, y):
+    a, b = np.sum(x), np.sum(y)
+    return np.sign(a), np.minimum(a, b), np.reciprocal(np.max(y)), np.count_nonzero(x >= y), x + b, np.maximum(b, a)
+
+
+def test_words_on_numbers():
+    """Of either sign, 0, NaN on either side, infinite; elements that are equal."""
+    x, y = X[:8, :300].astype("f4"), Y[:8, :300].astype("f4")
+    x[0] = np.abs(x[0])
+    x[1] = -np.abs(x[1])
+    x[2] = 0
+    x[3, 7] = y[4, 9] = np.nan
+    y[5, 200] = INF
+    x[6] = y[6]
+    close(numbers(x, y), wide(numbers, x, y), "f4", far=400)
+
+
+def test_values_that_are_not_finite_in_maps():
+    """NaN comes through every function, and infinities as in NumPy."""
+    x, y = X[:3, :40].astype("f4"), Y[:3, :40].astype("f4")
+    x[:, 3], x[:, 5], y[:, 7], y[:, 9], y[:, 11] = np.nan, INF, np.nan, -INF, INF
+    close(mapped(x, y), wide(mapped, x, y), "f4")
+    close(mapped(X[:3] * 1e3, Y[:3] * 1e3), wide(mapped, X[:3] * 1e3, Y[:3] * 1e3), "f8")
+
+
+def test_steps_between_the_elements_of_results_and_masks():
+    """Beyond a block too; what lies between is not touched."""
+    x, out, keep = X.astype("f4"), np.full((9, 2122), 7, "f4"), np.repeat(Y > 0, 2, axis=1)[:, ::2]
+    library.softmax(x, out=out[:, ::2], where=keep)
+    assert (out[:, 1::2] == 7).all()
+    close(out[:, ::2], wide(library.softmax, x, where=keep), "f4")
+    close(library.softmax(x, out=out[:, 1::2]), wide(library.softmax, x), "f4")
+
+
+def test_small_numbers_beside_a_large_one_are_summed():
+    """In float64, whose lanes keep what they lose."""
+    x = np.full((2, 1061), 0.1)
+    x[:, 0] = 1e16
+    assert np.all(np.abs(library.sum(x) - (1e16 + 106)) <= 4)
+
+
+def test_the_position_of_the_largest_that_is_shown():
+    """What is hidden is larger, and comes first."""
+    x = np.array([[5, 1, 3, 9, 3] * 60] * 2, "f4")
+    keep = np.array([[False, True, True, False, True] * 60] * 2)
+    assert rf.kernel(lambda x: np.argmax(x), name="shown")(x, where=keep).tolist() == [2, 2]
+
+
+def test_a_temperature_for_each_row():
+    """The compiled function takes a step for every argument, also for those that a batch usually shares."""
+    ffi, lib = library.softmax.cffi(shape=(4, 300), dtype="float32")
+    x, temperature, out = X[:4, :300].astype("f4"), np.array([0.5, 1.0, 2.0, 3.0]), np.empty((4, 300), "f4")
+    args = [ffi.cast("char *", a.ctypes.data) for a in (x, temperature, out)]
+    loop = getattr(lib, next(name for name in dir(lib) if name.startswith("rowfold_softmax")))
+    steps = ffi.new("intptr_t[]", [1200, 8, 1200, 4, 4])
+    loop(ffi.new("char *[]", args), ffi.new("intptr_t[]", [4, 300]), steps, ffi.NULL)
+    each = [wide(library.softmax, row, temperature=t) for row, t in zip(x, temperature, strict=True)]
+    close(out, np.stack(each), "f4")
+
+
+def test_gradients_that_are_summed_over_rows():
+    """Those of weight and bias, of nine rows."""
+    x, w, g = X[:, :300].astype("f4"), np.ones(300, "f4"), Y[:, :300].astype("f4")
+    _, weight, bias = library.layer_norm.vjp(x, w, w, g)
+    close(weight, np.sum(g * wide(library.layer_norm, x), axis=0), "f4", far=400)
+    close(bias, np.sum(g.astype("f8"), axis=0), "f4")
 
 
 def test_settings_from_row_to_row():
