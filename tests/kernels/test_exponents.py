@@ -47,6 +47,24 @@ def test_exponents_keep_the_bound_of_what_is_not_rounded(kernel, dtype, backend,
     assert kernel.using(backend=backend, isa=isa).check(x, s)
 
 
+@rf.kernel
+def beside_logarithms(x, z):
+    lse, more = rf.logsumexp(x), np.log(np.sum(np.exp(x)) + 1.0)
+    near, far = np.exp(z - lse), np.exp(2.0 * (z - lse))
+    return near, lse, np.exp(lse - z), np.exp(z * 0.3 - more), far, np.exp(z - more - lse)
+
+
+@every_dtype
+@pytest.mark.parametrize(("backend", "isa"), BACKENDS)
+def test_logarithms_of_another_row_in_exponents(dtype, backend, isa):
+    """Both parts of a logarithm are large, and none is taken for what a rounding lost."""
+    rng = np.random.default_rng(2)
+    x, z = np.repeat(rng.normal(size=(6, 300)) * 4, 3, axis=0), rng.normal(size=(18, 300)) * 5
+    x[3:6], x[6:9], z[::3] = x[3:6] + 900, -np.inf, z[::3] - 700
+    x[9:12, 7], x[12:15, 9], z[1, 3], z[2, 4] = np.inf, np.nan, np.inf, -np.inf
+    assert beside_logarithms.using(backend=backend, isa=isa).check(x.astype(dtype), z.astype(dtype))
+
+
 @pytest.mark.parametrize("divisor", [0.7, 0.75, 3.3])
 def test_a_quotient_of_hundreds_costs_its_exponential_no_digit(divisor):
     """float64 results are within one unit of their last place, where a rounded quotient would cost hundreds."""

@@ -90,10 +90,10 @@ def _rounds(rows: Rows, steps: list[tuple[str, Ref]]) -> bool:
     scales = [i for i, word in enumerate(words) if word in SCALES]
     sums = [i for i, word in enumerate(words) if word in SUMS]
     logs = [form for i in sums if isinstance(form := rows.ctx.num(steps[i][1]), Offset)]
-    if logs:  # a row less a logarithm of its own may subtract the maximum first
+    if logs:  # times a number that is known now, a row less a logarithm of its own may subtract the maximum first
         alone = len(sums) == 1 and words[sums[0]] == "subtract" and logs[0].center is not None
         after = [rows.ctx.program.nodes[c] for _, c in steps[sums[0] + 1 :]]
-        return not alone or (rows.ctx.dtype == "f64" and not all(isinstance(node, Const) for node in after))
+        return not alone or not after or not all(isinstance(node, Const) for node in after)
     if scales and sums and min(sums) < max(scales):
         return True
     if rows.ctx.dtype == "f32" or not scales:

@@ -310,7 +310,7 @@ class Rows:
                     hi, lo, tail = (op(c, "less", "mul", p, number.value) for p in (log.hi, log.lo, log.tail))
                     log = replace(log, hi=hi, lo=lo, factor=number.value, tail=tail)
                     return Affine(form.v, number.value, log, minus=True)
-        exact = isinstance(form.b, Plain) and form.b.exact and isinstance(form.a, float) and form.a == 1.0
+        exact = isinstance(form.b, Plain) and form.b.exact and isinstance(form.a, float) and abs(form.a) == 1.0
         if (self.ctx.dtype == "f64" or exact) and not exact_unit:  # an exact difference loses nothing to the next step
             v = self.materialize(form, name)
             if word == "div":
