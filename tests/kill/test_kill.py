@@ -276,6 +276,8 @@ def test_words_on_numbers():
     y[5, 200] = INF
     x[6] = y[6]
     close(numbers(x, y), wide(numbers, x, y), "f4", far=400)
+    for row, other in zip(x, y, strict=True):  # alone: rows of a batch go in groups
+        close(numbers(row, other), wide(numbers, row, other), "f4", far=400)
 
 
 def test_values_that_are_not_finite_in_maps():

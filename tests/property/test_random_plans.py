@@ -35,7 +35,7 @@ def arguments(program, dtype, n, kinds):
     makers = {
         Role.MASK: lambda k: rng.random((count, n)) < 0.7,
         Role.INDEX: lambda k: rng.integers(0, n, count),
-        Role.SCALAR: lambda k: rng.normal(size=count),
+        Role.SCALAR: lambda k: rng.normal(size=count).astype(NUMBERS[dtype]),
         Role.ROW: lambda k: np.array([row(kinds[(i + 3 * k) % count], NUMBERS[dtype], n, rng) for i in range(count)]),
     }
     return {i.name: makers[i.role](k) for k, (_, i) in enumerate(program.inputs)}
