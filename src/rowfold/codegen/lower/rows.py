@@ -327,9 +327,8 @@ class Rows:
         if parts is not None:
             near, rest = centered(self, form.v, parts, a, name, minus=form.minus)
             return Affine(near, a, Plain(rest), form.minus)
-        if isinstance(form.b, Offset) and form.b.pure:  # an infinite one is due as NaN
-            hi, lo = (op(c, name + "_offset", word, part, number.value) for part in (form.b.hi, form.b.lo))
-            return Affine(form.v, a, Offset(hi, lo, pure=True), form.minus)
+        if isinstance(number.value, Var) or (isinstance(form.b, Offset) and form.b.pure):
+            return Affine(self.materialize(form, name), number.value)  # an infinite factor, or logarithm, meets the sum
         b = self.ctx.collapse(form.b, name + "_offset")
         return Affine(form.v, a, Plain(op(c, name + "_offset", word, b, number.value)), form.minus)
 
