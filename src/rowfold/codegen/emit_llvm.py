@@ -5,6 +5,7 @@ No fast-math flag and no contraction: LLVM may not reorder what the plan ordered
 
 from __future__ import annotations
 
+from ..records import replace
 from .isas import isa_of
 from .loops import Kernel, Port, sizes_of
 from .lower.groups import group_of
@@ -22,11 +23,15 @@ DOUBLES = ("!llvm.module.flags = !{!1}", '!1 = !{i32 1, !"target-abi", !"lp64d"}
 
 
 def emit(
-    kernel: Kernel, target: Target, strategy: str, version: str, signature: str, types: str, *, grouped: int = 0
-) -> Source:
-    """The LLVM module of a kernel; `grouped`: with rows of so many blocks side by side. Same input, same bytes."""
+    kernel: Kernel, target: Target, strategy: str, version: str, signature: str, types: str, *, grouped: int = 0,
+    draft: bool = False,
+) -> Source:  # fmt: skip
+    """The LLVM module of a kernel; `grouped`: with rows of so many blocks side by side. Same input, same bytes.
+
+    A draft is half as long: one row after the other, with nothing that is there for speed alone.
+    """
     symbol = symbol_of(kernel.name, kernel.dtype, strategy, target.name)
-    body = LlvmBuilder(kernel, target).functions(grouped)
+    body = LlvmBuilder(kernel, target).functions(grouped, draft=draft)
     banner = (symbol, "", *kernel.banner, "", f"Written by rowfold {version} for {target.name}.")
     features = ",".join(target.features)
     wide = ' "prefer-vector-width"="512" "min-legal-vector-width"="512"' if target.vocabulary == "avx512" else ""
@@ -71,13 +76,15 @@ def guarded(arch: str) -> list[str]:
 class LlvmBuilder(LlvmMemory):
     """Writes the functions of a kernel, each with a builder of its own."""
 
-    def functions(self, grouped: int) -> list[str]:
+    def functions(self, grouped: int, *, draft: bool) -> list[str]:
         """All rows of a batch, and before it what it calls."""
         self.reserve("args", "dims", "steps", "from", "to")
         n = self.load_word("%dims", sizes_of(self.kernel)["n"], "n")
         self.lengths = self.lengths_of_tables()
-        rows = Rows(self, batch_of(self.kernel), n, self.target.vocabulary == "avx2")
-        lines = self.rows(rows, grouped)
+        batch = batch_of(self.kernel)
+        batch = replace(batch, steps=batch.whole, last=None) if draft else batch
+        rows = Rows(self, batch, n, rounds=self.target.vocabulary == "avx2", hurried=grouped != 1 and not draft)
+        lines = self.rows(rows, 0 if draft else grouped)
         last = self.last(rows) if rows.batch.last is not None else []
         shared = [line for function in self.shared.values() for line in (*function, "")]
         return [*shared, *last, *lines, "", *self.another().groups()]

@@ -18,7 +18,7 @@ from ._abi import ffi
 from .compiler import Compiler
 
 OLDEST = (20, 0, 0)  # the LLVM of llvmlite 0.45
-_LEVEL = 2  # of instruction selection; the text is in the order that it should have, so no pass runs before
+LEVEL = 2  # of instruction selection; the text is in the order that it should have, so no pass runs before
 _numbers = count(1)
 
 
@@ -49,7 +49,7 @@ def find() -> Compiler | None:
 def identity() -> str:
     """What decides the bytes of an object besides its text. Raises CompileError when llvmlite is missing or too old."""
     machine, version = _machine(""), sys.modules["llvmlite"].__version__
-    return f"llvmlite {version} | LLVM {_version()} | {machine.triple} | level {_LEVEL}"
+    return f"llvmlite {version} | LLVM {_version()} | {machine.triple} | level {LEVEL}"
 
 
 @cache
@@ -66,9 +66,9 @@ def import_llvmlite() -> Any:
     return binding
 
 
-def build(text: str, triple: str = "", cpu: str = "", features: str = "") -> bytes:
+def build(text: str, triple: str = "", cpu: str = "", features: str = "", *, level: int = LEVEL) -> bytes:
     """The object file of this LLVM text, for this machine unless a triple says otherwise."""
-    machine = _machine(triple, cpu, features)
+    machine = _machine(triple, cpu, features, level)
     return bytes(machine.emit_object(_parsed(text, machine)))
 
 
@@ -78,16 +78,17 @@ def assembly(text: str) -> str:
     return str(machine.emit_assembly(_parsed(text, machine)))
 
 
-def load(data: bytes, path: str | None = None, symbol: str = "") -> Library:
-    """Link this object into the process. Raises LoadError where that fails."""
+def load(data: bytes, path: str | None, *symbols: str) -> Library:
+    """Link this object into the process, for these symbols of it. Raises LoadError where that fails."""
     binding = import_llvmlite()
     builder = binding.JITLibraryBuilder()
     builder.add_object_img(data)
     builder.add_current_process()  # libm, for a machine without a fused multiply-add
-    builder.export_symbol(symbol)
+    for symbol in symbols:
+        builder.export_symbol(symbol)
     try:
         tracker = builder.link(_jit(), f"rowfold-{next(_numbers)}")
-        return Library({symbol: tracker[symbol]}, path, tracker)
+        return Library({symbol: tracker[symbol] for symbol in symbols}, path, tracker)
     except (RuntimeError, KeyError) as error:
         raise LoadError(f"the object compiled by LLVM cannot be loaded: {error}") from error
 
@@ -130,7 +131,7 @@ def _kept(text: str) -> str:
 
 
 @cache
-def _machine(triple: str, cpu: str = "", features: str = "") -> Any:
+def _machine(triple: str, cpu: str = "", features: str = "", level: int = LEVEL) -> Any:
     """The target machine. What a function needs is its own attribute; a file's features decide how it may be called."""
     binding = import_llvmlite()
     if triple:
@@ -140,7 +141,7 @@ def _machine(triple: str, cpu: str = "", features: str = "") -> Any:
         target = binding.Target.from_triple(triple or binding.get_process_triple())
     except RuntimeError as error:
         raise CompileError(f"this llvmlite has no target for {triple or 'this machine'}: {error}") from error
-    return target.create_target_machine(cpu=cpu, features=features, opt=_LEVEL, reloc="pic", codemodel="small")
+    return target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")
 
 
 @cache
