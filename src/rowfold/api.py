@@ -335,7 +335,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         rows, n = rows_and_length(shape, axis)
         values = self._static_values(self._specializing(settings))
         computing, narrow = asked(dtype, self.parameters, given)
-        self._compiled(values, computing, n, rows, frozenset(given), False, frozenset(), narrow)
+        cache.settled(self._compiled(values, computing, n, rows, frozenset(given), False, frozenset(), narrow))
 
     def reference(
         self, *arrays: Any, axis: Any = -1, where: Any = None, keepdims: bool = False, **settings: Any

@@ -21,6 +21,18 @@ from .targets import Target
 # Linux passes doubles in registers there; without this an object says that it does not, and no linker takes it.
 DOUBLES = ("!llvm.module.flags = !{!1}", '!1 = !{i32 1, !"target-abi", !"lp64d"}')
 
+ARGUMENTS = "(ptr %args, ptr %dims, ptr %steps, ptr %data)"
+JUMP = (
+    "@{symbol}.loop = global ptr @{symbol}.draft",
+    "",
+    "define void @{symbol}" + ARGUMENTS + " nounwind {{",
+    "  %loop = load atomic ptr, ptr @{symbol}.loop acquire, align 8",
+    "  call void %loop" + ARGUMENTS,
+    "  ret void",
+    "}}",
+    "",
+)
+
 
 def emit(
     kernel: Kernel, target: Target, strategy: str, version: str, signature: str, types: str, *, grouped: int = 0,
@@ -28,7 +40,8 @@ def emit(
 ) -> Source:  # fmt: skip
     """The LLVM module of a kernel; `grouped`: with rows of so many blocks side by side. Same input, same bytes.
 
-    A draft is half as long: one row after the other, with nothing that is there for speed alone.
+    A draft is shorter: one row after the other, with nothing that is there for speed alone. Its function jumps
+    to what `<symbol>.loop` holds, which is at first the draft.
     """
     symbol = symbol_of(kernel.name, kernel.dtype, strategy, target.name)
     body = LlvmBuilder(kernel, target).functions(grouped, draft=draft)
@@ -41,10 +54,11 @@ def emit(
         "",
         *body,
         "",
-        f"define void @{symbol}(ptr %args, ptr %dims, ptr %steps, ptr %data) #0 {{",
+        f"define {'internal ' * draft}void @{symbol}{'.draft' * draft}{ARGUMENTS} #0 {{",
         *(f"  {line}" for line in guarded(target.arch)),
         "}",
         "",
+        *(line.format(symbol=symbol) for line in JUMP * draft),
         *(f"declare i32 @fe{way}env(ptr)" for way in ("get", "set") if target.arch == "riscv64"),
         f'attributes #0 = {{ nounwind "target-features"="{features}"{wide} }}',
         *WEIGHTS,

@@ -61,7 +61,7 @@ def source_of(plan: Plan) -> Source:
 
 @_not_too_deep
 def llvm_of(plan: Plan, target: Target, *, draft: bool = False) -> Source:
-    """The LLVM IR of a plan, or what computes the same with half the text."""
+    """The LLVM IR of a plan, or what computes the same with less text."""
     from .emit_llvm import emit as emit_llvm
 
     banner = tuple(describe(plan, brief=True))

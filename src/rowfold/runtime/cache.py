@@ -14,10 +14,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config import Config
 from ..errors import CompileError, IsaError, LoadError
+from ..records import NamedTuple
 from . import compiler as compilers
 from . import cpu, drafts, load_c, load_llvm
 from . import ufunc as ufuncs
@@ -106,11 +107,17 @@ def load(source: Source, plan_key: str, config: Config) -> Loaded:
 
 
 def draft(source: Source, make: Callable[[], Source], plan_key: str, config: Config) -> Loaded:
-    """The kernel of this short LLVM text, in whose place comes that of the source that `make` gives, kept as by `load`."""
+    """The kernel of this draft, in whose place comes that of the source that `make` gives, kept as by `load`."""
     _check_cpu(source.symbol, source.isa, source.features)
     entry = _entry(source, load_llvm.identity(), plan_key)
-    finish = lambda: load(make(), plan_key, config).library  # noqa: E731
+    finish = lambda: load(make(), plan_key, config).library
     return _loaded(entry, drafts.drafted(plan_key, source.text, source.symbol, finish), from_cache=False)
+
+
+def settled(loop: T) -> T:
+    """The same when nothing is being compiled that shall take its place."""
+    drafts.wait()
+    return loop
 
 
 def recall(key: str, config: Config) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import sys
 from functools import cache
 from itertools import count
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import CompileError, LoadError
+from ..records import NamedTuple
 from ._abi import ffi
 from .compiler import Compiler
 

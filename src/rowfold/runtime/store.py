@@ -16,7 +16,9 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+from ..records import NamedTuple
 
 try:  # Python's own SHA-256: hashlib loads OpenSSL, which takes 4 ms of a warm first call
     from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]

@@ -13,12 +13,13 @@ import functools
 import mmap
 import os
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import __version__, config
 from ..codegen.source import Source
 from ..errors import RowfoldError
-from . import cache, load_c
+from ..records import NamedTuple
+from . import beside, cache, load_c
 from . import ufunc as ufuncs
 from ._abi import ffi
 from .cutrows import CHUNK, Hands, Resumed, uneven, whole
@@ -28,7 +29,6 @@ from .spec import AWAKE, Results
 ASLEEP = 400_000  # the elements from which a team pays that has to be woken
 _SYMBOLS = ("rowfold_team_loop", "rowfold_team_work", "rowfold_team_start", "rowfold_team_share",
             "rowfold_team_fold")  # fmt: skip
-_PAUSE = 0.02  # seconds in which the call that would have a team is mostly over, and needs Python's lock no more
 _SHARED = 8 * CHUNK  # of a single row: the form that threads share takes a tenth longer at half as many
 _MOST = (64, 16)  # operands and sizes that team.c has room for
 _kept: list[Any] = []
@@ -221,7 +221,7 @@ def _coming() -> bool:
             _team(1)
             return False
         own = contextvars.copy_context()  # the configuration is the caller's
-        _making.thread = threading.Timer(_PAUSE, own.run, (_team, 1))
+        _making.thread = beside.thread(own.run, _team, 1)
         _making.thread.start()
     return _making.thread.is_alive()
 
