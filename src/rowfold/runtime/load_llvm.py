@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from functools import cache
 from itertools import count
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from .compiler import Compiler
 
 OLDEST = (20, 0, 0)  # the LLVM of llvmlite 0.45
 LEVEL = 2  # of instruction selection; the text is in the order that it should have, so no pass runs before
+_SCHEDULER = "-enable-misched"
 _numbers = count(1)
 
 
@@ -50,7 +52,7 @@ def find() -> Compiler | None:
 def identity() -> str:
     """What decides the bytes of an object besides its text. Raises CompileError when llvmlite is missing or too old."""
     machine, version = _machine(""), sys.modules["llvmlite"].__version__
-    return f"llvmlite {version} | LLVM {_version()} | {machine.triple} | level {LEVEL}"
+    return f"llvmlite {version} | LLVM {_version()} | {machine.triple} | level {LEVEL} | {_SCHEDULER}=0"
 
 
 @cache
@@ -70,13 +72,17 @@ def import_llvmlite() -> Any:
 def build(text: str, triple: str = "", cpu: str = "", features: str = "", *, level: int = LEVEL) -> bytes:
     """The object file of this LLVM text, for this machine unless a triple says otherwise."""
     machine = _machine(triple, cpu, features, level)
-    return bytes(machine.emit_object(_parsed(text, machine)))
+    module = _parsed(text, machine)
+    with _in_this_order():
+        return bytes(machine.emit_object(module))
 
 
 def assembly(text: str) -> str:
     """What `build` would assemble."""
     machine = _machine("")
-    return str(machine.emit_assembly(_parsed(text, machine)))
+    module = _parsed(text, machine)
+    with _in_this_order():
+        return str(machine.emit_assembly(module))
 
 
 def load(data: bytes, path: str | None, *symbols: str) -> Library:
@@ -118,6 +124,20 @@ def _parsed(text: str, machine: Any) -> Any:
         raise CompileError(f"LLVM refuses the text: {str(error).strip()}\n  source:  {_kept(text)} (kept)") from error
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     return module
+
+
+@contextlib.contextmanager
+def _in_this_order() -> Iterator[None]:
+    """LLVM's scheduler of machine instructions mixes vectors that the text has one after the other, and spills them.
+
+    Its option is the process's, and as it was for whoever compiles next; what is compiled meanwhile is right, too.
+    """
+    binding = import_llvmlite()
+    binding.set_option("rowfold", f"{_SCHEDULER}=0")
+    try:
+        yield
+    finally:
+        binding.set_option("rowfold", f"{_SCHEDULER}=1")
 
 
 def _kept(text: str) -> str:
