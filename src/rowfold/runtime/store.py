@@ -79,9 +79,13 @@ class Store(NamedTuple):
 
     def write_plan(self, key: str, body: dict[str, Any]) -> None:
         """Nothing waits for the disk: a record that a power cut takes is made again."""
-        with self._aside() as aside:
-            _write(os.path.join(aside, "plan.json"), _sealed(body), durable=False)
-            os.replace(os.path.join(aside, "plan.json"), os.path.join(self.root, "plan", f"{key}.json"))
+        place = self._new()
+        try:
+            _write(place, _sealed(body), durable=False)
+            os.replace(place, os.path.join(self.root, "plan", f"{key}.json"))
+        except BaseException:
+            _remove(place)
+            raise
 
     def content(self) -> tuple[int, int]:
         """How many compiled kernels there are, and the bytes of all that is kept."""
@@ -135,13 +139,17 @@ class Store(NamedTuple):
         except (Fault, OSError):
             return False
 
-    @contextlib.contextmanager
-    def _aside(self) -> Iterator[str]:
-        """A private folder for what is being written. Those that a killed process left are removed."""
+    def _new(self) -> str:
+        """A path for what is being written, which nobody else has. What a killed process left is removed."""
         parent = os.path.join(self.root, "aside")
         for name in os.listdir(parent):
             _remove_if_stale(os.path.join(parent, name))
-        folder = os.path.join(parent, f"{os.getpid()}-{os.urandom(8).hex()}")
+        return os.path.join(parent, f"{os.getpid()}-{os.urandom(8).hex()}")
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[str]:
+        """A private folder for what is being written."""
+        folder = self._new()
         os.mkdir(folder, 0o700)
         try:
             yield folder
@@ -307,12 +315,16 @@ def _remove_if_stale(path: str) -> None:
             _remove(path)
 
 
-def _remove(folder: str) -> None:
+def _remove(path: str) -> None:
+    """A file, or a folder with all that is in it; nothing, if that is what is there."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+        return
     try:
-        os.rmdir(folder)
+        os.rmdir(path)
     except FileNotFoundError:
         pass
     except OSError:  # something is in it
         import shutil  # 4 ms
 
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
