@@ -73,7 +73,7 @@ def spread(found: Any, asked: int | None, elements: int, rows: int) -> Any:
         return found
     wanted = asked or getattr(found, "threads", None)
     count = counted(wanted)
-    if count > 1 and wanted is None and bool(getattr(found, "pointer", 0)) and _coming():
+    if count > 1 and wanted is None and bool(getattr(found, "pointer", 0)) and _coming(elements):
         one = _spread(found, 1, elements, rows)
         if not isinstance(one, Spread):
             one = Spread(one.ufunc, one.pointer, 0, one.apart, one.results, one.grain)
@@ -212,12 +212,12 @@ def _team(count: int) -> _Team | None:
     return team
 
 
-def _coming() -> bool:
-    """Whether the team is still being compiled, beside the calls of those who did not ask for threads."""
+def _coming(elements: int) -> bool:
+    """Whether the team is still being made, beside the calls of those who did not ask for threads."""
     if _made.cache_info().currsize:
         return False
     if _making.thread is None:
-        if cache.find(_key(), config.resolve()):  # it is but loaded
+        if elements > SLICE and cache.find(_key(), config.resolve()):  # it is but loaded, for a call that gains by it
             _team(1)
             return False
         own = contextvars.copy_context()  # the configuration is the caller's
