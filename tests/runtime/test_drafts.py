@@ -11,7 +11,7 @@ import pytest
 from slices import sliced
 
 import rowfold as rf
-from rowfold import library
+from rowfold import bench, library
 from rowfold.codegen.generate import llvm_of
 from rowfold.codegen.targets import host
 from rowfold.errors import CompileError
@@ -144,6 +144,26 @@ def test_warm_waits_for_what_lasts(gate):
     threading.Timer(0.2, gate.set).start()
     library.softmax.using().warm((4, 1000))
     assert gate.is_set() and not drafts._coming.drafts
+
+
+def test_a_measurement_waits_for_what_lasts(monkeypatch):
+    """No round is of a draft."""
+    order = []
+    monkeypatch.setattr(drafts, "wait", lambda: order.append("wait"))
+    bench.interleaved({"one": lambda: order.append("run")}, 2, seconds=0.0)
+    assert order.count("wait") == 1 and order[-1] == "run"
+
+
+def test_without_a_cache_what_lasts_is_in_memory(gate):
+    """There is no file to find it in."""
+    x = np.linspace(-3, 3, 1000, dtype=np.float32)
+    with rf.options(cache=False):
+        kernel = library.softmax.using(threads=1)
+        first = kernel(x)
+        gate.set()
+        drafts.wait()
+        assert kernel(x).tobytes() == first.tobytes()
+        assert not drafts._coming.drafts
 
 
 # in processes of their own
