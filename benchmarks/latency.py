@@ -24,6 +24,15 @@ rowfold.library.softmax(x)
 print(time.perf_counter() - t)
 """
 
+FIRST_LLVM = """
+import time, numpy, rowfold, llvmlite.binding
+llvmlite.binding.initialize_native_target(), llvmlite.binding.initialize_native_asmprinter()
+x = numpy.linspace(-4, 4, 64 * 1000, dtype=numpy.float32).reshape(64, 1000)
+t = time.perf_counter()
+rowfold.library.softmax.using(backend="llvm")(x)
+print(time.perf_counter() - t)
+"""
+
 
 def in_new_process(code: str, cache: str) -> float:
     """The seconds that `code` prints, run with its own cache directory."""
@@ -38,20 +47,20 @@ def import_time(repeats: int = 15) -> dict[str, float]:
         return summary([in_new_process(IMPORT, cache) for _ in range(repeats)])
 
 
-def first_call(repeats: int = 5) -> dict[str, float]:
+def first_call(code: str = FIRST_CALL, repeats: int = 9) -> dict[str, float]:
     """Milliseconds of the first call of a process whose cache is empty: plan, emit, compile, load, call."""
     times = []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as cache:
-            times.append(in_new_process(FIRST_CALL, cache))
+            times.append(in_new_process(code, cache))
     return summary(times)
 
 
-def warm_call(repeats: int = 9) -> dict[str, float]:
+def warm_call(code: str = FIRST_CALL, repeats: int = 9) -> dict[str, float]:
     """Milliseconds of the first call of a process that finds its kernel in the cache."""
     with tempfile.TemporaryDirectory() as cache:
-        in_new_process(FIRST_CALL, cache)
-        return summary([in_new_process(FIRST_CALL, cache) for _ in range(repeats)])
+        in_new_process(code, cache)
+        return summary([in_new_process(code, cache) for _ in range(repeats)])
 
 
 def call_overhead(n: int, number: int = 20000, repeats: int = 9) -> dict[str, float]:
@@ -87,7 +96,15 @@ MEASURES = {
     "import rowfold, above numpy": import_time,
     "first call, empty cache": first_call,
     "first call, warm cache": warm_call,
+    "LLVM, empty cache, above llvmlite": lambda: first_call(FIRST_LLVM),
+    "LLVM, warm cache, above llvmlite": lambda: warm_call(FIRST_LLVM),
     "one call at (1, 16)": lambda: call_overhead(16),
     "one call at (1, 64)": lambda: call_overhead(64),
     "one cross-entropy at (1, 16)": index_overhead,
 }
+
+
+if __name__ == "__main__":
+    for what, measure in MEASURES.items():
+        found = measure()
+        print(f"{what:36}{found['min_ms']:10.3f}{found['median_ms']:10.3f}  ms, minimum and median")

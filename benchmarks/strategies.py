@@ -64,7 +64,8 @@ def every_run(operator: str, text: str, options: Any) -> list[dict[str, float]]:
     assert auto is not None
     auto.run()
     out = auto.result()
-    made = {name: rowfold(p, name, out=None if operator.startswith("softmax_topk") else out) for name in STRATEGIES}
+    place = None if operator.startswith("softmax_topk") else out
+    made = {name: rowfold(p, strategy=name, out=place) for name in STRATEGIES}
     made = {"auto": auto, **made}
     jobs = {name: job.run for name, job in made.items() if job}
     runs = []

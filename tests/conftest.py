@@ -67,3 +67,13 @@ def golden(request):
         assert text == path.read_text(encoding="utf-8")
 
     return compare
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loops_that_last():
+    """First calls through LLVM run what later ones do, too: tests/runtime/test_drafts.py has the drafts."""
+    from rowfold.runtime import cache
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "draft", lambda source, make, key, config: cache.load(make(), key, config))
+        yield

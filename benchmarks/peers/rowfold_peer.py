@@ -13,18 +13,20 @@ from .base import Job, Peer
 STRATEGIES = ("three_pass_recompute", "three_pass_reload", "two_pass", "online", "speculative", "one_pass")
 
 
-def rowfold(p: Problem, strategy: str = "auto", isa: str = "auto", out: Any = None) -> Job | None:
-    """The library's kernel under a strategy; None where it has no such plan. `out`: where the result goes."""
+def rowfold(p: Problem, out: Any = None, **chosen: Any) -> Job | None:
+    """The library's kernel under these options; None where it has no such plan. `out`: where the result goes."""
     import rowfold as rf
+    from rowfold.runtime import drafts
 
     name, arrays, options = _call(p)
-    kernel = getattr(rf.library, name).using(strategy=strategy, isa=isa)
+    kernel = getattr(rf.library, name).using(**chosen)
     if p.operator in _BACKWARD:
         return _BACKWARD[p.operator](kernel, p)
     try:
         out = kernel(*arrays, out=out, **options)
     except rf.PlanError:
         return None
+    drafts.wait()
     return Job(lambda: kernel(*arrays, out=out, **options), lambda: out[0] if isinstance(out, tuple) else out)
 
 
@@ -75,11 +77,14 @@ _BACKWARD: dict[str, Callable[[Any, Problem], Job]] = {
 
 
 def forced(strategy: str) -> Peer:
-    return Peer(f"rowfold:{strategy}", "rowfold", lambda p: rowfold(p, strategy), slow=True)
+    return Peer(f"rowfold:{strategy}", "rowfold", lambda p: rowfold(p, strategy=strategy), slow=True)
 
 
 PEERS = (
     Peer("rowfold", "rowfold", rowfold),
     *map(forced, STRATEGIES),
     Peer("rowfold:avx2", "rowfold", lambda p: rowfold(p, isa="avx2"), slow=True),
+    Peer("rowfold:llvm", "rowfold", lambda p: rowfold(p, backend="llvm"), slow=True),
+    Peer("rowfold:llvm:avx2", "rowfold", lambda p: rowfold(p, backend="llvm", isa="avx2"), slow=True),
+    Peer("rowfold:numpy", "rowfold", lambda p: rowfold(p, backend="numpy"), slow=True),
 )

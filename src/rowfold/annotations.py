@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, SupportsIndex, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
+
+from .records import NamedTuple
 
 _T = TypeVar("_T")
 _Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]

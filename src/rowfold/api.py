@@ -226,7 +226,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         key, loop = self._loop(plan, config)
         results = _results_of(plain)
         if memory is not None and memory.definition == definition == same and isinstance(loop, cache.Loaded):
-            memory.note(place, Known(key, results))
+            loop.after(functools.partial(memory.note, place, Known(key, results)))
         return Bound(loop, results, config.threads, functools.partial(self._formed, values, call, config))
 
     def _formed(self, values: Mapping[str, object], call: Call, config: Config, form: str) -> Bound | None:
@@ -335,7 +335,7 @@ class Kernel(Differentiable, Emitting, Parts, Unequal, Remembering, Generic[P, R
         rows, n = rows_and_length(shape, axis)
         values = self._static_values(self._specializing(settings))
         computing, narrow = asked(dtype, self.parameters, given)
-        self._compiled(values, computing, n, rows, frozenset(given), False, frozenset(), narrow)
+        cache.settled(self._compiled(values, computing, n, rows, frozenset(given), False, frozenset(), narrow))
 
     def reference(
         self, *arrays: Any, axis: Any = -1, where: Any = None, keepdims: bool = False, **settings: Any

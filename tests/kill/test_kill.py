@@ -391,3 +391,21 @@ def test_online_needs_an_exponential_sum():
     """A strategy without a plan is refused."""
     with pytest.raises(PlanError):
         library.layer_norm.using(strategy="online").plan(shape=(4, 10), dtype="float32")
+
+
+def test_llvm_drafts_have_the_same_bits(monkeypatch):
+    """What first calls through LLVM run, whatever else is compiled beside them."""
+    from rowfold.runtime import cache
+
+    monkeypatch.setattr(cache, "draft", lambda source, make, key, config: cache.load(source, "", config))
+    x = np.random.default_rng(8).normal(size=(9, 333)).astype(np.float32)
+    for kernel in (library.softmax, library.logsumexp):
+        with rf.options(cache=False):
+            assert kernel.using(backend="llvm")(x).tobytes() == kernel.using(backend="c")(x).tobytes()
+
+
+def test_numpy_sums_every_element():
+    """Rows whose halves have one element more."""
+    x = np.random.default_rng(9).normal(size=(3, 335))
+    want = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(library.rms_norm.using(backend="numpy")(x), want, rtol=1e-13)

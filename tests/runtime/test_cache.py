@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,10 +165,22 @@ def test_unwritable(fresh: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert (answers, len(seen)) == ([0, 0], 1)
 
 
+@pytest.mark.parametrize("left", [b"", bytes(200)], ids=["nothing", "zeros"])
+def test_a_record_that_a_power_cut_took_is_made_again(left: bytes, warm: Config) -> None:
+    """Records are not waited for; what such a file holds then is no damage that anybody is told of."""
+    for path in Path(str(warm.cache_dir)).glob("1/plan/*.json"):
+        path.write_bytes(left)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cache.find("plan", warm) is None
+        assert cache.load(SOURCE, "plan", warm).from_cache
+        assert cache.find("plan", warm) is not None
+
+
 def test_disk_full(fresh: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that fails half way leaves no entry and loses no answer."""
 
-    def full(path: str, data: bytes) -> None:
+    def full(path: str, data: bytes, *, durable: bool = True) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store, "_write", full)

@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import math
 import pickle
+import typing
 
 import pytest
 
@@ -122,3 +123,56 @@ def test_tools_of_the_standard_library_see_the_fields():
 def test_a_frozen_value_can_be_copied(copied):
     """Copied and pickled, it is the same value."""
     assert copied(Named(1.0, "m")) == Named(1.0, "m")
+
+
+# named tuples
+
+
+class Point(records.NamedTuple):
+    """A place."""
+
+    x: float
+    y: float = 0.5
+
+    @property
+    def size(self):
+        return self.x + self.y
+
+
+class Standard(typing.NamedTuple):
+    """A place."""
+
+    x: float
+    y: float = 0.5
+
+
+Standard.__name__ = "Point"
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        repr, tuple, hash, len, lambda p: p._asdict(), lambda p: tuple(p._replace(y=2)), lambda p: p._fields,
+        lambda p: p._field_defaults, lambda p: p.x, lambda p: p[1], lambda p: p == (1, 0.5), lambda p: p < (2, 0),
+        lambda p: tuple(type(p)._make((3, 4))), lambda p: type(p).__match_args__, lambda p: hasattr(p, "__dict__"),
+        lambda p: tuple(type(p)(y=1, x=2)), lambda p: type(p).__doc__,
+    ],
+)  # fmt: skip
+def test_named_tuples_are_those_of_the_standard_library(look):
+    """Values, places, names, order, and no attribute beside them."""
+    assert look(Point(1)) == look(Standard(1))
+
+
+def test_named_tuples_have_methods_and_travel():
+    """Copies and pickles are of the same kind."""
+    for other in (copy.copy(Point(1)), copy.deepcopy(Point(1)), pickle.loads(pickle.dumps(Point(1)))):
+        assert (type(other), other, other.size) == (Point, (1, 0.5), 1.5)
+
+
+@pytest.mark.parametrize(("args", "named"), [((), {}), ((1, 2, 3), {}), ((1,), {"z": 2}), ((1,), {"x": 2})])
+def test_named_tuples_refuse_what_they_have_no_place_for(args, named):
+    """By place and by name; nor is a place assigned to."""
+    with pytest.raises(TypeError):
+        Point(*args, **named)
+    with pytest.raises(AttributeError):
+        Point(1).x = 2

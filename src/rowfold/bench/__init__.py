@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime import drafts
 from .onnxgraph import session
 
 Run = Callable[[], object]
@@ -93,9 +94,10 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Seconds a call, `rounds` figures each: the fastest of as many calls as take `seconds`, and of `least`.
 
-    `said` is told what is being timed.
+    `said` is told what is being timed. Loops that LLVM compiles are those that last.
     """
     repeats = {name: calls_in(run, seconds, least) for name, run in runs.items()}
+    drafts.wait()
     times: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for turn in range(rounds):

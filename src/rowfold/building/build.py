@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import warnings
 from typing import Any
@@ -19,6 +18,7 @@ from ..errors import CompileError, LoadError
 from ..runtime import cache, cpu, stamp
 from ..runtime.call import HasLoop
 from ..runtime.spec import Result, Results
+from ..runtime.store import digest
 
 _warned: set[str] = set()
 
@@ -28,7 +28,7 @@ def plan_key(plan: Plan) -> str:
     parts = (__version__, _templates(), plan.name, plan.dtype, plan.isa, plan.strategy, plan.sweeps, plan.groups)
     text = repr((*parts, plan.state, plan.chunked, plan.form, plan.together, plan.traffic))
     text += repr((plan.program.nodes, plan.program.names, plan.program.outputs))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest(text.encode())
 
 
 @functools.cache
@@ -36,13 +36,13 @@ def _templates() -> str:
     """What tells this package's templates and the modules that read them from others: an edit makes a new kernel."""
     if stamp.IMPORTED is not None:
         return stamp.IMPORTED
-    digest, package = hashlib.sha256(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    read, package = bytearray(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for room in ("templates", "codegen"):
         for folder, _, names in sorted(os.walk(os.path.join(package, room))):
             for name in sorted(n for n in names if n.endswith((".py", ".j2"))):
                 with open(os.path.join(folder, name), "rb") as file:
-                    digest.update(name.encode() + file.read())
-    return digest.hexdigest()
+                    read += name.encode() + file.read()
+    return digest(bytes(read))
 
 
 def results_of(program: Program) -> Results:
@@ -86,8 +86,13 @@ def _compiled(plan: Plan, key: str, config: Config, language: str) -> cache.Load
     from ..codegen.generate import llvm_of, source_of
 
     cache.compiler_for(language, config)  # before a text is made that nothing compiles
-    source = source_of(plan) if language == "c" else llvm_of(plan, host(plan.isa, cpu.arch()))
-    if not (config.dump or config.override or config.debug):
+    in_view = config.dump or config.override or config.debug
+    target = host(plan.isa, cpu.arch())
+    if language == "llvm" and not in_view:
+        draft = llvm_of(plan, target, draft=True)
+        return cache.draft(draft, lambda: llvm_of(plan, target), key, config)
+    source = source_of(plan) if language == "c" else llvm_of(plan, target)
+    if not in_view:
         return cache.load(source, key, config)
     from ..inspecting.stagefiles import inspected
 

@@ -22,7 +22,7 @@ from ..records import replace
 from ..runtime import room
 
 Array = Any
-BLOCK = 1 << 16  # elements: two or three arrays of doubles stay near, and NumPy's calls weigh little
+BLOCK = 1 << 17  # elements: two or three arrays of doubles stay near, and NumPy's calls weigh little
 _MOST_TAPES = 4  # of a kernel: some megabytes
 _SHORT_ROW = 256  # elements: below, several rows a buffer are better
 _LONG_ROW = 1 << 21  # elements: one recording that is kept may be as long
@@ -108,13 +108,14 @@ class _Run:
             some = slice(start, min(start + step, self.rows))
             if self.taped:
                 tape = self._tape(tape, some, some.stop - some.start, bare=self.loop.bare)
-            bad, results = np.arange(some.start, some.stop), []
             if self.taped and tape is not None:
                 bad, results = tape.tape.special() + start, tape.results
+            else:
+                bad, results = np.arange(some.start, some.stop), []
             special = self._redone(bad, tape) if bad.size else []  # before a row is overwritten in place
-            self._written(flat, some, results)
-            self._written(flat, bad, special)
-            self._written(flat, self._ignored(some), [0] * len(flat))
+            for rows, values in ((some, results), (bad, special), (self._ignored(some), [0] * len(flat))):
+                if isinstance(rows, slice) or rows.size:
+                    self._written(flat, rows, values)
         if tape is not None:
             self._kept(tape)
         for place, array in zip(places, flat, strict=True):

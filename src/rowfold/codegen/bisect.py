@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 _TOP = np.uint64(1 << 63)
 COARSE = {"f32": 16, "f64": 0}  # bits of a double that a kernel's bisection leaves out
 

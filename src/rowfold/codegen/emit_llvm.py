@@ -5,6 +5,7 @@ No fast-math flag and no contraction: LLVM may not reorder what the plan ordered
 
 from __future__ import annotations
 
+from ..records import replace
 from .isas import isa_of
 from .loops import Kernel, Port, sizes_of
 from .lower.groups import group_of
@@ -20,13 +21,30 @@ from .targets import Target
 # Linux passes doubles in registers there; without this an object says that it does not, and no linker takes it.
 DOUBLES = ("!llvm.module.flags = !{!1}", '!1 = !{i32 1, !"target-abi", !"lp64d"}')
 
+ARGUMENTS = "(ptr %args, ptr %dims, ptr %steps, ptr %data)"
+JUMP = (
+    "@{symbol}.loop = global ptr @{symbol}.draft",
+    "",
+    "define void @{symbol}" + ARGUMENTS + " nounwind {{",
+    "  %loop = load atomic ptr, ptr @{symbol}.loop acquire, align 8",
+    "  call void %loop" + ARGUMENTS,
+    "  ret void",
+    "}}",
+    "",
+)
+
 
 def emit(
-    kernel: Kernel, target: Target, strategy: str, version: str, signature: str, types: str, *, grouped: int = 0
-) -> Source:
-    """The LLVM module of a kernel; `grouped`: with rows of so many blocks side by side. Same input, same bytes."""
+    kernel: Kernel, target: Target, strategy: str, version: str, signature: str, types: str, *, grouped: int = 0,
+    draft: bool = False,
+) -> Source:  # fmt: skip
+    """The LLVM module of a kernel; `grouped`: with rows of so many blocks side by side. Same input, same bytes.
+
+    A draft is shorter: one row after the other, with nothing that is there for speed alone. Its function jumps
+    to what `<symbol>.loop` holds, which is at first the draft.
+    """
     symbol = symbol_of(kernel.name, kernel.dtype, strategy, target.name)
-    body = LlvmBuilder(kernel, target).functions(grouped)
+    body = LlvmBuilder(kernel, target).functions(grouped, draft=draft)
     banner = (symbol, "", *kernel.banner, "", f"Written by rowfold {version} for {target.name}.")
     features = ",".join(target.features)
     wide = ' "prefer-vector-width"="512" "min-legal-vector-width"="512"' if target.vocabulary == "avx512" else ""
@@ -36,10 +54,11 @@ def emit(
         "",
         *body,
         "",
-        f"define void @{symbol}(ptr %args, ptr %dims, ptr %steps, ptr %data) #0 {{",
+        f"define {'internal ' * draft}void @{symbol}{'.draft' * draft}{ARGUMENTS} #0 {{",
         *(f"  {line}" for line in guarded(target.arch)),
         "}",
         "",
+        *(line.format(symbol=symbol) for line in JUMP * draft),
         *(f"declare i32 @fe{way}env(ptr)" for way in ("get", "set") if target.arch == "riscv64"),
         f'attributes #0 = {{ nounwind "target-features"="{features}"{wide} }}',
         *WEIGHTS,
@@ -71,13 +90,15 @@ def guarded(arch: str) -> list[str]:
 class LlvmBuilder(LlvmMemory):
     """Writes the functions of a kernel, each with a builder of its own."""
 
-    def functions(self, grouped: int) -> list[str]:
+    def functions(self, grouped: int, *, draft: bool) -> list[str]:
         """All rows of a batch, and before it what it calls."""
         self.reserve("args", "dims", "steps", "from", "to")
         n = self.load_word("%dims", sizes_of(self.kernel)["n"], "n")
         self.lengths = self.lengths_of_tables()
-        rows = Rows(self, batch_of(self.kernel), n, self.target.vocabulary == "avx2")
-        lines = self.rows(rows, grouped)
+        batch = batch_of(self.kernel)
+        batch = replace(batch, steps=batch.whole, last=None) if draft else batch
+        rows = Rows(self, batch, n, rounds=self.target.vocabulary == "avx2", hurried=grouped != 1 and not draft)
+        lines = self.rows(rows, 0 if draft else grouped)
         last = self.last(rows) if rows.batch.last is not None else []
         shared = [line for function in self.shared.values() for line in (*function, "")]
         return [*shared, *last, *lines, "", *self.another().groups()]

@@ -60,13 +60,13 @@ def source_of(plan: Plan) -> Source:
 
 
 @_not_too_deep
-def llvm_of(plan: Plan, target: Target) -> Source:
-    """The LLVM IR of a plan."""
+def llvm_of(plan: Plan, target: Target, *, draft: bool = False) -> Source:
+    """The LLVM IR of a plan, or what computes the same with less text."""
     from .emit_llvm import emit as emit_llvm
 
     banner = tuple(describe(plan, brief=True))
     kernel, grouped = with_banner(lower(plan), banner), plan.together if plan.state is None else 0
-    source = emit_llvm(kernel, target, plan.strategy, __version__, *gufunc(plan), grouped=grouped)
+    source = emit_llvm(kernel, target, plan.strategy, __version__, *gufunc(plan), grouped=grouped, draft=draft)
     return replace(source, apart=plan.apart)
 
 

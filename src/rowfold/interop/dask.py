@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import cloudpickle
 import dask.array as da
@@ -23,6 +23,8 @@ from rowfold.building.build import results_of
 from rowfold.codegen.ir import Role
 from rowfold.kernels.saved import WIDE_ROLES
 from rowfold.runtime import quick
+
+from ..records import NamedTuple
 
 Labels = tuple[int, ...]
 

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,8 @@ from rowfold.interop.operator import extent
 from rowfold.kernels.saved import WIDE_ROLES
 from rowfold.runtime import cache
 from rowfold.runtime.spec import Results
+
+from ..records import NamedTuple
 
 NARROW = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}
 WORDS = np.dtype(np.uint32)  # two hold a double, which JAX has not by default

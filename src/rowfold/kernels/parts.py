@@ -9,13 +9,14 @@ import itertools
 import operator
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import config as configuration
 from ..building.host import host_isa
 from ..errors import StateError, shown
+from ..records import NamedTuple
 from ..runtime import operands, outputs
 from ..runtime.operands import How, Operands
 from ..runtime.spec import ROW_LIKE, Argument, Array, CallSpec

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..codegen.role import Role
+from ..records import NamedTuple
 from .broadcasting import at_once, in_shapes, shared
 
 if TYPE_CHECKING:

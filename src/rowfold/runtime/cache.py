@@ -14,12 +14,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config import Config
 from ..errors import CompileError, IsaError, LoadError
+from ..records import NamedTuple
 from . import compiler as compilers
-from . import cpu, load_c, load_llvm
+from . import cpu, drafts, load_c, load_llvm
 from . import ufunc as ufuncs
 from .compiler import Compiler
 from .store import SCHEMA, Fault, Store, digest, open_store
@@ -42,7 +43,7 @@ class Loaded:
         self.apart = entry.apart  # no output may be the memory of an input
         self.compiler = entry.compiler  # what the compiler that made it says it is
         self.pointer = pointer
-        self.library = library
+        self.library, self.key = library, entry.library
         self.path = library.path  # the library's file in the cache, if it is there
         self.from_cache = from_cache
 
@@ -54,6 +55,10 @@ class Loaded:
     def plain(self) -> ufuncs.PlainLoop:
         """The same loop called through cffi alone; same bits, slower."""
         return ufuncs.PlainLoop(self.pointer, self.symbol, self.signature, self.types)
+
+    def after(self, job: Callable[[], None]) -> None:
+        """Do this now, or behind what is being compiled in place of a draft."""
+        drafts.after(self.key, job)
 
     def cffi(self) -> tuple[Any, Any]:
         """`(ffi, lib)` with the emitted header's declarations."""
@@ -99,6 +104,20 @@ def load(source: Source, plan_key: str, config: Config) -> Loaded:
     if store and plan_key:
         _guarded(lambda: _remember(store, plan_key, entry, compiler))
     return loaded
+
+
+def draft(source: Source, make: Callable[[], Source], plan_key: str, config: Config) -> Loaded:
+    """The kernel of this draft, in whose place comes that of the source that `make` gives, kept as by `load`."""
+    _check_cpu(source.symbol, source.isa, source.features)
+    entry = _entry(source, load_llvm.identity(), plan_key)
+    finish = lambda: load(make(), plan_key, config).library
+    return _loaded(entry, drafts.drafted(plan_key, source.text, source.symbol, finish), from_cache=False)
+
+
+def settled(loop: T) -> T:
+    """The same when nothing is being compiled that shall take its place."""
+    drafts.wait()
+    return loop
 
 
 def recall(key: str, config: Config) -> dict[str, Any]:

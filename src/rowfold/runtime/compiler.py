@@ -9,9 +9,10 @@ import os
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import CompileError
+from ..records import NamedTuple
 
 if TYPE_CHECKING:
     from .process import Done

@@ -10,7 +10,8 @@ import os
 import sys
 from collections.abc import Iterable
 from functools import cache
-from typing import NamedTuple
+
+from ..records import NamedTuple
 
 # What each instruction set needs, in /proc/cpuinfo's words; the best one first.
 ISAS: dict[str, frozenset[str]] = {

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from ..records import NamedTuple
 from . import ufunc as ufuncs
 from ._abi import ffi
 from .progress import Progress

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.exceptions import AxisError
 
 from ..errors import shown
+from ..records import NamedTuple
 from .spec import Array
 
 Shape = tuple[int, ...]

@@ -9,9 +9,10 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import LoadError
+from ..records import NamedTuple
 from ._abi import ffi
 
 _system: Any = ffi.dlopen(None)

@@ -8,17 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from functools import cache
 from itertools import count
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import CompileError, LoadError
+from ..records import NamedTuple
 from ._abi import ffi
 from .compiler import Compiler
 
 OLDEST = (20, 0, 0)  # the LLVM of llvmlite 0.45
-_LEVEL = 2  # of instruction selection; the text is in the order that it should have, so no pass runs before
+LEVEL = 2  # of instruction selection; the text is in the order that it should have, so no pass runs before
+_SCHEDULER = "-enable-misched"
 _numbers = count(1)
 
 
@@ -49,7 +52,7 @@ def find() -> Compiler | None:
 def identity() -> str:
     """What decides the bytes of an object besides its text. Raises CompileError when llvmlite is missing or too old."""
     machine, version = _machine(""), sys.modules["llvmlite"].__version__
-    return f"llvmlite {version} | LLVM {_version()} | {machine.triple} | level {_LEVEL}"
+    return f"llvmlite {version} | LLVM {_version()} | {machine.triple} | level {LEVEL} | {_SCHEDULER}=0"
 
 
 @cache
@@ -66,28 +69,33 @@ def import_llvmlite() -> Any:
     return binding
 
 
-def build(text: str, triple: str = "", cpu: str = "", features: str = "") -> bytes:
+def build(text: str, triple: str = "", cpu: str = "", features: str = "", *, level: int = LEVEL) -> bytes:
     """The object file of this LLVM text, for this machine unless a triple says otherwise."""
-    machine = _machine(triple, cpu, features)
-    return bytes(machine.emit_object(_parsed(text, machine)))
+    machine = _machine(triple, cpu, features, level)
+    module = _parsed(text, machine)
+    with _in_this_order():
+        return bytes(machine.emit_object(module))
 
 
 def assembly(text: str) -> str:
     """What `build` would assemble."""
     machine = _machine("")
-    return str(machine.emit_assembly(_parsed(text, machine)))
+    module = _parsed(text, machine)
+    with _in_this_order():
+        return str(machine.emit_assembly(module))
 
 
-def load(data: bytes, path: str | None = None, symbol: str = "") -> Library:
-    """Link this object into the process. Raises LoadError where that fails."""
+def load(data: bytes, path: str | None, *symbols: str) -> Library:
+    """Link this object into the process, for these symbols of it. Raises LoadError where that fails."""
     binding = import_llvmlite()
     builder = binding.JITLibraryBuilder()
     builder.add_object_img(data)
     builder.add_current_process()  # libm, for a machine without a fused multiply-add
-    builder.export_symbol(symbol)
+    for symbol in symbols:
+        builder.export_symbol(symbol)
     try:
         tracker = builder.link(_jit(), f"rowfold-{next(_numbers)}")
-        return Library({symbol: tracker[symbol]}, path, tracker)
+        return Library({symbol: tracker[symbol] for symbol in symbols}, path, tracker)
     except (RuntimeError, KeyError) as error:
         raise LoadError(f"the object compiled by LLVM cannot be loaded: {error}") from error
 
@@ -118,6 +126,20 @@ def _parsed(text: str, machine: Any) -> Any:
     return module
 
 
+@contextlib.contextmanager
+def _in_this_order() -> Iterator[None]:
+    """LLVM's scheduler of machine instructions mixes vectors that the text has one after the other, and spills them.
+
+    Its option is the process's, and as it was for whoever compiles next; what is compiled meanwhile is right, too.
+    """
+    binding = import_llvmlite()
+    binding.set_option("rowfold", f"{_SCHEDULER}=0")
+    try:
+        yield
+    finally:
+        binding.set_option("rowfold", f"{_SCHEDULER}=1")
+
+
 def _kept(text: str) -> str:
     import tempfile
 
@@ -130,7 +152,7 @@ def _kept(text: str) -> str:
 
 
 @cache
-def _machine(triple: str, cpu: str = "", features: str = "") -> Any:
+def _machine(triple: str, cpu: str = "", features: str = "", level: int = LEVEL) -> Any:
     """The target machine. What a function needs is its own attribute; a file's features decide how it may be called."""
     binding = import_llvmlite()
     if triple:
@@ -140,7 +162,7 @@ def _machine(triple: str, cpu: str = "", features: str = "") -> Any:
         target = binding.Target.from_triple(triple or binding.get_process_triple())
     except RuntimeError as error:
         raise CompileError(f"this llvmlite has no target for {triple or 'this machine'}: {error}") from error
-    return target.create_target_machine(cpu=cpu, features=features, opt=_LEVEL, reloc="pic", codemodel="small")
+    return target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")
 
 
 @cache

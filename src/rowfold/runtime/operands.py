@@ -6,13 +6,14 @@ import importlib
 import math
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..codegen.dtypes import CHARS, NAMED
 from ..errors import DTypeError, shown
 from ..philox import keys_of
+from ..records import NamedTuple
 from .layout import Layout, Shape
 from .spec import ROW_LIKE, WITH_AXIS, Argument, Array, CallSpec, DType, FloatSetting, Formats, Names
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..errors import OutputError
+from ..records import NamedTuple
 from . import room
 from .layout import Layout, Shape
 from .operands import Operands, format_of

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..config import Config
+from ..records import NamedTuple
 from . import cache, cpu, stamp
 from .spec import Formats, Result, Results
 from .store import digest

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+
+from ..records import NamedTuple
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DType = np.dtype[Any]

@@ -16,7 +16,9 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+from ..records import NamedTuple
 
 try:  # Python's own SHA-256: hashlib loads OpenSSL, which takes 4 ms of a warm first call
     from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
@@ -72,12 +74,18 @@ class Store(NamedTuple):
 
     def read_plan(self, key: str) -> dict[str, Any] | None:
         path = os.path.join(self.root, "plan", f"{key}.json")
-        return _unsealed(_read(path), path) if os.path.lexists(path) else None
+        data = _read(path) if os.path.lexists(path) else b""
+        return _unsealed(data, path) if data.strip(b"\0") else None  # nothing, or what a power cut leaves of it
 
     def write_plan(self, key: str, body: dict[str, Any]) -> None:
-        with self._aside() as aside:
-            _write(os.path.join(aside, "plan.json"), _sealed(body))
-            os.replace(os.path.join(aside, "plan.json"), os.path.join(self.root, "plan", f"{key}.json"))
+        """Nothing waits for the disk: a record that a power cut takes is made again."""
+        place = self._new()
+        try:
+            _write(place, _sealed(body), durable=False)
+            os.replace(place, os.path.join(self.root, "plan", f"{key}.json"))
+        except BaseException:
+            _remove(place)
+            raise
 
     def content(self) -> tuple[int, int]:
         """How many compiled kernels there are, and the bytes of all that is kept."""
@@ -131,13 +139,17 @@ class Store(NamedTuple):
         except (Fault, OSError):
             return False
 
-    @contextlib.contextmanager
-    def _aside(self) -> Iterator[str]:
-        """A private folder for what is being written. Those that a killed process left are removed."""
+    def _new(self) -> str:
+        """A path for what is being written, which nobody else has. What a killed process left is removed."""
         parent = os.path.join(self.root, "aside")
         for name in os.listdir(parent):
             _remove_if_stale(os.path.join(parent, name))
-        folder = os.path.join(parent, f"{os.getpid()}-{os.urandom(8).hex()}")
+        return os.path.join(parent, f"{os.getpid()}-{os.urandom(8).hex()}")
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[str]:
+        """A private folder for what is being written."""
+        folder = self._new()
         os.mkdir(folder, 0o700)
         try:
             yield folder
@@ -303,7 +315,16 @@ def _remove_if_stale(path: str) -> None:
             _remove(path)
 
 
-def _remove(folder: str) -> None:
-    import shutil  # 4 ms, and reading removes nothing
+def _remove(path: str) -> None:
+    """A file, or a folder with all that is in it; nothing, if that is what is there."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+        return
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError:  # something is in it
+        import shutil  # 4 ms
 
-    shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)

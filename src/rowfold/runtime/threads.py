@@ -13,12 +13,13 @@ import functools
 import mmap
 import os
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import __version__, config
 from ..codegen.source import Source
 from ..errors import RowfoldError
-from . import cache, load_c
+from ..records import NamedTuple
+from . import beside, cache, load_c
 from . import ufunc as ufuncs
 from ._abi import ffi
 from .cutrows import CHUNK, Hands, Resumed, uneven, whole
@@ -72,7 +73,7 @@ def spread(found: Any, asked: int | None, elements: int, rows: int) -> Any:
         return found
     wanted = asked or getattr(found, "threads", None)
     count = counted(wanted)
-    if count > 1 and wanted is None and bool(getattr(found, "pointer", 0)) and _coming():
+    if count > 1 and wanted is None and bool(getattr(found, "pointer", 0)) and _coming(elements):
         one = _spread(found, 1, elements, rows)
         if not isinstance(one, Spread):
             one = Spread(one.ufunc, one.pointer, 0, one.apart, one.results, one.grain)
@@ -211,16 +212,16 @@ def _team(count: int) -> _Team | None:
     return team
 
 
-def _coming() -> bool:
-    """Whether the team is still being compiled, beside the calls of those who did not ask for threads."""
+def _coming(elements: int) -> bool:
+    """Whether the team is still being made, beside the calls of those who did not ask for threads."""
     if _made.cache_info().currsize:
         return False
     if _making.thread is None:
-        if cache.find(_key(), config.resolve()):  # it is but loaded
+        if elements > SLICE and cache.find(_key(), config.resolve()):  # it is but loaded, for a call that gains by it
             _team(1)
             return False
         own = contextvars.copy_context()  # the configuration is the caller's
-        _making.thread = threading.Thread(target=own.run, args=(_team, 1), name="rowfold-team")
+        _making.thread = beside.thread(own.run, _team, 1)
         _making.thread.start()
     return _making.thread.is_alive()
 

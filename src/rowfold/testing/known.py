@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rowfold.testing.programs import Draws
+
+from ..records import NamedTuple
 
 BEFORE = ("x * 0.5", "x - z", "x + s", "x / t", "(1 / t) * x", "np.tanh(x)", "x")
 SOFTMAX = (

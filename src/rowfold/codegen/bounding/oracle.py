@@ -7,7 +7,7 @@ float64 for float32 kernels, long double for float64 kernels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -16,6 +16,8 @@ from rowfold.codegen.bounding.bound_reductions import Errors
 from rowfold.codegen.bounding.bounds import Bounded, distance
 from rowfold.codegen.interpret import Batch, evaluate
 from rowfold.codegen.ir import Output, Program
+
+from ...records import NamedTuple
 
 Array = NDArray[Any]
 SAFETY = 1.02  # the analysis is first order

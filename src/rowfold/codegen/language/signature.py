@@ -10,12 +10,14 @@ import types
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import rowfold.annotations as rf
 from rowfold.annotations import Between, Ignore, Mark
 from rowfold.codegen.role import Role
 from rowfold.errors import shown
+
+from ...records import NamedTuple
 
 RESERVED: Final = frozenset("axis out where dtype keepdims threads".split())
 SETTING_TYPES: Final = (float, int, bool, str)

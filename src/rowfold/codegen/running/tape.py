@@ -6,8 +6,8 @@ doubles reach far enough there is no shift (`bare`): rows whose sums of exponent
 go through a recording with shifts.
 
 Rows in which a reduction is not finite are left to `interpret`, which knows what special values mean. For float64
-kernels (`lossless`), where a double has no digits to spare, sums are exact to twice a double's digits, and `exact` says
-whether what was recorded keeps the bounds.
+kernels (`lossless`), where a double has no digits to spare, sums are rounded as often as compiled ones (`halves`), and
+`exact` says whether what was recorded keeps the bounds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from ..interpret import Plain, apply, fold
 from ..ir import Role
+from .halves import Summed
 from .steps import Step, ready
 
 Array = Any
@@ -57,6 +58,7 @@ class Tape(Plain):
         self._logs: dict[int, tuple[Array, Array]] = {}  # of such a sum and its exponentials
         self._totals: dict[int, tuple[Array, Array, Array]] = {}  # the same, to which its peak was added
         self._taken: set[int] = set()
+        self._room: dict[tuple[int, ...], Array] = {}  # in which sums are made
 
     def finish(self, results: Sequence[Array]) -> None:
         """All is recorded: what must be there after a replay are these results, and what tells of special rows."""
@@ -172,13 +174,10 @@ class Tape(Plain):
         return self._ufunc(np.subtract, *((log, element) if negative else (element, log)))
 
     def _beside(self, op: str, args: Sequence[Array]) -> Array:
-        """An operation on a row and a row-constant of more digits than it has: a sum sees them all."""
-        made = self.map(op, [self._high(a) if a.dtype == _LONG else a for a in args])
-        if op in ("add", "subtract"):
-            a, b = args
-            lost = self._once("lost", (a, b), lambda: self._opaque(_lost, a if a.dtype == _LONG else b))
-            return self._ufunc(np.subtract if op == "subtract" and b.dtype == _LONG else np.add, made, lost)
-        return made
+        """An operation on a row and a row-constant of more digits, which is rounded once: a divisor's reciprocal is."""
+        if op == "divide" and args[0].dtype == np.float64 and self._is_row(args[0]) and not self._is_row(args[1]):
+            return self.map("multiply", [args[0], self._high(self.map("divide", [ONE, args[1]]))])
+        return self.map(op, [self._high(a) if a.dtype == _LONG else a for a in args])
 
     def _high(self, a: Array) -> Array:
         return self._once("high", (a,), lambda: self._opaque(_double, a))
@@ -217,7 +216,7 @@ class Tape(Plain):
         return made
 
     def _exactly(self, op: str, args: Sequence[Array]) -> Array:
-        """A sum of rows to more digits than a double has."""
+        """A sum of rows within the bounds of the compiled kernels, which a double alone does not keep."""
         match op:
             case "mean":
                 return self._ufunc(np.multiply, self.reduce("sum", args, None), np.array([_LONG(1) / self.width]))
@@ -226,13 +225,7 @@ class Tape(Plain):
                 return self.reduce("sum", [self._ufunc(np.multiply, d, d)], None)
             case "dot":
                 return self.reduce("sum", [self._ufunc(np.multiply, *args)], None)
-        (a,) = args
-        top = self._ufunc(np.maximum.reduce, self._ufunc(np.abs, a), axis=-1, keepdims=True)
-        grid = self._opaque(_grid, top)
-        high = self._ufunc(np.subtract, self._ufunc(np.add, a, grid), grid)
-        low = self._ufunc(np.subtract, a, high)
-        sums = [self._ufunc(np.add.reduce, part, axis=-1, keepdims=True) for part in (high, low)]
-        return self._opaque(lambda h, l: h.astype(_LONG) + l, *sums)
+        return self._opaque(Summed(self._room, self.width), args[0])
 
     def _folded(self, op: str, args: Sequence[Array], where: Array) -> Array:
         if where is None and all(map(self._is_row, args)):
@@ -344,16 +337,5 @@ def _log_of_sum(total: Array, powers: Array) -> Array:
     return log
 
 
-def _grid(top: Array) -> Array:
-    """What rounds numbers up to `top` to so few bits that 2^28 of them are summed exactly, when it is added to them."""
-    return np.ldexp(1.5, np.frexp(top)[1] + 27)
-
-
 def _double(a: Array) -> Array:
     return a.astype(np.float64)
-
-
-def _lost(a: Array) -> Array:
-    """What a number loses as a double."""
-    lost: Array = (a - a.astype(np.float64)).astype(np.float64)
-    return np.where(np.isfinite(lost), lost, 0.0)

@@ -32,9 +32,9 @@ class Rows(WholeBlocks):
 
     move: Move
 
-    def __init__(self, builder: LlvmMemory, batch: Batch, n: Value, rounds: bool) -> None:
+    def __init__(self, builder: LlvmMemory, batch: Batch, n: Value, *, rounds: bool, hurried: bool) -> None:
         super().__init__(builder, n, rounds=rounds)
-        self.batch, self.rounds = batch, rounds
+        self.batch, self.rounds, self.hurried = batch, rounds, hurried
         self.host = batch.last.host if batch.last else None
         self.size = VECTORS * self.kernel.lanes
         self.held = Value(builder, builder.fresh("held"), PTR)
@@ -43,7 +43,7 @@ class Rows(WholeBlocks):
 
     def all(self, first: Value, stop: Value, move: Move, group: Group | None, blocks: int) -> None:
         """From the first row to the stop; `move` puts the addresses of the ports on a row."""
-        self.move, self.hurried = move, blocks != 1
+        self.move = move
         move(first)
         self.run(self.batch.once)
         self.run(self.kernel.memory)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from ...records import NamedTuple
 from ..dtypes import FORMATS
 from ..loops import VECTORS, Kernel, Port
 from ..targets import Target

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from ..loops import Kernel
 from ..mathlib.coefficients import SIXTEENTHS
 from ..targets import Target
+from .llvm_eights import eights
 from .values import BITS, INDEX, Again, Body, Builder, Carried, Type, Value, bits_of
 
 PTR = Type("ptr")
@@ -129,9 +130,9 @@ class LlvmText(Builder, ABC):
             bits = self.line(f"bitcast {self.typed(values[0])} to i{of.lanes}", Type(f"i{of.lanes}"))
             lowest = bits & (self.const(0, bits.type) - bits)
             return self.line(f"bitcast {self.typed(lowest)} to {self.name(of)}", of)
-        if self.target.vocabulary == "avx2" and word == "sixteenth" and of.element == "f32":
-            return self.sixteenth_of_eight(values[0])
-        if self.target.vocabulary != "avx512":
+        if self.target.vocabulary == "avx2" and of.element == "f32":
+            return eights(self, word, *values)
+        if self.target.vocabulary != "avx512" or word == "scaled_sixteenth":
             return None
         if word == "sixteenth":
             return self.sixteenth(values[0])
@@ -158,19 +159,6 @@ class LlvmText(Builder, ABC):
         low, high = (f"{self.name(of)} <{', '.join(map(self.typed, half))}>" for half in (text[:8], text[8:]))
         given = f"{low}, {self.typed(places)}, {high}"
         return self.line(f"call {self.name(of)} @llvm.x86.avx512.vpermi2var.pd.512({given})", of)
-
-    def sixteenth_of_eight(self, z: Value) -> Value:
-        """The same where a register holds half a table."""
-        text = [self.typed(self.const(entry, Type("f32"))) for entry in SIXTEENTHS["f32"]]
-        places = self.convert("bits", z, "i32")
-
-        def eight(at: Value) -> Value:
-            of, given = Type("f32", 8), self.typed(at)
-            half = [f"<8 x float> <{', '.join(text[k : k + 8])}>, {given}" for k in (0, 8)]
-            low, high = (self.line(f"call <8 x float> @llvm.x86.avx2.permps({table})", of) for table in half)
-            return self.operation("select", [self.apply("shl", at, 28) < 0, high, low], of)
-
-        return self.shuffle(eight(self.half(places, 0)), eight(self.half(places, 1)), range(16))
 
     # functions
 

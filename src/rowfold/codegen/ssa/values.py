@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-from ...records import dataclass
+from ...records import NamedTuple, dataclass
 from ..loops import Kernel, Port
 
 

@@ -75,15 +75,8 @@ class Vectors(Library):
         return self.b.native("sixteenth", (z,)) or self._sixteenth(z)
 
     def scaled_sixteenth(self, z: Value, shift: Value) -> Value:
-        entry, magic = self.sixteenth(z), self.const(FINE_MAGIC[self.dtype])
-        if not (self.b.adds_exponents and self.dtype == "f32"):
-            return self.scale_floor(entry, (z - magic) - shift)
-        zero = shift + magic
-        kept = self.min(zero + 127.9375, self.max(zero - 254.0, z))
-        sixteenths = self.b.convert("bits", kept, "i32") - self.b.convert("bits", zero, "i32")
-        steps = self.b.apply("shl", self.b.apply("shr", sixteenths, 4), 23)
-        raised = self.b.convert("bits", entry, "i32") + steps
-        return self.b.convert("bits", self.b.apply("select", raised < 0, raised ^ raised, raised), "f32")
+        native = self.b.native("scaled_sixteenth", (z, shift))
+        return native or self.scale_floor(self.sixteenth(z), (z - FINE_MAGIC[self.dtype]) - shift)
 
     def _sixteenth(self, z: Value) -> Value:
         """The entry chosen by halving the table, from the lowest bit up."""
