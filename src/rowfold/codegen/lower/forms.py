@@ -195,6 +195,8 @@ def times(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
     left, right = scaled(a), scaled(b)
     if word == "div" and right.open:
         right = replace(right, m=c.num("sum", "nan_if", c.flag("endless", "eq", right.m, INF), right.m), open=False)
+    if word == "div" and isinstance(right.log, Var):  # what divides by an infinite exponential is NaN too
+        left = replace(left, m=c.num("over", "nan_if", c.flag("endless", "eq", right.log, INF), left.m))
     sign = 1 if word == "mul" else -1
     powers = dict(left.powers)
     for group, power in right.powers.items():
