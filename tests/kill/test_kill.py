@@ -331,6 +331,28 @@ def test_gradients_that_are_summed_over_rows():
     close(bias, np.sum(g.astype("f8"), axis=0), "f4")
 
 
+def test_the_largest_beside_nan():
+    """NaN comes first, in its order; equal ones by place."""
+    x = np.rint(X[:, :300]).astype("f4")
+    x[:, 40::50] = np.nan
+    x[::2, 3] = INF
+    kernel = rf.kernel(lambda x: rf.topk(x, 9), name="nine")
+    for got, want in zip(kernel(x), kernel.reference(x), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_exponents_and_small_arguments_lose_nothing():
+    """To four units in the last place: what a product in an exponent loses, and numbers near 0."""
+
+    def fine(x):
+        return np.exp(0.7 * x + 1.5), np.expm1(x * 1e-5), np.log1p(x * 1e-5)
+
+    x = (X[:3, :300] * 4).astype("f4")
+    kernel = rf.kernel(fine)
+    for got, want in zip(kernel(x), kernel.reference(x.astype("f8")), strict=True):
+        np.testing.assert_allclose(got, want, rtol=4 * 2.0**-23)
+
+
 def test_settings_from_row_to_row():
     """A batch may have one number a row."""
 
