@@ -83,12 +83,15 @@ def test_the_small_and_the_fast_form_have_the_same_bits(dtype, isa, embedded):
 @pytest.mark.parametrize("isa", [pytest.param(isa, marks=pytest.mark.isa(isa)) for isa in ("avx2", "avx512")])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_rows_of_16_bits_have_the_bits_of_the_kernel(dtype, isa, embedded):
-    """Loaded to float32, rounded once on the way back, subnormal results kept."""
+    """Loaded to float32, rounded once on the way back, subnormal results kept; which NaN one gets, compilers decide."""
     ml_dtypes = pytest.importorskip("ml_dtypes")
     with np.errstate(over="ignore"):
         x = np.concatenate(list(ROWS.values())).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
     made = embedded(library.softmax, dtype=dtype, isas=[isa], shape=x.shape)
-    assert made.rows(x, 1.0).tobytes() == library.softmax.using(isa=isa)(x).tobytes()
+    got, expected = made.rows(x, 1.0), library.softmax.using(isa=isa)(x)
+    for result in (got, expected):
+        result[np.isnan(result)] = np.nan
+    assert got.tobytes() == expected.tobytes()
 
 
 @pytest.mark.isa("avx2")
