@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import __version__
 from ..records import dataclass, replace
+from .c.library import FunctionText
 from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of
 from .c.standalone_notes import notes
 from .c.standalone_states import States, states_of
-from .c.standalone_text import other_names, renamed_by, targeted, without
-from .c.standalone_words import renamed, section_words
+from .c.standalone_text import Reader, other_names
+from .c.standalone_words import keeps_flags, renamed, section_words
 from .c.words import environment
 from .dtypes import FORMATS, Format
 from .emit_c import Unit, unit_of
@@ -160,6 +161,11 @@ class Page:
         return guards.pop() if len(guards) == 1 and guards & self._machines else ""
 
     @property
+    def direct(self) -> bool:
+        """Whether its one instruction set runs wherever it is compiled."""
+        return len(self.probes) == 1 and not self.probes[0].test and (bool(self.guard) or not self.probes[0].guard)
+
+    @property
     def _machines(self) -> set[str]:
         return {_guard(isa) for isa in ISAS if isa_of(VOCABULARIES.get(isa, isa)).arch}
 
@@ -194,7 +200,9 @@ class Page:
     @property
     def macros(self) -> set[str]:
         """The macros in use."""
-        return {"RF_NAMED", *re.findall(r"\bRF_[A-Z]+", self.text)}
+        found = {"RF_NAMED"} if any(p.cpuid for p in self.probes) else set()
+        found |= {"RF_COPY"} if any(kind.states for kind in self.kinds) else set()
+        return found | set(re.findall(r"\bRF_[A-Z]+", self.text))
 
     @property
     def text(self) -> str:
@@ -246,31 +254,21 @@ def section_of(
     words = renamed(section_words(isa, computing(dtype), lines), prefix)
     more_lines = [*lines, *(line for unit in more for line in unit.lines)]
     every = renamed(section_words(isa, computing(dtype), more_lines), prefix)
-    target, names, guard = _target(isa), other_names(every), _guard(isa_name)
-    macro = target_macro(isa_name) if target else ""
-
-    def laid_out(text: str) -> str:
-        return plain(targeted(macro, renamed_by(names, "\n".join(renamed(text.splitlines(), prefix)))))
-
-    def plain(text: str) -> str:
-        """Whatever compiles a section that is not for every compiler has GCC's builtins."""
-        return re.sub("RF_(INFINITY|NAN|COPY|MOVE)\\b", lambda m: dict(MACROS)[m[0]].strip(), text) if guard else text
+    target, guard = _target(isa), _guard(isa_name)
+    reader = Reader(other_names(every), target_macro(isa_name) if target else "", dict(MACROS) if guard else {})
 
     def block(template: str, **fields: Any) -> str:
-        return laid_out(_rendered(template, **fields))
+        return reader.text("\n".join(renamed(_rendered(template, **fields).splitlines(), prefix)))
 
-    def defined(lines: Sequence[str]) -> tuple[str, ...]:
-        return tuple(plain(targeted(macro, "\n".join(without(names, lines)))).splitlines())
+    def texts(functions: Iterable[FunctionText], units: Iterable[Unit]) -> tuple[str, str]:
+        rows = (block("standalone/rows.c.j2", flags=keeps_flags(isa), **unit.fields()) for unit in units)
+        return block("functions.c.j2", functions=list(functions)), "\n".join(rows)
 
     return Section(
-        isa_name, guard, target, macro, prefix, units[0].lanes, units[0].ctype,
-        defined(words),
-        block("functions.c.j2", functions=list(functions.values())),
-        "\n".join(block("standalone/rows.c.j2", **unit.fields()) for unit in units),
+        isa_name, guard, target, reader.macro, prefix, units[0].lanes, units[0].ctype,
+        reader.definitions(words), *texts(functions.values(), units),
         tuple(u.symbol for u in units), tuple(_table(choices, units)), tuple(u.symbol for u in more),
-        defined(every[len(words) :]),
-        block("functions.c.j2", functions=list(others.values()))
-        + "\n".join(block("standalone/rows.c.j2", **unit.fields()) for unit in more),
+        reader.definitions(every[len(words) :]), "".join(texts(others.values(), more)),
     )  # fmt: skip
 
 

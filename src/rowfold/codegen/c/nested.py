@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 _DEFINED = re.compile(r"^( *)const (double|int|rf_vec|rf_mask) (\w+) = (.+);$")
 _STATEMENT = re.compile(r"^ *(?:(?:const )?\w+ |\*)?(\w+) = .+;$")
-_NAME = re.compile(r"\b[A-Za-z_]\w*\b")
+_NAME = re.compile(r"(?<![.\w])[A-Za-z_]\w*\b")  # of a variable, not of a member
 _CALL = re.compile(r"^\w+\([^()]*(?:\([^()]*\)[^()]*)*\)$")
 _NUMBER = re.compile(r"^-?[\w.+-]+$")
 _COMPARED = re.compile(r"^[^()&|?]+(?:\([^()]*\))?[^()&|?]* (?:<|<=|>|>=|==|!=) [^()&|?]+$")
@@ -41,7 +41,7 @@ def _renamed(names: dict[str, str], line: str) -> str:
 
 def nested(lines: Sequence[str]) -> list[str]:
     """The lines with numbers that are read once put where they are read, as long as a line stays readable."""
-    made = list(lines)
+    made = [line for before, line in zip(["", *lines], lines, strict=False) if line or not before.endswith("{")]
     at = 0
     while at < len(made):
         found = _DEFINED.match(made[at])
@@ -73,7 +73,9 @@ def _read_once(lines: Sequence[str], at: int, found: re.Match[str]) -> int | Non
     if len(uses) != 1 or len(name.findall(lines[uses[0]])) != 1:
         return None
     inside = [line for line in lines[at + 1 : uses[0] + 1] if line]
-    if any(len(line) - len(line.lstrip()) != len(found[1]) or line.endswith(("{", "}")) for line in inside):
+    if any(len(line) - len(line.lstrip()) != len(found[1]) or line.endswith("}") for line in inside):
+        return None
+    if any(line.endswith("{") for line in inside[:-1]) or (inside[-1].endswith("{") and "if (!" not in inside[-1]):
         return None
     between = [line for line in inside[:-1] if not line.lstrip().startswith("/*")]
     changed = [_STATEMENT.match(line) for line in between]
@@ -88,6 +90,8 @@ def _put(line: str, name: str, value: str) -> str | None:
     argument = before.endswith(("(", ", ")) and after.startswith((",", ")")) and re.search(r"\w\($|, $", before)
     whole = re.search(r"^ *(?:const \w+ |\*)?\w+ = $", before) and after == ";"
     joined = "&&" in line and "||" not in line and re.search(r"(= |&& )$", before) and re.match(r";| &&", after)
+    if re.search(r" if \(!$", before) and after == ") {" and _COMPARED.match(value):
+        return f"{before}({value}){after}"
     simple = bool(_CALL.match(value) or _NUMBER.match(value))
     logical = bool(_COMPARED.match(value)) or ("&&" in value and "||" not in value and "?" not in value)
     if not (argument or whole or (joined and (simple or logical)) or (simple and _CALL.match(value))):

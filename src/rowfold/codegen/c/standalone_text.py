@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+
+from ...records import dataclass
 
 _FORWARDER = re.compile(
     r"^static inline [\w ]*?\*?(?P<name>\w+)\((?P<parameters>[^()]*)\) "
@@ -12,6 +14,7 @@ _FORWARDER = re.compile(
 _TYPE = re.compile(r"^typedef (?P<other>\w+) (?P<name>\w+);$")
 _KINDS = "inline |RF_INLINE |RF_APART |(?=void )"
 _FUNCTION = re.compile(rf"^((?:RF_COLD )?static (?:{_KINDS})|void (?=rowfold_))", re.MULTILINE)
+_PLAIN = re.compile(r"\bRF_(?:INFINITY|NAN|COPY|MOVE)\b")
 
 
 def other_names(lines: Iterable[str]) -> dict[str, str]:
@@ -33,21 +36,24 @@ def _last(name: str, found: Mapping[str, str]) -> str:
     return name
 
 
-def without(names: Mapping[str, str], lines: Sequence[str]) -> list[str]:
-    """The lines without those definitions, and with what they stand for in their place."""
-    kept = [line for line in lines if not _defines(line, names)]
-    return renamed_by(names, "\n".join(kept)).splitlines()
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A section as it is read: without those names, its functions for one instruction set, GCC's builtins by name."""
 
+    names: Mapping[str, str]
+    macro: str  # what says for which instruction set a function is
+    builtins: Mapping[str, str]  # macro -> what it stands for, where no other compiler sees the section
 
-def renamed_by(names: Mapping[str, str], text: str) -> str:
-    return re.sub(r"\b\w+\b", lambda m: names.get(m[0], m[0]), text)
+    def definitions(self, lines: Iterable[str]) -> tuple[str, ...]:
+        """Words without those that are only another name."""
+        kept = [line for line in lines if not self._renames(line)]
+        return tuple(self.text("\n".join(kept)).splitlines())
 
+    def text(self, text: str) -> str:
+        text = re.sub(r"\b\w+\b", lambda m: self.names.get(m[0], m[0]), text)
+        text = _FUNCTION.sub(rf"\1{self.macro} ", text) if self.macro else text
+        return _PLAIN.sub(lambda m: self.builtins[m[0]].strip(), text) if self.builtins else text
 
-def _defines(line: str, names: Mapping[str, str]) -> bool:
-    match = _FORWARDER.match(line) or _TYPE.match(line)
-    return match is not None and match["name"] in names
-
-
-def targeted(macro: str, text: str) -> str:
-    """The text with its functions compiled for an instruction set, which a macro names."""
-    return _FUNCTION.sub(rf"\1{macro} ", text) if macro else text
+    def _renames(self, line: str) -> bool:
+        match = _FORWARDER.match(line) or _TYPE.match(line)
+        return match is not None and match["name"] in self.names

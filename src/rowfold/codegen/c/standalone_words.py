@@ -31,15 +31,21 @@ def files_of(isa: Isa) -> tuple[str, ...]:
     if isa.arch == "x86_64" and isa.fma:
         return (*own, "standalone/fma_x86.c.j2", "x86.c.j2", *shared)
     if isa.header == "fenv.h":
-        return ("standalone/quiet.c.j2", *own, "standalone/fma_builtin.c.j2", *shared)
+        return (*own, "standalone/fma_builtin.c.j2", *shared)
     if isa.header == "":
-        return ("standalone/quiet.c.j2", *own, *shared[1:])
+        return (*own, *shared[1:])
     return (*own, *shared)
+
+
+def keeps_flags(isa: Isa) -> bool:
+    """Whether the floating-point flags of a caller are left as they were, which only x86 has a register for."""
+    return isa.arch == "x86_64"
 
 
 def section_words(isa: Isa, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions that the lines need, each after those it needs itself."""
-    made = _needed(_definitions(isa, dtype), ["rf_enter", "rf_leave", *identifiers(lines)])
+    flags = ["rf_enter", "rf_leave"] if keeps_flags(isa) else []
+    made = _needed(_definitions(isa, dtype), [*flags, *identifiers(lines)])
     return [line for text in made for line in text.splitlines()]
 
 
