@@ -231,7 +231,7 @@ def test_softmax_for_one_shape_stays_readable(isa, tmp_path):
      ("parts", "avx512", "-O2", 24 << 10), ("parts", "avx2", "-Os", 24 << 10)],
 )  # fmt: skip
 def test_softmax_stays_small(how, isa, level, size, tmp_path):
-    """One plan, every plan with the table that chooses, and parts of rows too: bytes of code, and 1,200 lines at most."""
+    """One plan, every plan with the table that chooses, and parts of rows too: bytes of code, below 1,200 lines."""
     shape = (64, 32000) if how == "one" else None
     source, *_ = library.softmax.emit(tmp_path, isas=[isa], shape=shape, states=how == "parts")
     run("gcc", level, "-c", source, "-o", tmp_path / "softmax.o")
