@@ -200,7 +200,7 @@ class Page:
     @property
     def macros(self) -> set[str]:
         """The macros in use."""
-        found = {"RF_NAMED"} if any(p.cpuid for p in self.probes) else set()
+        found = {"RF_NAMED"} if self.portable and any(p.cpuid for p in self.probes) else set()
         found |= {"RF_COPY"} if any(kind.states for kind in self.kinds) else set()
         return found | set(re.findall(r"\bRF_[A-Z]+", self.text))
 
