@@ -32,7 +32,6 @@
 #endif
 #include <immintrin.h>
 #include <cpuid.h>
-#define RF_NAMED(name) __asm__(#name) __attribute__((visibility("hidden")))
 #define RF_ALIGNED __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */
 #define RF_COLD __attribute__((cold, noinline)) /* compiled for size */
 #define RF_APART __attribute__((noinline)) /* seldom called */
@@ -75,7 +74,7 @@ static inline RF_AVX2 softmax_avx2_vec softmax_avx2_add(softmax_avx2_vec x, soft
 static inline RF_AVX2 softmax_avx2_wide softmax_avx2_wide_add(softmax_avx2_wide x, softmax_avx2_wide y) { const softmax_avx2_wide r = { { _mm256_add_pd(x.v[0], y.v[0]), _mm256_add_pd(x.v[1], y.v[1]), _mm256_add_pd(x.v[2], y.v[2]), _mm256_add_pd(x.v[3], y.v[3]) } }; return r; }
 static inline RF_AVX2 softmax_avx2_wide softmax_avx2_widen(softmax_avx2_vec x) { const softmax_avx2_wide r = { { _mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)), _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1)) } }; return r; }
 static inline RF_AVX2 softmax_avx2_wide softmax_avx2_acc_add(softmax_avx2_wide s, softmax_avx2_vec x) { return softmax_avx2_wide_add(s, softmax_avx2_widen(x)); }
-static inline RF_AVX2 softmax_avx2_wide softmax_avx2_acc_add_half(softmax_avx2_wide s, const softmax_avx2_vec *v) { return softmax_avx2_acc_add(softmax_avx2_acc_add(s, softmax_avx2_add(softmax_avx2_add(v[0], v[4]), softmax_avx2_add(v[2], v[6]))), softmax_avx2_add(softmax_avx2_add(v[1], v[5]), softmax_avx2_add(v[3], v[7]))); }
+static inline RF_AVX2 softmax_avx2_wide softmax_avx2_acc_add_half(softmax_avx2_wide s, const softmax_avx2_vec *v) { softmax_avx2_vec sum[4]; for (int k = 0; k < 4; ++k) sum[k] = softmax_avx2_add(v[k], v[k + 4]); return softmax_avx2_acc_add(softmax_avx2_acc_add(s, softmax_avx2_add(sum[0], sum[2])), softmax_avx2_add(sum[1], sum[3])); }
 static RF_APART RF_AVX2 void softmax_avx2_scatter(char *p, intptr_t step, intptr_t count, const float *buffer) { for (intptr_t j = 0; j < count; ++j) __builtin_memcpy(p + j * step, buffer + j, sizeof(float)); }
 static inline RF_AVX2 void softmax_avx2_close(char *p, intptr_t step, intptr_t i, intptr_t count, const float *buffer) { if (step != (intptr_t)sizeof(float)) softmax_avx2_scatter(p + i * step, step, count, buffer); }
 static inline RF_AVX2 void softmax_avx2_acc_move(softmax_avx2_wide *total, softmax_avx2_wide *part) { *total = softmax_avx2_wide_add(*total, *part); *part = softmax_avx2_wide_zero(); }
@@ -360,7 +359,7 @@ static void softmax_none(char **args, const intptr_t *dims, const intptr_t *step
 #endif
 
 /* floats: the loop for this CPU. */
-softmax_loop *rowfold_softmax_f32_choice(void) RF_NAMED(rowfold_softmax_f32_choice); /* the name by which ifunc knows it, in C++ too */
+softmax_loop *rowfold_softmax_f32_choice(void) __asm__("rowfold_softmax_f32_choice") __attribute__((visibility("hidden"))); /* the name by which ifunc knows it, in C++ too */
 softmax_loop *rowfold_softmax_f32_choice(void)
 {
     return softmax_isas() ? rowfold_softmax_f32_speculative__avx2_u1_a1 : softmax_none;
