@@ -53,7 +53,7 @@ def test_the_c_of_the_page_of_emitted_kernels_compiles(tmp_path):
     compiler = shutil.which("cc") or pytest.skip("no C compiler is installed")
     blocks = re.findall(r"```c\n(.*?)```", (DOCS / "embedding.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) == 2
-    softmax.emit(tmp_path, isas=["portable"])
+    softmax.emit(tmp_path, isas=["portable"], states=True)
     for k, block in enumerate(blocks):
         source = tmp_path / f"block_{k}.c"
         source.write_text(GIVEN % (k, k, block.replace('#include "rowfold_softmax.h"\n', "")))

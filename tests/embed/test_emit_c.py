@@ -53,7 +53,7 @@ def test_emitted_c_compiles_without_a_warning(command, mode, together):
 def test_the_self_test_passes(kernel, dtype, tmp_path):
     """What is written comes with rows of every kind, and the loops of every instruction set get them right."""
     folder = tmp_path / "out"
-    kernel.emit(folder, dtypes=dtype, **static(kernel))
+    kernel.emit(folder, dtypes=dtype, states=kernel.name != "sparsemax", **static(kernel))
     sources = [folder / f"rowfold_{kernel.name}.c", folder / "example" / "selftest.c"]
     run("gcc", "-O0", *STRICT, "-std=c99", f"-I{folder}", *sources, "-o", tmp_path / "selftest", "-lm")
     assert "c99 checked" in run(tmp_path / "selftest")
@@ -83,12 +83,15 @@ def test_the_small_and_the_fast_form_have_the_same_bits(dtype, isa, embedded):
 @pytest.mark.parametrize("isa", [pytest.param(isa, marks=pytest.mark.isa(isa)) for isa in ("avx2", "avx512")])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_rows_of_16_bits_have_the_bits_of_the_kernel(dtype, isa, embedded):
-    """Loaded to float32, rounded once on the way back, subnormal results kept."""
+    """Loaded to float32, rounded once on the way back, subnormal results kept; which NaN one gets, compilers decide."""
     ml_dtypes = pytest.importorskip("ml_dtypes")
     with np.errstate(over="ignore"):
         x = np.concatenate(list(ROWS.values())).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
     made = embedded(library.softmax, dtype=dtype, isas=[isa], shape=x.shape)
-    assert made.rows(x, 1.0).tobytes() == library.softmax.using(isa=isa)(x).tobytes()
+    got, expected = made.rows(x, 1.0), library.softmax.using(isa=isa)(x)
+    for result in (got, expected):
+        result[np.isnan(result)] = np.nan
+    assert got.tobytes() == expected.tobytes()
 
 
 @pytest.mark.isa("avx2")
@@ -210,15 +213,28 @@ def test_the_emitted_softmax_is_the_one_we_read(end, golden, tmp_path):
     golden(f"rowfold_softmax.avx2.{end}", (tmp_path / f"rowfold_softmax.{end}").read_text())
 
 
-@pytest.mark.parametrize("isa", ["avx2", "avx512"])
+LINES = {"avx512": 390, "avx2": 399, "neon": 392, "sve": 395, "portable-fma": 404, "rvv": 407, "wasm": 407, "sse2": 412,
+         "portable": 417}  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", LINES)
+def test_softmax_for_one_shape_stays_readable(isa, tmp_path):
+    """Lines of one plan's C: below 400 for four instruction sets; docs/embedding.md says what the others have more."""
+    source, *_ = library.softmax.emit(tmp_path, isas=[isa], shape=(64, 32000))
+    assert len(Path(source).read_text().splitlines()) <= LINES[isa]
+
+
 @pytest.mark.parametrize(
-    ("how", "lines", "size"), [("one", 540, 8000), ("every", 1200, 24 << 10), ("parts", 1250, 29 << 10)]
-)
-def test_softmax_stays_readable_and_small(how, lines, size, isa, tmp_path):
-    """One plan, every plan with the table that chooses, and parts of rows too: lines of C, and bytes of code."""
+    ("how", "isa", "level", "size"),
+    [("one", "avx512", "-O2", 6 << 10), ("one", "avx2", "-Os", 6 << 10), ("one", "avx2", "-O2", 9000),
+     ("every", "avx512", "-O2", 24 << 10), ("every", "avx2", "-O2", 24 << 10),
+     ("parts", "avx512", "-O2", 24 << 10), ("parts", "avx2", "-Os", 24 << 10)],
+)  # fmt: skip
+def test_softmax_stays_small(how, isa, level, size, tmp_path):
+    """One plan, every plan with the table that chooses, and parts of rows too: bytes of code, below 1,200 lines."""
     shape = (64, 32000) if how == "one" else None
     source, *_ = library.softmax.emit(tmp_path, isas=[isa], shape=shape, states=how == "parts")
-    run("gcc", "-O2", "-c", source, "-o", tmp_path / "softmax.o")
+    run("gcc", level, "-c", source, "-o", tmp_path / "softmax.o")
     table = run("size", "-A", tmp_path / "softmax.o").splitlines()
-    text = sum(int(line.split()[1]) for line in table if line.startswith(".text"))
-    assert (len(Path(source).read_text().splitlines()), text) < (lines, size) and text < size
+    assert sum(int(line.split()[1]) for line in table if line.startswith(".text")) < size
+    assert len(Path(source).read_text().splitlines()) < 1200

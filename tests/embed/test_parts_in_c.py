@@ -167,7 +167,7 @@ def test_bad_states_are_refused(embedded):
 
 
 def test_what_leaves_no_state_has_no_such_functions(tmp_path):
-    """A threshold has to see its whole row: without `states=` it is written without, with it the error says why."""
+    """A threshold has to see its whole row: it is written without, and with `states=` the error says why."""
     library.sparsemax.emit(tmp_path, isas=["portable"])
     assert "_partial(" not in (tmp_path / "rowfold_sparsemax.h").read_text()
     with pytest.raises(rf.PlanError, match="threshold"):

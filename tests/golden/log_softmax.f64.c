@@ -78,11 +78,7 @@ typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static RF_APART const double *rf_gather(const char *p, intptr_t step, intptr_t count, double *buffer)
-{
-    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(double));
-    return buffer;
-}
+static RF_APART const double *rf_gather(const char *p, intptr_t step, intptr_t count, double *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(double)); return buffer; }
 static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer) { return step == (intptr_t)sizeof(double) ? (const double *)(const void *)(p + i * step) : rf_gather(p + i * step, step, count, buffer); }
 static inline double *rf_open(char *p, intptr_t step, intptr_t i, double *buffer) { return step == (intptr_t)sizeof(double) ? (double *)(void *)(p + i * step) : buffer; }
 static RF_APART void rf_scatter(char *p, intptr_t step, intptr_t count, const double *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(p + j * step, buffer + j, sizeof(double)); }

@@ -1,6 +1,4 @@
 /*
- * rowfold_softmax.h
- *
  * e^(x/T) / sum e^(x/T).
  *
  * def softmax(x: rf.Row, *, temperature: rf.Positive = 1.0, empty: str = "nan") -> Any:

@@ -120,11 +120,7 @@ static inline __m256 rf_stepped(__m256 z, __m256 kept, __m256 low, __m256 high) 
 static inline rf_vec rf_scaled_sixteenth(rf_vec z, rf_vec shift) { const rf_vec at = rf_fma(shift, rf_set(16.0), rf_add(rf_iota(), rf_set(12582912.0))), kept = rf_min(rf_add(shift, rf_set(786432.0 + 127.9375)), rf_max(rf_add(shift, rf_set(786432.0 - 254.0)), z));
     const __m256 low = rf_lacking(rf_sixteenths, at.a), high = rf_lacking(rf_sixteenths + 8, at.b); return rf_pair(rf_stepped(z.a, kept.a, low, high), rf_stepped(z.b, kept.b, low, high)); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static RF_APART const float *rf_gather(const char *p, intptr_t step, intptr_t count, float *buffer)
-{
-    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(float));
-    return buffer;
-}
+static RF_APART const float *rf_gather(const char *p, intptr_t step, intptr_t count, float *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(float)); return buffer; }
 static inline const float *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, float *buffer) { return step == (intptr_t)sizeof(float) ? (const float *)(const void *)(p + i * step) : rf_gather(p + i * step, step, count, buffer); }
 static inline float *rf_open(char *p, intptr_t step, intptr_t i, float *buffer) { return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer; }
 static RF_APART void rf_scatter(char *p, intptr_t step, intptr_t count, const float *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(p + j * step, buffer + j, sizeof(float)); }

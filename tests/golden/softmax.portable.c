@@ -89,11 +89,7 @@ typedef fenv_t rf_env;
 static inline rf_env rf_enter(void) { fenv_t env; feholdexcept(&env); return env; }
 static inline void rf_leave(rf_env env) { fesetenv(&env); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
-static RF_APART const float *rf_gather(const char *p, intptr_t step, intptr_t count, float *buffer)
-{
-    for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(float));
-    return buffer;
-}
+static RF_APART const float *rf_gather(const char *p, intptr_t step, intptr_t count, float *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(float)); return buffer; }
 static inline const float *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, float *buffer) { return step == (intptr_t)sizeof(float) ? (const float *)(const void *)(p + i * step) : rf_gather(p + i * step, step, count, buffer); }
 static inline float *rf_open(char *p, intptr_t step, intptr_t i, float *buffer) { return step == (intptr_t)sizeof(float) ? (float *)(void *)(p + i * step) : buffer; }
 static RF_APART void rf_scatter(char *p, intptr_t step, intptr_t count, const float *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(p + j * step, buffer + j, sizeof(float)); }

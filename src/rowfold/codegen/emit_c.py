@@ -11,14 +11,17 @@ from itertools import chain
 from typing import Any
 
 from ..records import dataclass, replace
+from .c import nested as reading
 from .c.groups import Groups, words_used
 from .c.library import FunctionText, functions_of
 from .c.outline import Outlined
+from .c.shared import Walk
+from .c.small import Small
 from .c.sweeps import Names, Pace, Sweeps
 from .c.text import CTYPES, indented
 from .c.words import environment, group_words, has_group_words, heading, words_of
 from .isas import isa_of
-from .loops import Kernel, Port, sizes_of, statements, whole_row
+from .loops import VECTORS, Kernel, Port, Var, sizes_of, statements, whole_row
 from .lower.groups import group_of
 from .lower.overlap import SIZES, Last, ahead_of, batch_of
 from .lower.whole import constants, converted, shifted
@@ -27,7 +30,10 @@ from .source import Source, identifier, symbol_of
 
 @dataclass(frozen=True, slots=True)
 class LastText:
-    """The struct that keeps a row for its last sweep, and that sweep as a function for one block."""
+    """The struct that keeps a row for its last sweep, and that sweep as a function for one block.
+
+    `small`: that block is given by its place and size, and the second function is for several of any kind.
+    """
 
     comment: tuple[str, ...]
     fields: tuple[str, ...]
@@ -35,6 +41,7 @@ class LastText:
     lines: tuple[str, ...]
     whole_parameters: str  # of the function for a block of which nothing is missing
     whole: tuple[str, ...]
+    small: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +49,11 @@ class RowsText:
     """The function for all rows of a batch, its call, and whether settings may change from row to row."""
 
     parameters: str
+    idle: tuple[str, ...]  # what says which parameters no line reads
     lines: tuple[str, ...]
     call: str
     same: str  # the test that all rows have the same settings
+    unpacked: tuple[str, ...] = ()  # the parameters that are read, from what NumPy hands over
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +69,13 @@ class Unit:
     last: LastText | None
     rare: tuple[Outlined, ...]  # what few rows run
     rows: RowsText
+    walks: tuple[Walk, ...] = ()  # what several sweeps do
 
     @property
     def lines(self) -> list[str]:
         last = (*self.last.lines, *self.last.whole) if self.last else ()
-        bodies = chain(*(f.lines for f in self.functions), *(part.lines for part in self.rare))
+        parts = (*(f.lines for f in self.functions), *(w.lines for w in self.walks), *(r.lines for r in self.rare))
+        bodies = chain(*parts)
         return [*self.rows.lines, *last, *bodies, self.rows.call]
 
     def fields(self) -> dict[str, Any]:
@@ -72,10 +83,14 @@ class Unit:
 
 
 def unit_of(
-    kernel: Kernel, isa_name: str, strategy: str, name: str = "", *, grouped: int = 0, compact: bool = False
-) -> Unit:
-    """A kernel as lines of C; `grouped`: with rows of up to so many blocks side by side; `compact`: less text."""
-    page = _Page(kernel, name or identifier(kernel.name), isa_name, grouped, compact=compact and not grouped)
+    kernel: Kernel, isa_name: str, strategy: str, name: str = "", *, grouped: int = 0, compact: bool = False,
+    read: bool = False,
+) -> Unit:  # fmt: skip
+    """A kernel as lines of C; `grouped`: with rows of up to so many blocks side by side; `compact`: less text.
+
+    `read`: for people, with numbers of a row put into each other.
+    """
+    page = _Page(kernel, name or identifier(kernel.name), isa_name, grouped, compact=compact and not grouped, read=read)
     rows = page.rows()
     fused = isa_of(isa_name).fma
     functions = functions_of(kernel, statements(whole_row(kernel)), page.sweeps, fused=fused)
@@ -87,8 +102,9 @@ def unit_of(
         ctype=page.sweeps.ctype,
         functions=[*functions, *(page.groups.functions(fused=fused) if page.groups else ())],
         last=page.last(),
-        rare=tuple(replace(part, lines=(*page.prelude(part.lines), *part.lines)) for part in page.sweeps.outlined),
+        rare=tuple(page.outlined(part) for part in page.sweeps.outlined),
         rows=rows,
+        walks=page.walks(),
     )
 
 
@@ -107,11 +123,11 @@ def emit(
 class _Page:
     """Lays out one kernel."""
 
-    def __init__(self, kernel: Kernel, name: str, isa: str, grouped: int, *, compact: bool) -> None:
-        self.kernel, self.name, self.compact = kernel, name, compact
+    def __init__(self, kernel: Kernel, name: str, isa: str, grouped: int, *, compact: bool, read: bool) -> None:
+        self.kernel, self.name, self.compact, self.read = kernel, name, compact, read
         self.batch = batch_of(kernel)
-        names = Names(self.name, self.last_arguments(), self.whole_arguments())
-        self.sweeps = Sweeps(kernel, self.batch, names, compact=compact)
+        names = Names(self.name, self.last_arguments(), self.whole_arguments(), self.rest_arguments())
+        self.sweeps = Small(kernel, self.batch, names) if compact else Sweeps(kernel, self.batch, names)
         self.groups = self._groups(isa, grouped) if grouped else None
 
     def _groups(self, isa: str, blocks: int) -> Groups | None:
@@ -126,7 +142,24 @@ class _Page:
         last = self.batch.last
         if last is None:
             return ""
-        return ", ".join(["&held", "n", "held_at", *_extent_names(last.ports)])
+        place = ["n", "held_at"]
+        if self.compact:
+            place = ["held_at", f"rf_least(n - held_at, {VECTORS * self.kernel.lanes})", *self.length()]
+        return ", ".join(["&held", *place, *_extent_names(last.ports)])
+
+    def fields(self, last: Last) -> list[tuple[str, str, str]]:
+        """What the last sweep needs of its row: (type, const, name)."""
+        pointers = [(_pointer(p), "", p.name) for p in last.ports]
+        return [*pointers, *((f"{CTYPES[v.kind]} ", "const ", v.name) for v in last.held)]
+
+    def rest_arguments(self, start: str = "held_at", end: str = "n") -> str:
+        last = self.batch.last
+        return ", ".join(["&held", start, end, *self.length(), *_extent_names(last.ports)]) if last else ""
+
+    def length(self) -> list[str]:
+        """The length of the row, where the last sweep works with it."""
+        walked = statements((self.batch.last.sweep,)) if self.batch.last else []
+        return ["n"] if any(isinstance(a, Var) and a.name == "row_length" for s in walked for a in s.args) else []
 
     def whole_arguments(self) -> str:
         last = self.batch.last
@@ -137,29 +170,49 @@ class _Page:
         last = self.batch.last
         if last is None:
             return None
-        fields = [(_pointer(p), "", p.name) for p in last.ports]
-        fields += [(f"{CTYPES[v.kind]} ", "const ", v.name) for v in last.held]
-        any_block = self.sweeps.block(last.sweep, Pace.PLAIN)
-        whole = iter(()) if self.compact else self.sweeps.last_block(last.sweep, self.streamed())
-        texts = []
-        for body in map(list, (any_block, whole)):
-            used = [field for field in fields if _mentions(field[2], body)]
-            texts.append((*self.prelude(body), *_unpacked(used), *body))
+        if self.compact:
+            return self.small_last(last)
+        any_block = self.unpacking(last, self.sweeps.block(last.sweep, Pace.PLAIN))
+        whole = self.unpacking(last, self.sweeps.last_block(last.sweep, self.streamed()))
         held, far = f"const {self.name}_held *held", ["int far"] if self.streamed() else []
         every = [f"intptr_t {name}" for name in _extent_names(last.ports)]
         some = [f"intptr_t {name}" for name in _extent_names(last.ports, whole=True)]
         return LastText(
-            last.sweep.comment, tuple(f"{ctype}{n};" for ctype, _, n in fields),
-            ", ".join([held, "intptr_t n", "intptr_t i", *every]), texts[0],
-            ", ".join([held, "intptr_t i", *far, *some]), texts[1],
+            last.sweep.comment, tuple(f"{ctype}{n};" for ctype, _, n in self.fields(last)),
+            ", ".join([held, "intptr_t n", "intptr_t i", *every]), any_block,
+            ", ".join([held, "intptr_t i", *far, *some]), whole,
         )  # fmt: skip
+
+    def unpacking(self, last: Last, block: Iterable[str]) -> tuple[str, ...]:
+        """A block of the last sweep, after what it takes from the struct."""
+        body = list(block)
+        used = [field for field in self.fields(last) if _mentions(field[2], body)]
+        return (*self.prelude(body), *_unpacked(used), *body)
+
+    def small_last(self, last: Last) -> LastText:
+        """The same as a function of one block, and one for several of them."""
+        size, more = self.sweeps.block_size, (*self.length(), *_extent_names(last.ports))
+        held = f"const {self.name}_held *held"
+        block, ends = (
+            ", ".join([held, *(f"intptr_t {n}" for n in (*names, *more))])
+            for names in (("i", "count"), ("held_at", "held_end"))
+        )
+        call = f"{self.name}_last({', '.join(['held', 'i', f'rf_least(held_end - i, {size})', *more])});"
+        loop = f"for (intptr_t i = held_at; i < held_end; i += {size}) {call}"
+        fields = tuple(_unpacked([(ctype, "", name) for ctype, _, name in self.fields(last)], ""))
+        lines = self.unpacking(last, self.sweeps.counted_block(last.sweep, Pace.PLAIN))
+        return LastText(last.sweep.comment, fields, block, lines, ends, (loop,), small=True)
 
     def keep(self, last: Last) -> Iterable[str]:
         """What a row leaves to be done with the next one."""
         yield ""
-        yield from (f"held.{name} = {name};" for name in [p.name for p in last.ports] + [v.name for v in last.held])
+        yield from (f"held.{name} = {name};" for _, _, name in self.fields(last))
         if self.compact:
-            yield "held_at = 0;"
+            target = shifted(last)
+            start = f"n >= {self.sweeps.block_size} ? rf_unaligned({target}) : 0" if target else "0"
+            yield f"held_at = {start};{' /* whole lines */' if target else ''}"
+            if target:
+                yield f"if (held_at > 0) {self.name}_rest({self.rest_arguments('0', 'held_at')});"
             return
         bad = "".join(f" && !num_bad({name})" for name in constants(last, self.kernel))
         yield f"held_whole = contiguous{bad}; /* rows of NaN: by one loop, the compiler decides which is kept */"
@@ -192,6 +245,15 @@ class _Page:
                 head.append(f"{self.sweeps.element(p)} {p.name}_buffer[{self.sweeps.block_size}];")
         return head
 
+    def walks(self) -> tuple[Walk, ...]:
+        found = self.sweeps.walks() if isinstance(self.sweeps, Small) else ()
+        return tuple(replace(walk, lines=(*self.prelude(walk.lines), *walk.lines)) for walk in found)
+
+    def outlined(self, part: Outlined) -> Outlined:
+        lines = tuple(reading.nested(part.lines)) if self.read else part.lines
+        head = self.prelude(lines)
+        return replace(part, lines=(*(reading.together(head) if self.read else head), *lines))
+
     # all rows
 
     def rows(self) -> RowsText:
@@ -200,9 +262,11 @@ class _Page:
         body = list(self.sweeps.steps(self.batch.steps))
         body += ["", *map(self.sweeps.stmt, self.kernel.learn)] if self.kernel.learn else []
         body += self.keep(last) if last else []
+        group = list(self.groups.lines()) if self.groups else []
+        if self.read:
+            once, body, group = reading.once(once, body, group)
         moving = [p for p in self.kernel.ports if not p.setting and _mentions(p.name, body)]
         rows = [f"{_pointer(p)}{p.name} = {p.name}_rows + row * {p.name}_next;" for p in moving]
-        group = list(self.groups.lines()) if self.groups else []
         lines = self.prelude([*once, *body, *group])
         lines += ["", "/* The same for all rows. */", *once] if once else []
         memory = [self.sweeps.stmt(s) for s in self.kernel.memory]
@@ -220,13 +284,13 @@ class _Page:
         if last:
             lines += self.sweeps.rest_of_last()
             lines += ["if (far) rf_stream_end();"] if whole and self.streamed() else []
-        return RowsText(self.parameters(), (*self.unused(lines), *lines), self.call(), self.same_settings())
-
-    def unused(self, lines: list[str]) -> list[str]:
-        """Says which parameters no line reads."""
-        names = [part.rsplit(" ", 1)[1].lstrip("*") for part in self.parameters().split(", ")]
-        idle = [f"(void){name}" for name in names if not _mentions(name, lines)]
-        return [f"{', '.join(idle)};"] if idle else []
+        lines = reading.together(reading.nested(lines)) if self.read else lines
+        given = self.parameters()
+        idle = [f"(void){name}" for _, name, _ in given if not _mentions(name, lines)]
+        unread = (f"{', '.join(idle)};",) if idle else ()
+        unpacked = _declared([(ctype, name, place) for ctype, name, place in given if _mentions(name, lines)])
+        parameters = ", ".join(f"{ctype}{name}" for ctype, name, _ in given)
+        return RowsText(parameters, unread, tuple(lines), self.call(given), self.same_settings(), tuple(unpacked))
 
     def from_memory(self) -> list[str]:
         """Whether the rows come from memory, and are long enough for the next one to be no neighbour."""
@@ -247,37 +311,44 @@ class _Page:
         tests = [f"{p.name}_step == {size}" for p in self.kernel.ports if p.row and not converted(p)]
         return [f"const int contiguous = {' && '.join(tests) or 1};"]
 
-    def parameters(self) -> str:
-        parts = ["intptr_t rows", "intptr_t n"]
-        for p in self.kernel.ports:
-            pointer = _pointer(p) + p.name
-            parts += [pointer] if p.setting else [f"{pointer}_rows", f"intptr_t {p.name}_next"]
-            parts += [f"intptr_t {p.name}_step"] if p.strided else []
-            parts += [f"intptr_t {p.name}_length"] if p.table else []
-        return ", ".join(parts)
-
-    def call(self) -> str:
-        sizes = sizes_of(self.kernel)
-        parts, core, count = ["together", f"dims[{sizes['n']}]"], 0, len(self.kernel.ports)
+    def parameters(self) -> list[tuple[str, str, str]]:
+        """(type, name, where NumPy hands it over)."""
+        sizes, core, count = sizes_of(self.kernel), 0, len(self.kernel.ports)
+        found = [("intptr_t ", "rows", "dims[0]"), ("intptr_t ", "n", f"dims[{sizes['n']}]")]
         for k, p in enumerate(self.kernel.ports):
-            parts += [f"args[{k}] + row * steps[{k}]", *([] if p.setting else [f"steps[{k}]"])]
-            parts += [f"steps[{count + core}]"] if p.strided else []
-            parts += [f"dims[{sizes[p.name]}]"] if p.table else []
+            found += [(_pointer(p), p.name if p.setting else f"{p.name}_rows", f"args[{k}]")]
+            found += [] if p.setting else [("intptr_t ", f"{p.name}_next", f"steps[{k}]")]
+            found += [("intptr_t ", f"{p.name}_step", f"steps[{count + core}]")] if p.strided else []
+            found += [("intptr_t ", f"{p.name}_length", f"dims[{sizes[p.name]}]")] if p.table else []
             core += p.core
-        return ", ".join(parts)
+        return found
+
+    def call(self, given: Iterable[tuple[str, str, str]]) -> str:
+        """The arguments for rows that share their settings."""
+        places = [place for _, _, place in given][1:]
+        return ", ".join(["together", *(re.sub(r"args(\[\d+\])", r"args\1 + row * steps\1", p) for p in places)])
 
     def same_settings(self) -> str:
         return " && ".join(f"steps[{k}] == 0" for k, p in enumerate(self.kernel.ports) if p.setting)
 
 
-def _unpacked(fields: Iterable[tuple[str, str, str]]) -> Iterable[str]:
+def _declared(given: Iterable[tuple[str, str, str]]) -> Iterable[str]:
+    """Variables with their values, a line for each type."""
+    kinds: dict[str, list[str]] = {}
+    for ctype, name, value in given:
+        star = "*" if ctype[-1] == "*" else ""
+        kinds.setdefault(ctype.rstrip("*") if star else f"const {ctype}", []).append(f"{star}{name} = {value}")
+    return [kind + ", ".join(names) + ";" for kind, names in kinds.items()]
+
+
+def _unpacked(fields: Iterable[tuple[str, str, str]], source: str = " = held->{}") -> Iterable[str]:
     """What a last sweep takes from the struct, a line for each type."""
     kinds: dict[str, list[str]] = {}
     for ctype, const, name in fields:
         kinds.setdefault(const + ctype if ctype[-1] != "*" else f"{ctype}{name}", []).append(name)
     for kind, names in kinds.items():
         head = kind if kind[-1] == " " else kind[: -len(names[0])]
-        yield head + ", ".join(f"{n} = held->{n}" for n in names) + ";"
+        yield head + ", ".join(n + source.format(n) for n in names) + ";"
 
 
 def _extent_names(ports: Iterable[Port], *, whole: bool = False) -> list[str]:

@@ -36,7 +36,7 @@ def emit_form(
         lanes=kernel.lanes,
         ctype="float" if kernel.dtype == "f32" else "double",
         last=None,
-        rows=RowsText("", (), "", ""),
+        rows=RowsText("", (), (), "", ""),
     )
     header = f"void {symbol}(char **args, const intptr_t *dims, const intptr_t *steps, void *data);\n"
     return Source(symbol, text, header, isa_name, isa.flags, isa.features, signature, types)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import __version__
 from ..records import dataclass, replace
+from .c.library import FunctionText
 from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of
 from .c.standalone_notes import notes
 from .c.standalone_states import States, states_of
-from .c.standalone_words import renamed, section_words
+from .c.standalone_text import Reader, other_names
+from .c.standalone_words import keeps_flags, renamed, section_words
 from .c.words import environment
 from .dtypes import FORMATS, Format
 from .emit_c import Unit, unit_of
@@ -46,15 +48,18 @@ CPUID = {"avx512f": (7, "b", 16), "avx512dq": (7, "b", 17), "avx512bw": (7, "b",
          "avx2": (7, "b", 5), "fma": (1, "c", 12), "f16c": (1, "c", 29)}  # fmt: skip
 MACROS = (
     ("RF_COPY", " __builtin_memcpy"), ("RF_MOVE", " __builtin_memmove"), ("RF_INFINITY", " __builtin_inff()"),
-    ("RF_NAN", ' __builtin_nanf("")'), ("RF_HIDDEN", ' __attribute__((visibility("hidden")))'),
+    ("RF_NAN", ' __builtin_nanf("")'), ("RF_NAMED", '(name) __asm__(#name) __attribute__((visibility("hidden")))'),
     ("RF_ALIGNED", " __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */"),
     ("RF_COLD", " __attribute__((cold, noinline)) /* compiled for size */"),
     ("RF_APART", " __attribute__((noinline)) /* seldom called */"),
+    ("RF_INLINE", " inline __attribute__((always_inline)) /* calls would spill every constant */"),
+    ("RF_UNROLL", ' _Pragma("GCC unroll 8")'),
     ("RF_PREFETCH", "(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)"),
 )  # fmt: skip
 STRICT = (
     ("RF_COPY", " memcpy"), ("RF_MOVE", " memmove"), ("RF_INFINITY", " INFINITY"), ("RF_NAN", " NAN"),
-    ("RF_HIDDEN", ""), ("RF_ALIGNED", ""), ("RF_COLD", ""), ("RF_APART", ""), ("RF_PREFETCH", "(p, far, write)"),
+    ("RF_NAMED", "(name)"), ("RF_ALIGNED", ""), ("RF_COLD", ""), ("RF_APART", ""), ("RF_INLINE", " inline"),
+    ("RF_UNROLL", ""), ("RF_PREFETCH", "(p, far, write)"),
 )  # fmt: skip
 DTYPES = {"f32": "float", "f64": "double"}  # what is computed in, and what else has 16 bits in memory
 
@@ -65,7 +70,8 @@ class Section:
 
     isa: str
     guard: str
-    target: str  # what the compiler has to be told, e.g. "avx2,fma"
+    target: str  # what the compiler has to be told of a function, e.g. "avx2,fma"
+    macro: str  # and the name of what tells it
     prefix: str
     lanes: int
     ctype: str
@@ -149,6 +155,34 @@ class Page:
         return [s for kind in self.kinds for s in kind.sections]
 
     @property
+    def guard(self) -> str:
+        """The condition of every section, if that is one machine: nothing of the page is for another."""
+        guards = {s.guard for s in self.sections}
+        return guards.pop() if len(guards) == 1 and guards & self._machines else ""
+
+    @property
+    def direct(self) -> bool:
+        """Whether its one instruction set runs wherever it is compiled."""
+        return len(self.probes) == 1 and not self.probes[0].test and (bool(self.guard) or not self.probes[0].guard)
+
+    @property
+    def _machines(self) -> set[str]:
+        return {_guard(isa) for isa in ISAS if isa_of(VOCABULARIES.get(isa, isa)).arch}
+
+    @property
+    def machine(self) -> str:
+        """That machine in words."""
+        isa = self.sections[0].isa
+        if isa == "wasm":
+            return "WebAssembly with -msimd128"
+        return "riscv64 with vectors, or Clang 19" if isa == "rvv" else f"{isa_of(isa).arch}, by GCC or Clang"
+
+    @property
+    def targets(self) -> list[tuple[str, str]]:
+        """What compilers have to be told of functions: (macro, target)."""
+        return list(dict.fromkeys((s.macro, s.target) for s in self.sections if s.target))
+
+    @property
     def portable(self) -> bool:
         """Whether some of it is for any compiler: else GCC and Clang alone see anything in it."""
         return not all(s.guard for s in self.sections)
@@ -166,7 +200,9 @@ class Page:
     @property
     def macros(self) -> set[str]:
         """The macros in use."""
-        return {"RF_HIDDEN", *re.findall(r"\b(?:RF|FLT|DBL)_[A-Z]+", self.text)}
+        found = {"RF_NAMED"} if self.portable and any(p.cpuid for p in self.probes) else set()
+        found |= {"RF_COPY"} if any(kind.states for kind in self.kinds) else set()
+        return found | set(re.findall(r"\bRF_[A-Z]+", self.text))
 
     @property
     def text(self) -> str:
@@ -215,24 +251,34 @@ def section_of(
     lines = [line for unit in units for line in unit.lines]
     functions = {f.head: f for unit in units for f in unit.functions}
     others = {f.head: f for unit in more for f in unit.functions if f.head not in functions}
-    words = section_words(isa, computing(dtype), lines)
-    every = section_words(isa, computing(dtype), [*lines, *(line for unit in more for line in unit.lines)])
-    kernel = environment().get_template("kernel.c.j2")
+    words = renamed(section_words(isa, computing(dtype), lines), prefix)
+    more_lines = [*lines, *(line for unit in more for line in unit.lines)]
+    every = renamed(section_words(isa, computing(dtype), more_lines), prefix)
+    target, guard = _target(isa), _guard(isa_name)
+    reader = Reader(other_names(every), target_macro(isa_name) if target else "", dict(MACROS) if guard else {})
 
-    def block(which: str, **fields: Any) -> str:
-        return "\n".join(renamed("".join(kernel.blocks[which](kernel.new_context(fields))).splitlines(), prefix))
+    def block(template: str, **fields: Any) -> str:
+        return reader.text("\n".join(renamed(_rendered(template, **fields).splitlines(), prefix)))
 
-    target = ",".join(isa.features) if isa.arch == "x86_64" and isa.fma else isa.target
+    def texts(functions: Iterable[FunctionText], units: Iterable[Unit]) -> tuple[str, str]:
+        rows = (block("standalone/rows.c.j2", flags=keeps_flags(isa), **unit.fields()) for unit in units)
+        return block("functions.c.j2", functions=list(functions)), "\n".join(rows)
+
     return Section(
-        isa_name, _guard(isa_name), target, prefix, units[0].lanes, units[0].ctype,
-        tuple(renamed(words, prefix)),
-        block("functions", functions=list(functions.values())),
-        "\n".join(block("rows", export="", **unit.fields()) for unit in units),
+        isa_name, guard, target, reader.macro, prefix, units[0].lanes, units[0].ctype,
+        reader.definitions(words), *texts(functions.values(), units),
         tuple(u.symbol for u in units), tuple(_table(choices, units)), tuple(u.symbol for u in more),
-        tuple(renamed(every[len(words) :], prefix)),
-        block("functions", functions=list(others.values()))
-        + "\n".join(block("rows", export="", **unit.fields()) for unit in more),
+        reader.definitions(every[len(words) :]), "".join(texts(others.values(), more)),
     )  # fmt: skip
+
+
+def _target(isa: Isa) -> str:
+    return ",".join(isa.features) if isa.arch == "x86_64" and isa.fma else isa.target
+
+
+def target_macro(isa_name: str) -> str:
+    """The macro that tells compilers for which instruction set a function is."""
+    return f"RF_{identifier(isa_name).upper()}"
 
 
 def computing(dtype: str) -> str:
@@ -243,7 +289,7 @@ def computing(dtype: str) -> str:
 def _unit(plan: Plan, dtype: str, isa_name: str, prefix: str, *, compact: bool) -> Unit:
     loops = with_banner(lower(plan), tuple(describe(plan, brief=True)))
     name = prefix + plan.strategy
-    unit = unit_of(loops, plan.isa, plan.strategy, name, grouped=plan.together, compact=compact)
+    unit = unit_of(loops, plan.isa, plan.strategy, name, grouped=plan.together, compact=compact, read=True)
     return replace(unit, symbol=symbol_of(plan.name, dtype, plan.strategy, isa_name))
 
 

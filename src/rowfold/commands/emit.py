@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtypes", "--dtype", type=_words, help="float32, float64, or both (default: float32)")
     parser.add_argument("--target", choices=tuple(TARGETS), help="the machine of an object file")
     parser.add_argument("--single-header", action="store_true", help="one header that holds the source too")
-    parser.add_argument("--states", action="store_true", help="functions for parts of rows, with --shape")
+    parser.add_argument("--states", action="store_true", help="functions for parts of rows, too")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
 
 

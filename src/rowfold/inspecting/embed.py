@@ -20,7 +20,7 @@ from ..codegen.planning.choice import Choices, every, one
 from ..codegen.source import remark
 from ..codegen.standalone import ALIASES, ISAS, VOCABULARIES, Kind, Page, Section
 from ..codegen.states import layout_of
-from ..errors import DTypeError, IsaError, PlanError, shown
+from ..errors import DTypeError, IsaError, shown
 from .emission import EmitError
 from .examples import example_files
 from .vectors import special_values, vectors
@@ -36,7 +36,7 @@ TARGETS = {"x86-64-v2": ("sse2",), "x86-64-v3": ("avx2",), "x86-64-v4": ("avx512
 def files(
     kernel: Kernel[..., Any], strategy: str, isas: Iterable[str] | None, dtypes: Any, shape: tuple[int, ...] | None,
     target: str | None, *, single_header: bool, given: Iterable[str] = (), compact: bool | None = None,
-    states: bool | None = None, **settings: Any,
+    states: bool = False, **settings: Any,
 ) -> dict[str, str]:  # fmt: skip
     """Every file, with its place below the directory. Nothing is written."""
     compact = shape is not None if compact is None else compact
@@ -46,8 +46,6 @@ def files(
     values = _values(kernel, settings)
     if any(isinstance(n, Map) and n.op == "lookup" for n in program.nodes):
         raise EmitError(f"{kernel.name}: rf.lookup has no C that stands alone yet; k.stages()['c'] is what a call runs")
-    if states is None:
-        states = shape is None and _has_states(program)
     made = [
         _kind(kernel, program, dtype, chosen, shape, strategy, values, compact=compact, states=states)
         for dtype in kinds
@@ -122,15 +120,6 @@ def _kind(
     if layout:
         kept = standalone.kept_of(program, layout, VOCABULARIES.get(isas[-1], isas[-1]), dtype)
     return standalone.kind_of(program, dtype, sections, ports, contract, kept), banner
-
-
-def _has_states(program: Program) -> bool:
-    """Whether parts of a row leave states: not where a threshold has to see all of it."""
-    try:
-        layout_of(program, "f32")
-    except PlanError:
-        return False
-    return True
 
 
 def _stored(program: Program, dtype: str) -> Program:

@@ -37,10 +37,10 @@ class Emitting:
         machine flag, and examples, a self-test and build files in `example/`. `isas` are instruction sets
         (`rowfold.codegen.standalone.ISAS`; by default those of `target`, or all for x86-64 and any other machine),
         `dtypes` the dtypes (default float32). With `shape` it holds the plan of that shape only, else every plan that
-        is the cheapest for some shape. That one plan is written `compact`, in less text at some cost of time, unless
-        `compact=False`. `lang="object"` and `"llvm"` need a `target`: see `rowfold.inspecting.ahead`.
+        is the cheapest for some shape. That one plan is written `compact`, in less text, unless `compact=False`.
+        `lang="object"` and `"llvm"` need a `target`: see `rowfold.inspecting.ahead`.
         Functions for parts of rows, `..._partial`, `_merge` and `_finish` with the states of `k.partial`, are written
-        with all plans, and with `states=True` beside the plan of one shape too (PlanError where there is no state).
+        with `states=True` (PlanError where there is no state).
         `given` names the optional parameters that are present; other keywords are settings that specialize.
 
         Raises IsaError for an unknown instruction set, DTypeError, EmitError for a name that C cannot have,

@@ -56,6 +56,11 @@ class Argument:
         return f"(char *)(uintptr_t){'&' if self.setting else ''}{self.name}"
 
     @property
+    def absent(self) -> str:
+        """When it may be null, as what precedes a test of it."""
+        return "n && " if self.wide and not self.entries else ""
+
+    @property
     def outer(self) -> str:
         return "0" if self.setting else f"{self.row} * (intptr_t)sizeof({self.ctype})"
 

@@ -15,7 +15,8 @@ from .words import definitions, group_definitions, identifiers
 _SHARED = ("tables.c.j2", "common.c.j2", "narrow.c.j2", "selection.c.j2")
 _CALLS = "fma sqrt rint floor copysign fabs nextafter logb ilogb scalbn".split()
 _LIBM = re.compile(rf"\b({'|'.join(_CALLS)})(f?)\(")
-_PLAIN = {"memcpy": "RF_COPY", "memmove": "RF_MOVE", "INFINITY": "RF_INFINITY", "NAN": "RF_NAN"}
+_PLAIN = {"memcpy": "RF_COPY", "memmove": "RF_MOVE", "INFINITY": "RF_INFINITY", "NAN": "RF_NAN",
+          "FLT_MAX": "0x1.fffffep+127", "DBL_MAX": "0x1.fffffffffffffp+1023"}  # fmt: skip
 _OTHER = re.compile(rf"\b({'|'.join(_PLAIN)})\b")
 _OURS = re.compile(r"\b(rf|num|rows)_(?=\w)")
 
@@ -26,18 +27,25 @@ ROOMS = ("isa", "memory", "narrow", "steps", "together")
 def files_of(isa: Isa) -> tuple[str, ...]:
     """The templates that define the words of an instruction set; the first definition of a name holds."""
     own = tuple(n for n in (f"{room}/{isa.name}.c.j2" for room in ROOMS) if has_template(n))
+    shared = ("standalone/builtin.c.j2", "standalone/libm.c.j2", *_SHARED)
     if isa.arch == "x86_64" and isa.fma:
-        return (*own, "standalone/fma_x86.c.j2", "x86.c.j2", "standalone/libm.c.j2", *_SHARED)
+        return (*own, "standalone/fma_x86.c.j2", "x86.c.j2", *shared)
     if isa.header == "fenv.h":
-        return ("standalone/quiet.c.j2", *own, "standalone/fma_builtin.c.j2", "standalone/libm.c.j2", *_SHARED)
+        return (*own, "standalone/fma_builtin.c.j2", *shared)
     if isa.header == "":
-        return ("standalone/quiet.c.j2", *own, "standalone/libm.c.j2", *_SHARED)
-    return (*own, "standalone/libm.c.j2", *_SHARED)
+        return (*own, *shared[1:])
+    return (*own, *shared)
+
+
+def keeps_flags(isa: Isa) -> bool:
+    """Whether the floating-point flags of a caller are left as they were, which only x86 has a register for."""
+    return isa.arch == "x86_64"
 
 
 def section_words(isa: Isa, dtype: str, lines: Iterable[str]) -> list[str]:
     """The definitions that the lines need, each after those it needs itself."""
-    made = _needed(_definitions(isa, dtype), ["rf_enter", "rf_leave", *identifiers(lines)])
+    flags = ["rf_enter", "rf_leave"] if keeps_flags(isa) else []
+    made = _needed(_definitions(isa, dtype), [*flags, *identifiers(lines)])
     return [line for text in made for line in text.splitlines()]
 
 

@@ -31,10 +31,15 @@ class Names:
     kernel: str
     last_arguments: str
     whole_arguments: str
+    rest_arguments: str = ""
 
     def last(self) -> str:
         """The call that does one block of the last row's last sweep."""
         return f"{self.kernel}_last({self.last_arguments});"
+
+    def rest(self) -> str:
+        """The call that does what is left of it."""
+        return f"{self.kernel}_rest({self.rest_arguments});"
 
     def rare(self, before: int) -> str:
         """The name of the function for the next kind of rare row."""
@@ -46,14 +51,13 @@ class Names:
 
 
 class Sweeps(Statements):
-    """Prints one kernel's steps. `batch` says which sweep takes the last row's last one along.
+    """Prints one kernel's steps. `batch` says which sweep takes the last row's last one along."""
 
-    `compact`: one loop for every block, whatever is missing of it; less text, and somewhat more time.
-    """
+    whole_apart = True  # whether blocks of which nothing is missing have loops of their own
 
-    def __init__(self, kernel: Kernel, batch: Batch, names: Names, *, compact: bool = False) -> None:
+    def __init__(self, kernel: Kernel, batch: Batch, names: Names) -> None:
         super().__init__(kernel)
-        self.batch, self.names, self.compact = batch, names, compact
+        self.batch, self.names = batch, names
         self.outlined: list[Outlined] = []
 
     def steps(self, steps: tuple[Step, ...], pace: Pace = Pace.FAST) -> Iterator[str]:
@@ -95,10 +99,10 @@ class Sweeps(Statements):
     def sweep(self, sweep: Sweep, pace: Pace) -> Iterator[str]:
         host, rotate = self.hosts(sweep), sweep.rotate if pace is not Pace.RARE else ()
         yield from ("", *(f"/* Sweep: {c}. */" for c in sweep.comment))
-        yield from map(self.stmt, sweep.before)
+        yield from self.before(sweep)
         yield from (f"rf_vec {turn_name(name, u)} = {name};" for name in rotate for u in range(1, TURNS))
         yield f"for (intptr_t i = 0; i < {self.extent(sweep)}; i += {self.block_size}) {{"
-        if pace is Pace.FAST and not self.compact and (sums := sums_of(sweep)):
+        if pace is Pace.FAST and self.whole_apart and (sums := sums_of(sweep)):
             yield from indented(self.fast_block(sweep, sums))
         yield from indented(self.block(sweep, max(pace, Pace.PLAIN)))
         if sweep.chunk_end:
@@ -110,6 +114,9 @@ class Sweeps(Statements):
             yield from self.rest_of_last()
         yield from (f"{name} = rf_max({turn_name(name, u)}, {name});" for name in rotate for u in range(1, TURNS))
         yield from map(self.stmt, sweep.after)
+
+    def before(self, sweep: Sweep) -> Iterable[str]:
+        return map(self.stmt, sweep.before)
 
     def chunk_end(self, sweep: Sweep) -> Iterator[str]:
         yield f"if (!((i + {self.block_size}) & {CHUNK - 1})) {{ /* a chunk ends */"
@@ -123,8 +130,11 @@ class Sweeps(Statements):
         """Several streams at once, and stores among them, are more than the hardware's own prefetching follows."""
         if found := streams(sweep, self.ports):
             yield "if (from_memory) {"
-            yield from (f"    rf_ahead{'_write' if p.output else ''}({p.name}_b);" for p in found)
+            yield from (f"    {self.fetch(p)}" for p in found)
             yield "}"
+
+    def fetch(self, port: Port) -> str:
+        return f"rf_ahead{'_write' if port.output else ''}({port.name}_b);"
 
     def take_along(self) -> Iterator[str]:
         """A block of the row before, whose stores and scales hide beneath the arithmetic of this one."""
@@ -133,9 +143,6 @@ class Sweeps(Statements):
     def rest_of_last(self) -> Iterator[str]:
         """What the sweep that takes it along has left of the row before."""
         step = self.block_size
-        if self.compact:
-            yield f"for (; held_at < n; held_at += {step}) {self.names.last()}"
-            return
         yield f"for (; held_whole && n - held_at >= {step}; held_at += {step}) {self.names.last_whole()}"
         yield f"for (; held_at < n; held_at += {step}) {self.names.last()}"
 
@@ -211,6 +218,10 @@ class Sweeps(Statements):
         """Any block; beyond FAST, none is worth a text of its own where nothing is missing."""
         end = "n" if sweep.peek is None else self.extent(sweep)
         yield f"const intptr_t count = rf_least({end} - i, {self.block_size});"
+        yield from self.counted_block(sweep, pace)
+
+    def counted_block(self, sweep: Sweep, pace: Pace) -> Iterator[str]:
+        """The same from where the number of its elements is known on."""
         for name in sweep.reads:
             yield from self.open_read(self.ports[name], name in sweep.writes)
         for name in sweep.writes:
@@ -223,7 +234,7 @@ class Sweeps(Statements):
 
     def lines_of_block(self, sweep: Sweep, pace: Pace) -> Iterator[str]:
         """What is done with a block that is open."""
-        if pace is Pace.FAST and not self.compact and (sums := sums_of(sweep)):
+        if pace is Pace.FAST and self.whole_apart and (sums := sums_of(sweep)):
             yield f"if (count == {self.block_size}) {{"
             yield from indented(self.whole_block(sweep, sums))
             yield "} else {"

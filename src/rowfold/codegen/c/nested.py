@@ -1,0 +1,100 @@
+"""Numbers of a row in fewer lines: what is read once stands where it is read, and what is equal is worked out once.
+
+Sums and products are never put into each other, so that no compiler finds a multiply-add. Vectors keep a line each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+_DEFINED = re.compile(r"^( *)const (double|int|rf_vec|rf_mask) (\w+) = (.+);$")
+_STATEMENT = re.compile(r"^ *(?:(?:const )?\w+ |\*)?(\w+) = .+;$")
+_NAME = re.compile(r"(?<![.\w])[A-Za-z_]\w*\b")  # of a variable, not of a member
+_CALL = re.compile(r"^\w+\([^()]*(?:\([^()]*\)[^()]*)*\)$")
+_NUMBER = re.compile(r"^-?[\w.+-]+$")
+_COMPARED = re.compile(r"^[^()&|?]+(?:\([^()]*\))?[^()&|?]* (?:<|<=|>|>=|==|!=) [^()&|?]+$")
+_VARIABLE = re.compile(r"^( *(?:double|float|uint16_t|uint8_t|int64_t) )((?:\w+(?:\[\d+\]| = [\d.-]+),? ?)+);$")
+_LONGEST = 100  # before its words have their prefix
+
+
+def once(lines: Iterable[str], *bodies: Iterable[str]) -> list[list[str]]:
+    """Lines that work out constants, each value once, and bodies that read them by the first name."""
+    names: dict[str, str] = {}
+    values: dict[tuple[str, str], str] = {}
+    kept = []
+    for line in lines:
+        text = _renamed(names, line)
+        found = _DEFINED.match(text)
+        if found and (found[2], found[4]) in values:
+            names[found[3]] = values[found[2], found[4]]
+            continue
+        kept.append(text)
+        if found:
+            values[found[2], found[4]] = found[3]
+    return [kept, *([_renamed(names, line) for line in body] for body in bodies)]
+
+
+def _renamed(names: dict[str, str], line: str) -> str:
+    return _NAME.sub(lambda m: names.get(m[0], m[0]), line) if names else line
+
+
+def nested(lines: Sequence[str]) -> list[str]:
+    """The lines with numbers that are read once put where they are read, as long as a line stays readable."""
+    made = [line for before, line in zip(["", *lines], lines, strict=False) if line or not before.endswith("{")]
+    at = 0
+    while at < len(made):
+        found = _DEFINED.match(made[at])
+        place = _read_once(made, at, found) if found and found[2] in ("double", "int") else None
+        if place is None or found is None or (text := _put(made[place], found[3], found[4])) is None:
+            at += 1
+            continue
+        made[place] = text
+        del made[at]
+    return made
+
+
+def together(lines: Sequence[str]) -> list[str]:
+    """Declarations behind each other of one type, with all their variables in a line."""
+    made: list[str] = []
+    for line in lines:
+        found, before = _VARIABLE.match(line), _VARIABLE.match(made[-1]) if made else None
+        if found and before and found[1] == before[1] and len(made[-1]) + len(found[2]) < _LONGEST:
+            made[-1] = f"{before[1]}{before[2]}, {found[2]};"
+        else:
+            made.append(line)
+    return made
+
+
+def _read_once(lines: Sequence[str], at: int, found: re.Match[str]) -> int | None:
+    """Where a variable is read, if that is once, in the same run of statements, and nothing that it needs changes."""
+    name, needed = re.compile(rf"\b{found[3]}\b"), set(_NAME.findall(found[4]))
+    uses = [k for k in range(at + 1, len(lines)) if name.search(lines[k])]
+    if len(uses) != 1 or len(name.findall(lines[uses[0]])) != 1:
+        return None
+    inside = [line for line in lines[at + 1 : uses[0] + 1] if line]
+    if any(len(line) - len(line.lstrip()) != len(found[1]) or line.endswith("}") for line in inside):
+        return None
+    if any(line.endswith("{") for line in inside[:-1]) or (inside[-1].endswith("{") and "if (!" not in inside[-1]):
+        return None
+    between = [line for line in inside[:-1] if not line.lstrip().startswith("/*")]
+    changed = [_STATEMENT.match(line) for line in between]
+    return uses[0] if all(match and match[1] not in needed for match in changed) else None
+
+
+def _put(line: str, name: str, value: str) -> str | None:
+    """The line with the value in the variable's place."""
+    place = re.search(rf"\b{name}\b", line)
+    assert place is not None
+    before, after = line[: place.start()], line[place.end() :]
+    argument = before.endswith(("(", ", ")) and after.startswith((",", ")")) and re.search(r"\w\($|, $", before)
+    whole = re.search(r"^ *(?:const \w+ |\*)?\w+ = $", before) and after == ";"
+    joined = "&&" in line and "||" not in line and re.search(r"(= |&& )$", before) and re.match(r";| &&", after)
+    if re.search(r" if \(!$", before) and after == ") {" and _COMPARED.match(value):
+        return f"{before}({value}){after}"
+    simple = bool(_CALL.match(value) or _NUMBER.match(value))
+    logical = bool(_COMPARED.match(value)) or ("&&" in value and "||" not in value and "?" not in value)
+    if not (argument or whole or (joined and (simple or logical)) or (simple and _CALL.match(value))):
+        return None
+    text = before + value + after
+    return text if len(text) <= _LONGEST else None
