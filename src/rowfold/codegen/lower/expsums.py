@@ -17,7 +17,7 @@ from .rows import Rows
 INF = float("inf")
 ABOVE = 40.0  # beyond a shift by more than this an element can only be infinite: its exponential stays a number
 RUNNING = (Lowering.ONLINE, Lowering.EXTEXP)
-# Beyond this power of two a sum is taken again: the low part of its reciprocal, or a power of it, would leave range.
+# Beyond this power of two a sum is taken again: the low part of its reciprocal, or a product of four, leaves range.
 TOP = {"f32": 101.0, "f64": 300.0}
 LEAST = 2.0**-126  # a normal number of every dtype
 LARGE, ROOM = 2.0**900, 64.0  # the float64 weights whose sum may overflow, and the powers of two that it may grow by
