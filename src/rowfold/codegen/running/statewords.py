@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...runtime.spec import Array
 from ..lower.mergewords import HELPERS
 from .numpywords import NumpyWords
 
 FEW = 32  # states, from which on an entry of all at once takes less time than those of one after the other
+Array = NDArray[Any]
 Rank = Callable[..., Sequence[Any]]
 Before = Callable[[Any, Sequence[Any], Sequence[Any]], Any]
 
