@@ -76,7 +76,7 @@ class _Recorder(Recorder):
     ) -> list[Value]:
         """A loop whose statements are recorded apart."""
         outer, self.code = self.code, Code(self.code.names)
-        cursors = tuple(Var(outer.names.fresh(name), Kind.NUM) for name in ("at_a", "at_b"))
+        cursors = tuple(Var(outer.names.fresh(name), Kind.NUM) for name in ("from_a", "from_b"))
         heads = ([self.word("pick", v, Value(self, at)) for v in side] for side, at in zip(lists, cursors, strict=True))
         left = self.let("left", before(self, *(rank(self, *head) for head in heads))).var
         assert isinstance(left, Var)
