@@ -78,19 +78,6 @@ static inline void rf_leave(rf_env env) { fesetenv(&env); }
 static inline intptr_t rf_least(intptr_t a, intptr_t b) { return a < b ? a : b; }
 static RF_APART const double *rf_gather(const char *p, intptr_t step, intptr_t count, double *buffer) { for (intptr_t j = 0; j < count; ++j) memcpy(buffer + j, p + j * step, sizeof(double)); return buffer; }
 static inline const double *rf_read(const char *p, intptr_t step, intptr_t i, intptr_t count, double *buffer) { return step == (intptr_t)sizeof(double) ? (const double *)(const void *)(p + i * step) : rf_gather(p + i * step, step, count, buffer); }
-static inline void rf_tree(const double *parts, intptr_t vectors, rf_vec *left, rf_vec *right)
-{
-    const intptr_t fours = (vectors - 1) / 4, rest = vectors - 4 * fours; /* zeros added to a sum are left out */
-    rf_vec sum[4];
-    for (int k = 0; k < 4; ++k) {
-        const double *p = parts + 8 * k;
-        const rf_vec last = k < rest ? rf_load(p + 32 * fours) : rf_set(0);
-        sum[k] = fours > 0 ? rf_add(rf_load(p), fours > 2 ? rf_load(p + 64) : last) : last;
-        if (fours > 1) sum[k] = rf_add(sum[k], fours > 2 ? rf_add(rf_load(p + 32), last) : rf_load(p + 32));
-    }
-    *left = rf_add(sum[0], sum[2]);
-    *right = rf_add(sum[1], sum[3]);
-}
 typedef struct { rf_vec hi, lo; } rf_acc;
 static inline rf_acc rf_acc_zero(void) { const rf_acc s = { rf_set(0), rf_set(0) }; return s; }
 static inline rf_acc rf_acc_add(rf_acc s, rf_vec x)
@@ -122,12 +109,6 @@ static inline void rf_fold2(rf_acc s, double *hi, double *lo)
     const double total = lane[0] + rest[0], left = (lane[0] - total) + rest[0];
     *hi = total - total == 0 ? total : lane[0];
     *lo = left - left == 0 ? left : 0;
-}
-static inline rf_acc rf_acc_add_tree(rf_acc s, const double *parts, intptr_t vectors)
-{
-    rf_vec left, right;
-    rf_tree(parts, vectors, &left, &right);
-    return rf_acc_add(rf_acc_add(s, left), right);
 }
 static inline void num_result(char *p, double a) { const double r = (double)a; memcpy(p, &r, sizeof r); }
 static inline double num_fma(double a, double b, double c) { return fma(a, b, c); }
@@ -274,7 +255,6 @@ RF_COLD static void entropy_rare_2(intptr_t n, const char *x, intptr_t x_step, d
     
     /* Sweep: its sums, shifted by that maximum. */
     rf_acc sum_lanes_3 = rf_acc_zero();
-    RF_ALIGNED double sum_parts_2[128];
     rf_acc sum_lanes_4 = rf_acc_zero();
     const rf_vec shift__v = rf_set(*shift_);
     const rf_vec shift_n__v_2 = rf_set(*shift_n_);
@@ -284,7 +264,6 @@ RF_COLD static void entropy_rare_2(intptr_t n, const char *x, intptr_t x_step, d
     for (intptr_t i = 0; i < n; i += 128) {
         const intptr_t count = rf_least(n - i, 128);
         const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-        const intptr_t vectors = (count + 7) / 8;
         for (intptr_t j = 0; j < count; j += 8) {
             const rf_mask live = rf_first_lanes(rf_least(count - j, 8));
             const rf_vec x_i_5 = rf_load_tail(x_b + j, live);
@@ -292,13 +271,12 @@ RF_COLD static void entropy_rare_2(intptr_t n, const char *x, intptr_t x_step, d
             const rf_vec x_i_5_2_2 = rf_max(low__v_2, x_i_5_2);
             const rf_vec e_3 = rf_exp_shifted(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
             const rf_vec e_3_2 = rf_select(live, e_3, rf_set(0.0));
-            rf_store(sum_parts_2 + j, e_3_2);
+            sum_lanes_3 = rf_acc_add(sum_lanes_3, e_3_2);
             const rf_vec x_i_5_3 = rf_select(live, x_i_5, rf_set(0.0));
             const rf_mask gone_2 = rf_eq(x_i_5, rf_set(-INFINITY));
             const rf_vec weight_2 = rf_select(gone_2, rf_set(0.0), x_i_5_3);
             sum_lanes_4 = rf_acc_fma(sum_lanes_4, weight_2, e_3_2);
         }
-        sum_lanes_3 = rf_acc_add_tree(sum_lanes_3, sum_parts_2, vectors);
     }
     double sum_5, sum_lo_5; rf_fold2(sum_lanes_3, &sum_5, &sum_lo_5);
     *sum_2 = sum_5;
@@ -355,7 +333,6 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
     
         /* Sweep: the exponential sum of x under a guessed power of two, the exponential sum of x, x under a guessed power of two. */
         rf_acc sum_lanes = rf_acc_zero();
-        RF_ALIGNED double sum_parts[128];
         rf_acc sum_lanes_2 = rf_acc_zero();
         const rf_vec shift_n__v = rf_set(shift_n_);
         const rf_vec low__v = rf_set(low_);
@@ -364,13 +341,12 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         for (intptr_t i = 0; i < (near_zero ? n : 0); i += 128) {
             const intptr_t count = rf_least(n - i, 128);
             const double *x_b = rf_read(x, x_step, i, count, x_buffer);
-            const intptr_t vectors = (count + 7) / 8;
             intptr_t j = 0;
             for (; j + 8 <= count; j += 8) {
                 const rf_vec x_i_3 = rf_load(x_b + j);
                 const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
                 const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
-                rf_store(sum_parts + j, e);
+                sum_lanes = rf_acc_add(sum_lanes, e);
                 const rf_mask gone = rf_eq(x_i_3, rf_set(-INFINITY));
                 const rf_vec weight = rf_select(gone, rf_set(0.0), x_i_3);
                 sum_lanes_2 = rf_acc_fma(sum_lanes_2, weight, e);
@@ -381,13 +357,12 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
                 const rf_vec x_i_3_2 = rf_max(low__v, x_i_3);
                 const rf_vec e = rf_exp_shifted(x_i_3_2, scale_v, scale_lo_v, shift_n__v);
                 const rf_vec e_2 = rf_select(live, e, rf_set(0.0));
-                rf_store(sum_parts + j, e_2);
+                sum_lanes = rf_acc_add(sum_lanes, e_2);
                 const rf_vec x_i_3_3 = rf_select(live, x_i_3, rf_set(0.0));
                 const rf_mask gone = rf_eq(x_i_3, rf_set(-INFINITY));
                 const rf_vec weight = rf_select(gone, rf_set(0.0), x_i_3_3);
                 sum_lanes_2 = rf_acc_fma(sum_lanes_2, weight, e_2);
             }
-            sum_lanes = rf_acc_add_tree(sum_lanes, sum_parts, vectors);
         }
         double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
         double sum_2 = sum;

@@ -171,3 +171,17 @@ def test_what_a_logarithm_makes_of_special_values_reaches_its_multiples(backend,
     rng = np.random.default_rng(0)
     x = np.array([row(kind, dtype, 100, rng) for kind in SPECIAL], dtype)
     assert tempered.using(backend=backend).check(x, c=c)
+
+
+@every_backend
+@every_dtype
+@pytest.mark.parametrize("offset", [0.0, 1e4, -1e6])
+def test_an_entropy_does_not_tell_where_its_row_lies(offset, dtype, backend):
+    """A sum and an expectation over it take the same exponentials, and round nothing else that could show."""
+    x = (np.random.default_rng(0).standard_normal((16, 600)) * 3 + offset).astype(dtype)
+    wide = x.astype(np.longdouble)
+    e = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    p = e / e.sum(axis=-1, keepdims=True)
+    want = -np.sum(p * np.log(p), axis=-1)
+    lost = np.spacing(np.dtype(dtype).type(1.0)) + np.spacing(abs(offset))
+    assert np.max(np.abs(rf.library.entropy.using(backend=backend)(x) - want)) <= 16 * lost

@@ -149,12 +149,14 @@ def test_the_exponent_form_in_float64(name):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("c", [0.5, -0.5, 1 / 3, 2.2, -3.7, 25.25, -100.25])
+@pytest.mark.parametrize("c", [0.5, -0.5, 1 / 3, 2.2, -3.7, 25.25, -100.25, 5.0, -2.0, -3.0, 101.0])
 def test_power_is_within_its_error(c, dtype):
-    """x^c for a constant c that is no integer, over every magnitude of x and close to 1."""
+    """x^c for a constant c, over every magnitude of x and close to 1; of negative numbers too if c is whole."""
     form, wide = FORMATS[dtype], WIDER[dtype]
     rng = np.random.default_rng(6)
     x = np.concatenate([sample("log", dtype, 8_000), rng.uniform(0.5, 2, 8_000).astype(form)])
+    if c.is_integer():
+        x[::2] *= -1
     with np.errstate(all="ignore"):
         exact = (x.astype(np.longdouble) ** np.longdouble(form(c))).astype(wide)
     error, subnormal = ulp_error(run("power", dtype, x, form(c)), exact, form)
@@ -236,6 +238,18 @@ def test_power_of_special_values(dtype):
     x = np.array([0.0, INF, NAN, -2.0, 0.0, INF, 1.0, 2.0], FORMATS[dtype])
     c = np.array([1.5, 1.5, 1.5, 1.5, -1.5, -1.5, 7.5, 0.0], FORMATS[dtype])
     np.testing.assert_array_equal(run("power", dtype, x, c), [0.0, INF, NAN, NAN, INF, 0.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("c", [5.0, 6.0, -2.0, -3.0, 0.0, 2.5, -2.5])
+def test_power_at_the_edges_is_numpys(c, dtype):
+    """Zeros and infinities of both signs, NaN and negative numbers, under whole exponents and others."""
+    x = np.array([0.0, -0.0, INF, -INF, NAN, -2.0], FORMATS[dtype])
+    got = run("power", dtype, x, FORMATS[dtype](c))
+    with np.errstate(all="ignore"):
+        want = np.power(x, FORMATS[dtype](c))
+    np.testing.assert_allclose(got, want, 1e-6)
+    np.testing.assert_array_equal(np.signbit(got[~np.isnan(got)]), np.signbit(want[~np.isnan(got)]))
 
 
 def test_every_function_says_what_it_is():

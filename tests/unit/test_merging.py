@@ -12,6 +12,7 @@ from rowfold.codegen import lower
 from rowfold.codegen.c.standalone_merging import merging_of
 from rowfold.codegen.lower import merging as rules
 from rowfold.codegen.lower.mergewords import HELPERS
+from rowfold.codegen.running.statewords import FEW
 from rowfold.codegen.states import layout_of
 from rowfold.gallery import entries
 from rowfold.kernels.merging import fields_of, identity, merge, state_dtype
@@ -110,6 +111,15 @@ def test_the_best_of_two_lists_are_those_of_all_elements(k):
         cut, end = rng.integers(0, 2 * k, size=2)
         (a, some), (b, others) = (best(k, rng, p) for p in (places[:cut], places[cut : cut + end]))
         assert merge(a, b)["round1_0_topk"].tobytes() == listed(k, some + others)["round1_0_topk"].tobytes()
+
+
+@pytest.mark.parametrize("k", [1, 5, 50])
+def test_many_lists_merge_as_each_does_alone(k):
+    """Few states are merged one after the other, many an entry of all at a time: to the same bits."""
+    rng = np.random.default_rng(k)
+    pairs = [[best(k, rng, rng.permutation(4 * k)[: 2 * k].astype(float))[0] for _ in range(2)] for _ in range(2 * FEW)]
+    a, b = (np.stack(side) for side in zip(*pairs, strict=True))
+    assert merge(a, b).tobytes() == b"".join(merge(*pair).tobytes() for pair in pairs)
 
 
 def test_the_fields_of_a_dtype_are_what_it_was_made_of():

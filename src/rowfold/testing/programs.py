@@ -80,6 +80,9 @@ FURTHER_REDUCTIONS = (  # initial states, k-vectors and thresholds; not all of t
     "np.average({a}, weights=np.exp({b} - np.max({b})))",
     "np.max({a} - {c}, where=keep, initial=-np.inf)",
     "np.linalg.norm({a})",
+    "np.mean(({a} - {c}) ** 5)",
+    "np.sum(np.exp({a} - np.max({a}))) ** 6",
+    "np.sum(np.exp({a} - np.max({a})) * {b}) ** 5 / np.sum(np.exp({a} - np.max({a}))) ** 5",
     "np.ptp({a})",
 )
 ROW_RESULTS = (
@@ -102,6 +105,7 @@ FURTHER_RESULTS = (  # exponentials that meet factors of any size
     "{b} / np.exp({a})",
     "{c} * np.exp({a} - np.max({a})) / np.sum(np.exp({a} - np.max({a})))",
     "np.maximum({a} - {c}, 0.0)",
+    "({a} - {c}) ** -2",
     "np.where(rf.positions(x) == y, {a}, {b})",
     "np.where({a} >= rf.kth({a}, 2), np.exp({a} - rf.logsumexp({a})), 0.0)",
     "np.exp(({a} - {c}) / s)",

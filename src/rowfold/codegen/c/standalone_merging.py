@@ -52,14 +52,13 @@ def merging_of(fields: Sequence[tuple[str, tuple[int, ...]]], dtype: str) -> Mer
 
 
 @dataclass(frozen=True, slots=True)
-class _Each:
-    """What makes k-vectors entry by entry: the statements, what they go on with, and what they make of an entry."""
+class _Interleaving:
+    """What makes one of two ordered lists: the cursors in them, and the statements that tell whose head is next."""
 
     cursors: tuple[Var, ...]
-    start: tuple[Var | float, ...]
     body: tuple[Stmt, ...]
-    following: tuple[Var | float, ...]
-    entry: tuple[Var | float, ...]
+    left: Var
+    lists: tuple[tuple[Var, ...], ...]  # of each vector, that of the first list and that of the second
 
 
 class _Recorder(Recorder):
@@ -67,22 +66,26 @@ class _Recorder(Recorder):
 
     def __init__(self, names: Names) -> None:
         super().__init__(Kind.NUM, "f64", names, fused=False)
-        self.loops: dict[str, _Each] = {}  # by the first vector that they make
+        self.loops: dict[str, _Interleaving] = {}  # by the first vector that they make
 
-    def pick(self, vectors: Sequence[Value], at: Value) -> list[Value]:
-        return [self.word("pick", v, at) for v in vectors]
-
-    def each(self, entries: int, start: Sequence[Value], step: Callable[..., Any]) -> list[Value]:
+    def interleave(
+        self,
+        rank: Callable[..., Sequence[Value]],
+        before: Callable[..., Value],
+        lists: Sequence[Sequence[Value]],
+    ) -> list[Value]:
         """A loop whose statements are recorded apart."""
         outer, self.code = self.code, Code(self.code.names)
-        cursors = [Var(self.code.names.fresh("cursor"), Kind.NUM) for _ in start]
-        following, entry = step(*(Value(self, c) for c in cursors))
+        cursors = tuple(Var(outer.names.fresh(name), Kind.NUM) for name in ("from_a", "from_b"))
+        heads = ([self.word("pick", v, Value(self, at)) for v in side] for side, at in zip(lists, cursors, strict=True))
+        left = self.let("left", before(self, *(rank(self, *head) for head in heads))).var
+        assert isinstance(left, Var)
         body, self.code = self.code.take(), outer
-        vectors = tuple(Var(outer.names.fresh("best"), Kind.SMALL, entries) for _ in entry)
-        first, following, entry = ([v.var for v in values] for values in (start, following, entry))
-        self.loops[vectors[0].name] = _Each(tuple(cursors), tuple(first), body, tuple(following), tuple(entry))
-        outer.stmts.append(Stmt(vectors, "each", ()))
-        return [Value(self, v) for v in vectors]
+        pairs = tuple(tuple(v.var for v in pair) for pair in zip(*lists, strict=True))
+        made = tuple(Var(outer.names.fresh("best"), Kind.SMALL, pair[0].size) for pair in pairs)
+        self.loops[made[0].name] = _Interleaving(cursors, body, left, pairs)
+        outer.stmts.append(Stmt(made, "interleave", ()))
+        return [Value(self, v) for v in made]
 
     def let(self, name: str, value: Value) -> Value:
         last = self.code.stmts[-1] if self.code.stmts else None
@@ -110,13 +113,15 @@ class _Page(Statements):
         super().__init__(Kernel("", dtype, (), ()))
         self.inside: dict[str, Stmt] = {}
 
-    def lines(self, stmts: Sequence[Stmt], results: Sequence[Var | float], loops: Mapping[str, _Each]) -> list[str]:
+    def lines(
+        self, stmts: Sequence[Stmt], results: Sequence[Var | float], loops: Mapping[str, _Interleaving]
+    ) -> list[str]:
         """The statements, for results that are read once more behind them."""
         read = Counter(v.name for v in chain(results, *(s.args for s in stmts)) if isinstance(v, Var))
         lines = []
         for s in stmts:
             name = s.results[0].name
-            if s.word == "each":
+            if s.word == "interleave":
                 lines += self._loop(s.results, loops[name])
             elif len(s.results) == 1 and read[name] == 1 and len(self.number(s)) <= _SHORT:
                 self.inside[name] = s
@@ -124,16 +129,16 @@ class _Page(Statements):
                 lines.append(self.stmt(s))
         return lines
 
-    def _loop(self, vectors: Sequence[Var], loop: _Each) -> list[str]:
-        size, count = vectors[0].size, Kind.NUM
-        body = self.lines(loop.body, [*loop.entry, *loop.following, *loop.following], {})  # they are no part of a line
-        body += [f"{v.name}[entry] = {self.arg(e, count)};" for v, e in zip(vectors, loop.entry, strict=True)]
-        body += [f"{c.name} = {self.arg(f, count)};" for c, f in zip(loop.cursors, loop.following, strict=True)]
-        starts = [f"{c.name} = {self.arg(f, count)}" for c, f in zip(loop.cursors, loop.start, strict=True)]
+    def _loop(self, made: Sequence[Var], loop: _Interleaving) -> list[str]:
+        (i, j), size, left = (c.name for c in loop.cursors), made[0].size, loop.left.name
+        body = self.lines(loop.body, [loop.left, loop.left], {})  # it is no part of a line
+        for best, (first, second) in zip(made, loop.lists, strict=True):
+            body.append(f"{best.name}[entry] = {left} ? {first.name}[{i}] : {second.name}[{j}];")
         return [
-            f"double {', '.join([*starts, *(f'{v.name}[{size}]' for v in vectors)])};",
+            f"int {i} = 0, {j} = 0;",
+            f"double {', '.join(f'{v.name}[{size}]' for v in made)};",
             f"for (int entry = 0; entry < {size}; ++entry) {{",
-            *indented(body),
+            *indented([*body, f"{i} += {left};", f"{j} += !{left};"]),
             "}",
         ]
 
@@ -141,7 +146,7 @@ class _Page(Statements):
         if s.word == "pick":
             vector, at = s.args
             assert isinstance(vector, Var)
-            return f"{vector.name}[(int){self.arg(at, Kind.NUM)}]"
+            return f"{vector.name}[{self.arg(at, Kind.NUM)}]"
         if s.word in INFIX:
             left, right = (self._operand(a, s.word, last) for a, last in zip(s.args, (False, True), strict=True))
             return f"{left} {INFIX[s.word]} {right}"

@@ -30,7 +30,7 @@ from .forms import (
     times,
 )
 from .logs import LN2, log_of_displaced, log_of_scaled
-from .moderate import moderate
+from .moderate import moderate, unit_of
 from .smallrows import chosen, small_fold
 
 LOG2E = math.log2(math.e)
@@ -172,10 +172,10 @@ class Context:
         """The number as m 2^n: all its exponents meet in one power of two before any of them can overflow."""
         c, m, n, fars = self.code, form.m, form.binade, [form.log]
         for group, power in form.powers.items():
-            late = self.bias(group) if self.dtype == "f64" else 0.0  # doubles have no room to spare for it
+            unit, late = unit_of(self, form, group, late=self.dtype == "f64")  # doubles have no room to spare for it
             exponent, far = self.shift(group, power)
             n, fars = op(c, "power", "add", n, exponent), [*fars, far]
-            m, n = op(c, "unit", "div", m, (self.unit(group) * 2.0**-late) ** power), op(c, "n", "sub", n, late * power)
+            m, n = op(c, "unit", "div", m, unit), op(c, "n", "sub", n, late)
         log = far_sum(c, fars)
         if isinstance(log, Var):
             kept = c.num("far", "min", FAR, c.num("far", "max", -FAR, log))
@@ -234,7 +234,7 @@ class Context:
             if any(isinstance(f, Scaled | DisplacedSum) for f in forms) or (
                 operation == "divide" and isinstance(forms[1], Plain) and forms[1].lo is not None
             ):
-                sides = [moderate(self, self.multiplicative(f)) for f in forms]
+                sides = moderate(self, [self.multiplicative(f) for f in forms])
                 return times(self.code, name, sides[0], sides[1], NUM_OPS[operation])
         if operation == "where" and self.program.nodes[args[2]] == Const(0.0):
             return chosen(self, name, args[0], args[1])

@@ -17,7 +17,7 @@ from .rows import Rows
 INF = float("inf")
 ABOVE = 40.0  # beyond a shift by more than this an element can only be infinite: its exponential stays a number
 RUNNING = (Lowering.ONLINE, Lowering.EXTEXP)
-# Beyond this power of two a sum is taken again: the low part of its reciprocal, or a power of it, would leave range.
+# Beyond this power of two a sum is taken again: the low part of its reciprocal, or a product of four, leaves range.
 TOP = {"f32": 101.0, "f64": 300.0}
 LEAST = 2.0**-126  # a normal number of every dtype
 LARGE, ROOM = 2.0**900, 64.0  # the float64 weights whose sum may overflow, and the powers of two that it may grow by
@@ -165,7 +165,7 @@ class ExpSums:
         for ref in self.group.sums:
             name = self.ctx.name(ref, "sum")
             self.accs[ref] = pre.declare(Kind.ACC, name + "_lanes", "acc_zero")
-            if self._plain(ref):
+            if self._plain(ref) and not self.group.weighted:
                 self.parts[ref] = pre.declare(Kind.PARTS, name + "_parts", "parts")
         if self.lowering is Lowering.EXTEXP:
             self.exponents = pre.declare(Kind.PARTS, "exponent_parts", "parts")
@@ -215,6 +215,8 @@ class ExpSums:
             kept = rows.keep(node.where, e, 0.0)
             if ref in self.parts:
                 rows.code.do("put", self.parts[ref], kept)
+            elif self._plain(ref):  # no rounding that its ratio with a weighted sum could show
+                rows.code.assign(self.accs[ref], "acc_add", self.accs[ref], kept)
             else:
                 weight = self._weight(rows, node)
                 rows.code.assign(self.accs[ref], "acc_fma", self.accs[ref], weight, self._met(rows, node, weight, kept))
@@ -322,7 +324,7 @@ class ExpSums:
         for ref in self.group.sums:
             total = fold(code, self.ctx, self.accs[ref], self.ctx.name(ref, "sum"))
             self.publish(ref, total, code, m)
-            if self.lowering is Lowering.GUESS and ref in self.parts:
+            if self.lowering is Lowering.GUESS and self._plain(ref):
                 self._validate(code, total.value, m)
 
     def _settle(self, code: Code, m: Var | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..loops import Kind
 from .forms import DisplacedSum, Number, NumForm, Offset, Scaled, op
+from .moderate import unit_of
 
 if TYPE_CHECKING:
     from .context import Context
@@ -22,11 +23,13 @@ def log_of_scaled(ctx: Context, form: Scaled, name: str) -> NumForm:
     c = ctx.code
     n: Number = form.binade
     far: Number = form.log
+    units, late = 1.0, 0.0
     for group, power in form.powers.items():
         exponent, beyond = ctx.shift(group, power)
         n, far = op(c, "power", "add", n, exponent), op(c, "far", "add", far, beyond)
-    units = math.prod(ctx.unit(group) ** power for group, power in form.powers.items())
-    m = op(c, "unit", "div", form.m, units)
+        unit, octaves = unit_of(ctx, form, group, late=False)
+        units, late = units * unit, late + octaves
+    m, n = op(c, "unit", "div", form.m, units), op(c, "n", "sub", n, late)
     if form.powers or form.binade != 0.0:
         k = c.num("binade", "exponent", c.num("binade", "mul", m, FOUR_THIRDS))
         m, n = c.num("near_one", "scale", m, c.num("down", "neg", k)), c.num("power", "add", n, k)

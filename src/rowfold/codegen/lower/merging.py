@@ -118,7 +118,7 @@ class First(State):
 
 
 class Best(State):
-    """The k best elements in order, and their places: two k-vectors, merged entry by entry from the heads of both."""
+    """The k best elements in order, and their places: two k-vectors, of which the better head is always the next."""
 
     kinds = ("topk",)
 
@@ -132,15 +132,7 @@ class Best(State):
 
     def merge(self, w: Words, a: Sequence[Value], b: Sequence[Value]) -> Sequence[Value]:
         words: Any = w  # of k-vectors beside those of numbers
-        ranks, zero, one = (rank(w, *a), rank(w, *b)), w.const(0.0), w.const(1.0)
-
-        def entry(i: Value, j: Value) -> tuple[list[Value], list[Value]]:
-            """The next cursors in both lists, and what comes first of where they stand."""
-            left = w.let("left", ahead(w, words.pick(ranks[0], i), words.pick(ranks[1], j)))
-            best = either(w, left, words.pick(a, i), words.pick(b, j))
-            return [w.select(left, i + one, i), w.select(left, j, j + one)], best
-
-        made: Sequence[Value] = words.each(self.entries, (zero, zero), entry)
+        made: Sequence[Value] = words.interleave(rank, ahead, (a, b))
         return made
 
 

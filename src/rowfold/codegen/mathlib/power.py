@@ -40,13 +40,14 @@ def rsqrt(w: Words, x: Value) -> Value:
     inputs=("x", "c"),
     outputs=("y",),
     error={"f32": 0.94, "f64": 0.91},
-    domain="x >= 0 and finite c; negative x gives NaN",
+    domain="all x and finite c; negative x gives NaN unless c is whole",
     source="2^(c log2 x), log2 x and its product with c as unevaluated sums of two numbers",
 )
 def power(w: Words, x: Value, c: Value) -> Value:
-    """x^c for x >= 0."""
-    zero, one, inf = w.const(0.0), w.const(1.0), w.const(math.inf)
-    high, low = log2_pair(w, x)
+    """x^c."""
+    zero, one, inf, half = w.const(0.0), w.const(1.0), w.const(math.inf), w.let("half", c * w.const(0.5))
+    size = w.let("size", w.abs(x))
+    high, low = log2_pair(w, size)
     y_hi = w.let("y_hi", c * high)
     y_lo = w.let("y_lo", w.fma(c, low, w.fma(c, high, -y_hi)))
     lost = w.gt(w.abs(y_hi), w.const(4 * EXP2_RANGE[w.dtype][1]))
@@ -55,10 +56,13 @@ def power(w: Words, x: Value, c: Value) -> Value:
     n = w.let("n", w.rint(y_hi))
     p = exp2_fraction(w, w.let("f", (y_hi - n) + y_lo))
     y = w.scale(p, n)
-    edge = w.select(w.gt(c, zero), x, one / w.abs(x))  # of 0 and inf
+    edge = w.select(w.gt(c, zero), size, one / size)  # of 0 and inf
     edge = w.select(w.eq(c, zero), one, edge)
-    y = w.select(w.mask_and(w.gt(x, zero), w.lt(x, inf)), y, w.abs(edge))
-    return w.select(w.ge(x, zero), y, w.const(math.nan))
+    y = w.let("y", w.select(w.mask_and(w.gt(size, zero), w.lt(size, inf)), y, edge))
+    even, whole = w.eq(w.rint(half), half), w.eq(w.rint(c), c)
+    signed = w.select(even, y, w.copysign(y, x))
+    y = w.let("y", w.select(whole, signed, y))
+    return w.select(w.mask_or(w.mask_or(w.ge(x, zero), whole), w.eq(size, inf)), y, w.const(math.nan))
 
 
 def log2_pair(w: Words, x: Value) -> Pair:

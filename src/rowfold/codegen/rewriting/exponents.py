@@ -8,6 +8,8 @@ from .algebra import Sum as Terms
 from .products import power_of_product, scaled, sum_of
 from .rewriter import Rewriter
 
+MULTIPLIED = 64  # the largest power that squares of squares make
+
 
 def exp(r: Rewriter, x: Ref) -> Ref:
     if not r.b.is_row(x):
@@ -90,6 +92,9 @@ def power(r: Rewriter, x: Ref, exponent: Ref) -> Ref:
             return square if value == 2 else result
         case Const(1.0):
             return x
+        case Const(value) if 4 < abs(value) <= MULTIPLIED and value == int(value) and _signed(r, x):
+            whole = _whole_power(r, x, int(abs(value)))
+            return whole if value > 0 else power_of_product(r, "reciprocal", whole)
         case Const(0.5):
             return root(r, "sqrt", (x,), 0.5)
         case Const(-0.5):
@@ -100,6 +105,19 @@ def power(r: Rewriter, x: Ref, exponent: Ref) -> Ref:
             return root(r, "power", (x, exponent), value)
         case Input() | Param() | Map() | Reduce():
             return r.b.map("power", x, exponent)
+
+
+def _signed(r: Rewriter, x: Ref) -> bool:
+    """Whether something with an exponential in it may be negative: no logarithm of it can be halved."""
+    return any(r.scales(a) and not positive(r.b, a) for a in product(r.b, x).powers)
+
+
+def _whole_power(r: Rewriter, x: Ref, exponent: int) -> Ref:
+    """By squares of squares."""
+    if exponent == 1:
+        return x
+    result = power_of_product(r, "square", _whole_power(r, x, exponent // 2))
+    return scaled(r, "multiply", result, x) if exponent % 2 else result
 
 
 def root(r: Rewriter, op: str, args: tuple[Ref, ...], exponent: float) -> Ref:

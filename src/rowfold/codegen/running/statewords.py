@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..lower.mergewords import HELPERS
 from .numpywords import NumpyWords
 
-Step = Callable[..., tuple[Sequence[Any], Sequence[Any]]]
+FEW = 32  # states, from which on an entry of all at once takes less time than those of one after the other
+Array = NDArray[Any]
+Rank = Callable[..., Sequence[Any]]
+Before = Callable[[Any, Sequence[Any], Sequence[Any]], Any]
 
 
 class StateWords(NumpyWords):
@@ -22,21 +27,52 @@ class StateWords(NumpyWords):
     def call(self, function: str, *args: Any) -> Any:
         return HELPERS[function].body(self, *args)
 
-    def pick(self, vectors: Sequence[Any], at: Any) -> list[Any]:
-        """The entry at a place, of each vector."""
-        if vectors[0].ndim == 1:
-            return [v[int(at)] for v in vectors]
-        apart = vectors[0][0].size
-        places = np.asarray(at).astype(np.intp) * apart + np.arange(apart).reshape(vectors[0].shape[1:])
-        return [v.take(places) for v in vectors]
+    def interleave(self, rank: Rank, before: Before, lists: Sequence[Sequence[Array]]) -> Any:
+        """The first k of two lists in order, of k-vectors each: always the head that is `before` the other by rank."""
+        shape = lists[0][0].shape
+        keys = [[key.reshape(shape[0], -1) for key in rank(self, *side)] for side in lists]
+        one_by_one = keys[0][0].shape[1] < FEW
+        chosen = np.stack([*_each(before, keys)], axis=1) if one_by_one else _together(self, before, keys)
+        both = (np.concatenate(pair).reshape(2 * shape[0], -1) for pair in zip(*lists, strict=True))
+        return [np.take_along_axis(vector, chosen, axis=0).reshape(shape) for vector in both]
 
-    def each(self, entries: int, start: Sequence[Any], step: Step) -> list[Any]:
-        """k-vectors, entry by entry; what one step leaves the next begins with."""
-        made, state = [], start
+
+class _Floats:
+    """The words that compare, on Python's own numbers."""
+
+    lt, gt, eq = operator.lt, operator.gt, operator.eq
+    mask_and, mask_or = operator.and_, operator.or_
+
+
+def _each(before: Before, keys: Sequence[Sequence[Array]]) -> Iterator[list[int]]:
+    """State by state, the entries that are chosen, counted through both lists."""
+    entries = len(keys[0][0])
+    for of_one in zip(*(key.T.tolist() for side in keys for key in side), strict=True):
+        first, second = (list(zip(*side, strict=True)) for side in (of_one[: len(keys[0])], of_one[len(keys[0]) :]))
+        i = j = 0
+        chosen = []
         for _ in range(entries):
-            state, entry = step(*state)
-            made.append(entry)
-        return [np.stack(column) for column in zip(*made, strict=True)]
+            if before(_Floats, first[i], second[j]):
+                chosen.append(i)
+                i += 1
+            else:
+                chosen.append(entries + j)
+                j += 1
+        yield chosen
+
+
+def _together(w: StateWords, before: Before, keys: Sequence[Sequence[Array]]) -> Array:
+    """The same entry by entry, for all states at once."""
+    entries, states = keys[0][0].shape
+    i, j = np.arange(states), np.arange(states)  # in the lists as they lie, entry behind entry
+    chosen = np.empty((entries, states), np.intp)
+    for entry in chosen:
+        left = before(w, [key.take(i) for key in keys[0]], [key.take(j) for key in keys[1]])
+        entry[...] = np.where(left, i, entries * states + j)
+        i += left * states
+        j += ~left * states
+    made: Array = chosen // states
+    return made
 
 
 STATE_WORDS = StateWords()
