@@ -14,7 +14,6 @@ from rowfold import library
 from rowfold.codegen.machine import Machine
 from rowfold.codegen.planner import make_plan
 from rowfold.codegen.running.interpret_plan import interpret_plan
-from rowfold.errors import PlanError
 
 pytestmark = [pytest.mark.kill, pytest.mark.slow]
 RNG = np.random.default_rng(0)
@@ -373,61 +372,3 @@ def test_random_rows():
     kernel = rf.kernel(noise)
     x = np.zeros((2, 77), "f4")
     assert np.array_equal(kernel(x, 5), wide(kernel, x, 5).astype("f4"))
-
-
-def test_parts_are_merged():
-    """A row in two parts is the row; an index is in one of them."""
-    t = np.array([3, 600, 1060] * 3)
-    for kernel, more in ((library.logsumexp, ()), (library.layer_norm, ()), (library.cross_entropy, (t,))):
-        a = kernel.partial(X[:, :600].astype("f4"), *more)
-        b = kernel.partial(X[:, 600:].astype("f4"), *more, offset=600)
-        chunks = (X.astype("f4"),) if kernel is library.layer_norm else ()
-        close(kernel.finish(kernel.merge(a, b), *chunks), wide(kernel, X.astype("f4"), *more), "f4")
-
-
-def test_llvm_has_the_same_bits():
-    """Where llvmlite stands in for the compiler."""
-    x = np.concatenate([X, X * 20])[:, :300].astype("f4")
-    for name in ("softmax", "layer_norm"):
-        kernel = getattr(library, name)
-        assert kernel.using(backend="llvm")(x).tobytes() == kernel.using(backend="c")(x).tobytes()
-    two = library.softmax.using(strategy="two_pass")
-    assert two.using(backend="llvm", isa="avx2")(x).tobytes() == two.using(backend="c")(x).tobytes()
-
-
-def test_gradients_are_slopes():
-    """Of a scalar function of the row, by differences of the reference."""
-
-    def loss(x, y):
-        d = np.tanh(x) * y - np.mean(x)
-        return np.sum(d * d, where=y > 0) / np.sum(np.exp(x - np.max(x)))
-
-    kernel, x, y, step = rf.kernel(loss), X[:2, :40] * 0.2, Y[:2, :40], 1e-5
-    slopes = [
-        [(loss(x[r] + step * e, y[r]) - loss(x[r] - step * e, y[r])) / (2 * step) for e in np.eye(40)] for r in (0, 1)
-    ]
-    assert np.allclose(kernel.vjp(x, y, np.ones(2))[0], slopes, rtol=1e-5, atol=1e-7)
-
-
-def test_online_needs_an_exponential_sum():
-    """A strategy without a plan is refused."""
-    with pytest.raises(PlanError):
-        library.layer_norm.using(strategy="online").plan(shape=(4, 10), dtype="float32")
-
-
-def test_llvm_drafts_have_the_same_bits(monkeypatch):
-    """What first calls through LLVM run, whatever else is compiled beside them."""
-    from rowfold.runtime import cache
-
-    monkeypatch.setattr(cache, "draft", lambda source, make, key, config: cache.load(source, "", config))
-    x = np.random.default_rng(8).normal(size=(9, 333)).astype(np.float32)
-    for kernel in (library.softmax, library.logsumexp):
-        with rf.options(cache=False):
-            assert kernel.using(backend="llvm")(x).tobytes() == kernel.using(backend="c")(x).tobytes()
-
-
-def test_numpy_sums_every_element():
-    """Rows whose halves have one element more."""
-    x = np.random.default_rng(9).normal(size=(3, 335))
-    want = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + 1e-6)
-    np.testing.assert_allclose(library.rms_norm.using(backend="numpy")(x), want, rtol=1e-13)
