@@ -389,10 +389,12 @@ static void entropy_rows(intptr_t rows, intptr_t n, const char *x_rows, intptr_t
         const double log_hi_2 = log_hi + shift_;
         const int endless_3 = sum_2 == INFINITY;
         const double log_hi_3 = num_choose(endless_3, INFINITY, log_hi_2);
+        const int nothing = sum_2 == 0.0;
+        const double log_hi_4 = num_choose(nothing, -INFINITY, log_hi_3);
         const double log_lo_2 = num_choose(endless_3, -INFINITY, log_lo);
         const double sum_7 = num_nan_if(endless_3, sum_2);
         const double divide = sum_4 / sum_7;
-        const double subtract = log_hi_3 - divide;
+        const double subtract = log_hi_4 - divide;
         const double value = num_join(subtract, log_lo_2);
         num_result(out, value);
     

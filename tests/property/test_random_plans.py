@@ -129,6 +129,24 @@ def fuzzed(x, z, s: rf.Scalar):
 def fuzzed(x, s: rf.Scalar):
     return np.exp((x - x.size) * s + np.cumsum(rf.topk(x, 3)[0])[1])
 """),
+    "the logarithm of nothing less nothing": (3, "f64", """
+def fuzzed(x, keep: rf.Mask):
+    return np.sum(np.exp(x) * x), rf.logsumexp(x) - np.max(x, where=keep, initial=-np.inf)
+"""),
+    "an infinite exponential as a divisor": (17, "f64", """
+def fuzzed(x):
+    v = np.log1p(np.abs(x))
+    return np.exp(v) / np.exp(np.max(v)), np.sum(np.exp(v)) / np.exp(np.max(v))
+"""),
+    "an infinite number times a line": (17, "f32", """
+def fuzzed(x, s: rf.Scalar):
+    return (x * 0.5 + s) * np.mean((x * 0.5 + s - np.max(x)) ** 3), (-x + s) * np.sum((-x + s) * x)
+"""),
+    "a number near the end of the range beside exponentials": (3, "f64", f"""
+def fuzzed(x, z):
+    p = np.max({SOFTMAX.format("np.minimum(x, z)")})
+    return p * np.max(x * p)
+"""),
     "a mean beside moments": (3, "f64", """
 def fuzzed(x):
     v = np.sqrt(np.abs(x))

@@ -40,6 +40,7 @@ def log_of_scaled(ctx: Context, form: Scaled, name: str) -> NumForm:
         return Offset(hi, lo)
     endless = c.flag("endless", "eq", form.m, INF)
     hi = c.num(name + "_hi", "choose", endless, INF, hi)
+    hi = c.num(name + "_hi", "choose", c.flag("nothing", "eq", form.m, 0.0), -INF, hi)  # less -inf it is NaN
     return Offset(hi, c.num(name + "_lo", "choose", endless, -INF, lo), pure=True)
 
 
