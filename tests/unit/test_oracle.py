@@ -210,3 +210,13 @@ def test_an_infinite_sum_is_decided_unless_an_overflow_may_meet_it(row, decided)
     """Elements that overflow towards an infinity of the row change nothing."""
     found = run(composed(lambda b, x: b.reduce("sum", x)), [row])
     assert np.isfinite(found.bound).all() == decided
+
+
+def test_a_negative_power_of_what_may_be_zero_is_open():
+    """An error as large as the number: its inverse square may be anything; that of a number far from 0 is bounded."""
+
+    def build(b, x):
+        return b.map("power", b.map("subtract", x, b.map("tanh", x)), b.const(-2.0))
+
+    wanted = run(composed(build), [[1e-4, 3.0]])
+    assert np.isinf(wanted.bound[0, 0]) and wanted.bound[0, 1] < 1e-4

@@ -230,9 +230,10 @@ class ElementErrors:
         error = np.zeros((1,), dtype=self.wide)
         for corner in product(*map(_ends, args)):
             error = np.maximum(error, distance(np.asarray(self.plain.map(op, corner)), value))
-        if op in ("divide", "reciprocal", "rsqrt"):
-            below = args[-1]
-            error = np.where((below.error > 0) & (np.abs(below.value) <= below.error), np.inf, error)
+        if op in ("divide", "reciprocal", "rsqrt", "power"):
+            below = args[0] if op == "power" else args[-1]
+            pole = (below.error > 0) & (np.abs(below.value) <= below.error)
+            error = np.where(pole & (args[1].value < 0 if op == "power" else True), np.inf, error)
         return value, error
 
     def _settled(self, op: str, args: Sequence[Bounded], value: Array, error: Array, const: bool) -> Array:
