@@ -259,7 +259,7 @@ def child_of(action) -> int:
 
 def put_right(base: Path) -> None:
     """As a user who was told what is wrong would: no folder is open to others, and what is no folder is removed."""
-    for path in (base, base / "1", *(base / "1" / name for name in ("library", "plan", "lock", "aside"))):
+    for path in (base.parent, base, base / "1", *(base / "1" / name for name in ("library", "plan", "lock", "aside"))):
         if path.is_symlink() or (os.path.lexists(path) and not path.is_dir()):
             path.unlink()
         if path.is_dir():
