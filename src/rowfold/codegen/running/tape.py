@@ -33,7 +33,8 @@ _EXACT = frozenset("sum mean m2 dot".split())  # what `_exactly` sums
 _LONG = np.longdouble
 _WIDER = np.finfo(np.longdouble).nmant >= 63
 _NOTHING = np.zeros(1)  # the shift of exponentials that have none
-_RANGE = {True: (0.5, 1e300), False: (1e-200, 1e300)}  # of their sums: beyond, what is lost may show in a result
+# Of their sums: beyond, what is lost may show in a result, and the fifth power of one may leave the range of doubles.
+_RANGE = {True: (0.5, 1e60), False: (1e-60, 1e60)}
 _CLOSE = 1.0001  # a sum of exponentials below this has lost the digits of all but the largest
 
 
