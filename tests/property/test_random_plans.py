@@ -149,6 +149,15 @@ def fuzzed(x, z):
     p = np.max({SOFTMAX.format("np.minimum(x, z)")})
     return p * np.max(x * p)
 """),
+    "three powers of a far shift": (3, "f64", f"""
+def fuzzed(x):
+    v = np.abs(x)
+    return np.sum(({SOFTMAX.format("v")}) ** 2) * np.sum(np.exp(rf.topk(v, 3)[0] - rf.logsumexp(v)))
+"""),
+    "numbers that leave nothing but what was lost": (3, "f32", """
+def fuzzed(x, s: rf.Scalar):
+    return np.exp((np.abs(x) + s - (rf.topk(x, 2)[0][0] - rf.topk(x, 2)[0][1])) / s)
+"""),
     "a mean beside moments": (3, "f64", """
 def fuzzed(x):
     v = np.sqrt(np.abs(x))

@@ -174,7 +174,7 @@ class Context:
         for group, power in form.powers.items():
             unit, late = unit_of(self, form, group, late=self.dtype == "f64")  # doubles have no room to spare for it
             exponent, far = self.shift(group, power)
-            n, fars = op(c, "power", "add", n, exponent), [*fars, far]
+            n, fars = op(c, "power", "add", n, exponent), [*fars, *far]
             m, n = op(c, "unit", "div", m, unit), op(c, "n", "sub", n, late)
         log = far_sum(c, fars)
         if isinstance(log, Var):
@@ -184,12 +184,13 @@ class Context:
             m, n = op(c, name, "mul", p, m), op(c, "power", "add", k, n)
         return m, n
 
-    def shift(self, group: int, power: int) -> tuple[Number, Number]:
-        """A power of the group's shift as exponents of 2 and of e."""
+    def shift(self, group: int, power: int) -> tuple[Number, list[Number]]:
+        """A power of the group's shift as an exponent of 2, and as exponents of e, none of which is rounded."""
         s = self.shifts[group]
         assert s.n is not None and s.shift is not None
         far = op(self.code, "far", "mul", s.shift, s.factor)
-        return op(self.code, "power", "mul", s.n, float(power)), op(self.code, "far", "mul", far, float(power))
+        parts = [math.copysign(2.0**k, power) for k in range(abs(power).bit_length()) if abs(power) >> k & 1]
+        return op(self.code, "power", "mul", s.n, float(power)), [op(self.code, "far", "mul", far, p) for p in parts]
 
     def _compute(self, ref: Ref) -> NumForm:
         match self.program.nodes[ref]:
@@ -317,12 +318,9 @@ class Context:
             return Plain(c.call(Kind.NUM, (name,), operation, *values)[0])
         if operation in NUM_OPS:
             return Plain(op(c, name, NUM_OPS[operation], values[0], values[1]))
-        chosen = operation in ("minimum", "maximum") and all(self._exact(a) for a in args)
+        exact = all(isinstance(form := self.num(a), Plain) and form.exact for a in args)
+        chosen = operation in ("minimum", "maximum") and exact
         return Plain(c.num(name, "abs" if operation == "absolute" else operation, *values), chosen)
-
-    def _exact(self, ref: Ref) -> bool:
-        form = self.num(ref)
-        return isinstance(form, Plain) and form.exact
 
     def element(self, ref: Ref, index: Number) -> Number:
         """A row-shaped value at one position, in double precision."""

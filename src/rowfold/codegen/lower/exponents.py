@@ -130,7 +130,10 @@ def _step(rows: Rows, total: Var, lost: Var | float, word: str, constant: Ref, n
     for part in rows.parts(rows.ctx.num(constant)):  # the second one of a logarithm need not be small
         if part is not None:
             total, error = two_sum(c, name, way, total, part)
-            lost = error if isinstance(lost, float) else c.vec("lost", "add", lost, error)
+            if isinstance(lost, Var):  # where the total is nearly 0, it is what was lost before
+                error = c.vec("lost", "add", lost, error)
+                total, error = two_sum(c, name, "add", total, error)
+            lost = error
     return total, lost
 
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..loops import Kind
-from .forms import DisplacedSum, Number, NumForm, Offset, Scaled, op
+from .forms import DisplacedSum, Number, NumForm, Offset, Scaled, far_sum, op
 from .moderate import unit_of
 
 if TYPE_CHECKING:
@@ -22,11 +22,10 @@ def log_of_scaled(ctx: Context, form: Scaled, name: str) -> NumForm:
     """log(m 2^n) = n ln 2 + log m, kept apart, with m brought near one: the shift that was chosen does not show."""
     c = ctx.code
     n: Number = form.binade
-    far: Number = form.log
-    units, late = 1.0, 0.0
+    fars, units, late = [form.log], 1.0, 0.0
     for group, power in form.powers.items():
-        exponent, beyond = ctx.shift(group, power)
-        n, far = op(c, "power", "add", n, exponent), op(c, "far", "add", far, beyond)
+        exponent, far = ctx.shift(group, power)
+        n, fars = op(c, "power", "add", n, exponent), [*fars, *far]
         unit, octaves = unit_of(ctx, form, group, late=False)
         units, late = units * unit, late + octaves
     m, n = op(c, "unit", "div", form.m, units), op(c, "n", "sub", n, late)
@@ -35,7 +34,7 @@ def log_of_scaled(ctx: Context, form: Scaled, name: str) -> NumForm:
         m, n = c.num("near_one", "scale", m, c.num("down", "neg", k)), c.num("power", "add", n, k)
     (lo,) = c.call(Kind.NUM, (name + "_lo",), "log", m)
     hi = n if n == 0.0 else c.num(name + "_hi", "mul", n, LN2)
-    hi = op(c, name + "_hi", "add", hi, far)
+    hi = op(c, name + "_hi", "add", hi, far_sum(c, fars))
     if not form.open:
         return Offset(hi, lo)
     endless = c.flag("endless", "eq", form.m, INF)
