@@ -67,3 +67,38 @@ def test_numpy_sums_every_element():
     x = np.random.default_rng(9).normal(size=(3, 335))
     want = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + 1e-6)
     np.testing.assert_allclose(library.rms_norm.using(backend="numpy")(x), want, rtol=1e-13)
+
+
+def test_rewriting_under_masks_and_conditions():
+    """Sums of chosen elements, gathers of hidden ones, powers of sums, extrema of maps that rise nowhere."""
+
+    def chosen(x, y, at: rf.Index):
+        big = np.where(x > 0, y, 0.0)
+        return np.sum(big, where=y > -1), np.sum(x**2) ** 2, np.max(np.cos(x)), np.max(np.square(x)), np.exp(x)[at]
+
+    kernel, x, y, at = rf.kernel(chosen), X[:3, :300].astype("f4"), Y[:3, :300].astype("f4"), np.array([4, 7, 299])
+    close(kernel(x, y, at), wide(kernel, x, y, at), "f4", far=400)
+    mask = Y[:3, :300] > 0.2
+    close(kernel(x, y, at, where=mask)[:4], wide(kernel, x, y, at, where=mask)[:4], "f4", far=400)
+    shown = np.where(mask[np.arange(3), at], np.exp(x[np.arange(3), at].astype("f8")), 0)
+    np.testing.assert_allclose(kernel(x, y, at, where=mask)[4], shown, rtol=1e-6)
+
+
+def test_the_largest_under_a_mask_of_a_long_row():
+    """What is hidden is above everything, block after block."""
+    x = np.where(Y > 0, X, 1e6).astype("f4")
+    for k in (3, 40):
+        p, at = library.softmax_topk(x, k=k, where=Y > 0)
+        order = np.argsort(np.where(Y > 0, -x, np.inf), axis=1, kind="stable")[:, :k]
+        assert (at == order).all()
+        assert np.isfinite(p).all()
+
+
+def test_gradients_of_sums_of_numbers():
+    """Each element of a row sends its part to a number that all of them meet."""
+
+    def shifted(x, c: rf.Scalar):
+        return np.sum(x * 0.0 + c)
+
+    kernel = rf.kernel(shifted)
+    assert np.allclose(kernel.vjp(X[:2, :40], np.ones(2), np.ones(2))[1], 40)
