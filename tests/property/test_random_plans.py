@@ -158,6 +158,13 @@ def fuzzed(x):
 def fuzzed(x, s: rf.Scalar):
     return np.exp((np.abs(x) + s - (rf.topk(x, 2)[0][0] - rf.topk(x, 2)[0][1])) / s)
 """),
+    "exponents of numbers that cancel": (3, "f64", """
+def fuzzed(x, z):
+    v = np.where(x > z, x, z * 0.25)
+    w = np.log1p(np.abs(v))
+    p = np.sum(np.exp(w - np.max(w)) * x) ** 5 / np.sum(np.exp(w - np.max(w))) ** 5
+    return p * np.sum(np.exp(rf.topk(v, 3)[0] - rf.logsumexp(v)))
+"""),
     "a mean beside moments": (3, "f64", """
 def fuzzed(x):
     v = np.sqrt(np.abs(x))

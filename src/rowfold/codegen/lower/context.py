@@ -170,16 +170,18 @@ class Context:
 
     def mantissa(self, form: Scaled, name: str) -> tuple[Number, Number]:
         """The number as m 2^n: all its exponents meet in one power of two before any of them can overflow."""
-        c, m, n, fars = self.code, form.m, form.binade, [form.log]
+        c, m, n = self.code, form.m, form.binade
+        fars: list[Number] = [*form.logs]
         for group, power in form.powers.items():
             unit, late = unit_of(self, form, group, late=self.dtype == "f64")  # doubles have no room to spare for it
             exponent, far = self.shift(group, power)
             n, fars = op(c, "power", "add", n, exponent), [*fars, *far]
             m, n = op(c, "unit", "div", m, unit), op(c, "n", "sub", n, late)
-        log = far_sum(c, fars)
+        log, lost = far_sum(c, fars, self.dtype)
         if isinstance(log, Var):
             kept = c.num("far", "min", FAR, c.num("far", "max", -FAR, log))
             p, k = c.call(Kind.NUM, ("p", "k"), "exp_split", kept, LOG2E, LOG2E_LO)
+            p = p if lost == 0.0 else c.num("p", "fma", p, lost, p)
             p = c.num("p", "choose", c.flag("finite", "isfinite", log), p, c.num("edge", "max", 0.0, log))
             m, n = op(c, name, "mul", p, m), op(c, "power", "add", k, n)
         return m, n
@@ -245,7 +247,7 @@ class Context:
             return plus(self.code, name, Plain(0.0), self._additive(args[0]), "sub")
         if operation == "exp":
             log = self.value(args[0])
-            return Scaled(1.0, log=log) if isinstance(log, Var) else self.plain_map(name, operation, args)
+            return Scaled(1.0, logs=(log,)) if isinstance(log, Var) else self.plain_map(name, operation, args)
         if operation == "log":
             form = self.num(args[0])
             if isinstance(form, Scaled) and isinstance(form.m, Var):
@@ -257,8 +259,8 @@ class Context:
     def _scaled_sum(self, name: str, left: Scaled, right: Scaled, word: str) -> Scaled:
         """The sum or difference over the larger power of two, so that neither overflows where the sum does not."""
         c, endless = self.code, left.open or right.open
-        if (left.powers, left.log, left.binade) == (right.powers, right.log, right.binade):
-            return Scaled(op(c, name, word, left.m, right.m), left.powers, None, left.log, left.binade, endless)
+        if (left.powers, left.logs, left.binade) == (right.powers, right.logs, right.binade):
+            return Scaled(op(c, name, word, left.m, right.m), left.powers, None, left.logs, left.binade, endless)
         (m1, n1), (m2, n2) = (self.mantissa(s, name) for s in (left, right))
         top = c.num("binade", "max", *(self._weight(m, n) for m, n in ((m1, n1), (m2, n2))))
         first, second = (c.num(name, "scale", m, op(c, "power", "sub", n, top)) for m, n in ((m1, n1), (m2, n2)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from functools import reduce
 
 from ...records import dataclass, field, replace
 from ..ir import Ref
@@ -49,7 +48,9 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """m (+ m_lo) times e^log 2^binade, times each group's shift to its power.
+    """m (+ m_lo) times e^log for each of the logs, 2^binade, and each group's shift to its power.
+
+    Logs are added last: what a large one takes from a small one may be all that is left when another cancels it.
 
     `open`: m is infinite where a sum of exponentials is; what divides by that is NaN.
     """
@@ -57,14 +58,14 @@ class Scaled:
     m: Number
     powers: Mapping[int, int] = field(default_factory=dict)
     lo: Var | None = None
-    log: Number = 0.0
+    logs: tuple[Var, ...] = ()
     binade: Number = 0.0
     open: bool = False
 
     @property
     def plain(self) -> bool:
         """Whether there is nothing left to multiply m with."""
-        return not self.powers and not isinstance(self.log, Var) and self.binade == 0.0
+        return not self.powers and not self.logs and self.binade == 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,36 +196,41 @@ def times(c: Code, name: str, a: NumForm, b: NumForm, word: str) -> NumForm:
     left, right = scaled(a), scaled(b)
     if word == "div" and right.open:
         right = replace(right, m=c.num("sum", "nan_if", c.flag("endless", "eq", right.m, INF), right.m), open=False)
-    if word == "div" and isinstance(right.log, Var):  # what divides by an infinite exponential is NaN too
-        left = replace(left, m=c.num("over", "nan_if", c.flag("endless", "eq", right.log, INF), left.m))
+    for log in right.logs if word == "div" else ():  # what divides by an infinite exponential is NaN too
+        left = replace(left, m=c.num("over", "nan_if", c.flag("endless", "eq", log, INF), left.m))
     sign = 1 if word == "mul" else -1
     powers = dict(left.powers)
     for group, power in right.powers.items():
         powers[group] = powers.get(group, 0) + sign * power
     powers = {g: p for g, p in powers.items() if p}
     combine = "add" if word == "mul" else "sub"
-    log = op(c, name + "_log", combine, left.log, right.log)
+    logs = (*left.logs, *(log if word == "mul" else c.num(name + "_log", "neg", log) for log in right.logs))
     binade = op(c, name + "_binade", combine, left.binade, right.binade)
     lo: Var | None = None
     if word == "div" and is_one(left.m) and right.lo is not None:
         hi, lo = c.call(Kind.NUM, (name, name + "_lo"), "reciprocal2", right.m, right.lo)
-        return Scaled(hi, powers, lo, log, binade, left.open)
+        return Scaled(hi, powers, lo, logs, binade, left.open)
     m = op(c, name, word, left.m, right.m)
-    total = Scaled(m, powers, left.lo if is_one(right.m) else lo, log, binade, left.open or right.open)
+    total = Scaled(m, powers, left.lo if is_one(right.m) else lo, logs, binade, left.open or right.open)
     return Plain(m) if total.plain else total
 
 
-def far_sum(c: Code, terms: Sequence[Number]) -> Number:
-    """The sum of the numbers: of three and more, what large ones lose where they cancel is added last."""
-    terms = [term for term in terms if term != 0.0]
-    zero: Number = 0.0
-    if len(terms) < 3:
-        return reduce(lambda a, b: op(c, "far", "add", a, b), terms, zero)
-    high, rest = terms[0], zero
+def far_sum(c: Code, terms: Sequence[Number], dtype: str) -> tuple[Number, Number]:
+    """The sum of the numbers, and what it loses by rounding: large ones may cancel, or a power of two cancels them.
+
+    A float32 kernel's numbers are doubles: the sum of two loses nothing that its results show.
+    """
+    terms = [term for term in terms if term != 0.0] or [0.0]
+    if dtype == "f32" and len(terms) == 2:
+        return op(c, "far", "add", *terms), 0.0
+    high = terms[0]
+    rest: Number = 0.0
     for term in terms[1:]:
         high, lost = c.call(Kind.NUM, ("far", "far_lo"), "two_sum", high, term)
         rest = op(c, "far_lo", "add", rest, lost)
-    return op(c, "far", "add", high, rest)
+    if rest != 0.0:
+        high, rest = c.call(Kind.NUM, ("far", "far_lo"), "two_sum", high, rest)
+    return high, rest
 
 
 def scaled(a: NumForm) -> Scaled:

@@ -22,7 +22,8 @@ def log_of_scaled(ctx: Context, form: Scaled, name: str) -> NumForm:
     """log(m 2^n) = n ln 2 + log m, kept apart, with m brought near one: the shift that was chosen does not show."""
     c = ctx.code
     n: Number = form.binade
-    fars, units, late = [form.log], 1.0, 0.0
+    units, late = 1.0, 0.0
+    fars: list[Number] = [*form.logs]
     for group, power in form.powers.items():
         exponent, far = ctx.shift(group, power)
         n, fars = op(c, "power", "add", n, exponent), [*fars, *far]
@@ -34,7 +35,7 @@ def log_of_scaled(ctx: Context, form: Scaled, name: str) -> NumForm:
         m, n = c.num("near_one", "scale", m, c.num("down", "neg", k)), c.num("power", "add", n, k)
     (lo,) = c.call(Kind.NUM, (name + "_lo",), "log", m)
     hi = n if n == 0.0 else c.num(name + "_hi", "mul", n, LN2)
-    hi = op(c, name + "_hi", "add", hi, far_sum(c, fars))
+    hi = op(c, name + "_hi", "add", hi, far_sum(c, fars, ctx.dtype)[0])
     if not form.open:
         return Offset(hi, lo)
     endless = c.flag("endless", "eq", form.m, INF)

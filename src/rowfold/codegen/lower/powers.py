@@ -136,7 +136,7 @@ def _parts(rows: Rows, form: PowerRow, sign: float) -> tuple[Var, Var, Number, S
     if group is None:
         return *_unrounded(rows, form.exponent), 0.0, form.by
     x, by = rows.vec(rows.ctx.plan.groups[group].base), form.by
-    if by.powers.get(group, 0) == sign and by.log == by.binade == 0.0:  # nothing cancels the shift
+    if by.powers.get(group, 0) == sign and not by.logs and by.binade == 0.0:  # nothing cancels the shift
         p, k = split(rows, group, within(rows, group, x))
         p = rows.code.vec("p", "select", rows.code.mask("endless", "eq", x, INF), INF, _unless_gone(rows, x, p))
         return p, k, 0.0, replace(by, powers={g: n for g, n in by.powers.items() if g != group})

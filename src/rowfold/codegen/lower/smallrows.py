@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..ir import Ref
 from ..loops import Var
-from .forms import DisplacedSum, NumForm, Plain, Scaled
+from .forms import DisplacedSum, NumForm, Plain, Scaled, far_sum
 
 if TYPE_CHECKING:
     from .context import Context
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 def small_fold(ctx: Context, name: str, operation: str, args: tuple[Ref, ...]) -> NumForm:
     """A k-vector folded. A sum of exponentials is taken under the largest of them."""
     form = ctx.num(args[0])
-    if operation == "small_sum" and isinstance(form, Scaled) and isinstance(form.log, Var) and form.log.size:
-        top = ctx.code.num("top", "finite_or_0", ctx.code.num("top", "small_max", form.log))
-        near = ctx.code.num("below", "sub", form.log, top)
+    if operation == "small_sum" and isinstance(form, Scaled) and any(log.size for log in form.logs):
+        log, _ = far_sum(ctx.code, [log for log in form.logs if log.size], ctx.dtype)  # the others, every entry has
+        top = ctx.code.num("top", "finite_or_0", ctx.code.num("top", "small_max", log))
+        near = ctx.code.num("below", "sub", log, top)
         if isinstance(form.binade, Var):  # one for each entry
-            whole, binade = ctx.unscale(Scaled(form.m, log=near, binade=form.binade), "terms"), 0.0
+            whole, binade = ctx.unscale(Scaled(form.m, logs=(near,), binade=form.binade), "terms"), 0.0
         else:
-            whole, binade = ctx.unscale(Scaled(form.m, log=near), "terms"), form.binade
-        return Scaled(ctx.code.num(name, operation, whole), form.powers, None, top, binade)
+            whole, binade = ctx.unscale(Scaled(form.m, logs=(near,)), "terms"), form.binade
+        logs = (top, *(log for log in form.logs if not log.size))
+        return Scaled(ctx.code.num(name, operation, whole), form.powers, None, logs, binade)
     values = [ctx.collapse(form, name), *(ctx.value(a) for a in args[1:])]
     exact = isinstance(form, Plain) and form.exact and operation in ("small_max", "small_min", "pick")
     return Plain(ctx.code.num(name, operation, *values), exact)
