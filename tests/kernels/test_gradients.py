@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rowfold as rf
-from rowfold import library
+from rowfold import gallery, library
 from rowfold.testing import Case, Random, cases, load, random_source
 from rowfold.testing.values import FINITE, row
 
@@ -50,6 +50,15 @@ def test_gradients_of_rows_keep_the_oracles_bound(name, dtype):
     kernel = getattr(library, name).vjp
     missing = [None] * (len(kernel.parameters) - 2)
     assert kernel.check(X.astype(dtype) * 3, *missing, G.astype(dtype)).worst <= 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_of_what_rows_share_keep_the_oracles_bound(dtype):
+    """A weight and a bias of all rows: the sums of the rows' gradients, one wrong digit of which would be noticed."""
+    x, w, g = (a.astype(dtype) for a in (X, W, G))
+    assert library.layer_norm.vjp.check(x, w, w, g).worst <= 1
+    assert library.rms_norm.vjp.check(x[None, :, :], w, g).worst <= 1
+    assert gallery.emma.vjp.check(x, np.abs(w), TARGET % 70, g[:, 0]).worst <= 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -217,3 +226,16 @@ def test_gradients_draw_the_numbers_of_their_kernel(saved):
     y = kernel(x, seed)
     found = kernel.vjp.from_saved(kernel.with_saved(x, seed)[1], g) if saved else kernel.vjp(x, seed, g)
     assert np.max(np.abs(found[0] - y * (g - np.sum(y * g, axis=-1, keepdims=True)))) <= 1e-14
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["margin_score", "max_softmax_probability", "aps_score", "el2n", "emma"])
+def test_gradients_do_not_move_with_the_row(name, dtype):
+    """What depends on differences alone has the same gradient far up, where no exponential is a number."""
+    kernel, x = getattr(gallery, name), np.round(X * 64) / 64  # what is added to these loses no digit
+    given = {"lipschitz": np.full(70, 1e4, dtype), "y": TARGET % 70, "u": G[:, 0].astype(dtype)}
+    further = [given[p.name] for p in kernel.parameters[1:]]
+    near, far = (kernel.vjp((x + up).astype(dtype), *further, G[:, 1].astype(dtype)) for up in (0, 8192))
+    assert np.any(near[0] != 0)
+    for a, b in zip(near, far, strict=True):  # apart by what an exponent of 8192 is rounded by, at most
+        np.testing.assert_allclose(b, a, rtol=0, atol=8192 * UNIT[dtype] * np.max(np.abs(near[0])))

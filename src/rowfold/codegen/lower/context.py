@@ -262,11 +262,11 @@ class Context:
         if (left.powers, left.logs, left.binade) == (right.powers, right.logs, right.binade):
             return Scaled(op(c, name, word, left.m, right.m), left.powers, None, left.logs, left.binade, endless)
         (m1, n1), (m2, n2) = (self.mantissa(s, name) for s in (left, right))
-        top = c.num("binade", "max", *(self._weight(m, n) for m, n in ((m1, n1), (m2, n2))))
+        top = c.num("binade", "max", *(self.binade_of(m, n) for m, n in ((m1, n1), (m2, n2))))
         first, second = (c.num(name, "scale", m, op(c, "power", "sub", n, top)) for m, n in ((m1, n1), (m2, n2)))
         return Scaled(op(c, name, word, first, second), binade=top, open=endless)
 
-    def _weight(self, m: Number, n: Number) -> Number:
+    def binade_of(self, m: Number, n: Number) -> Number:
         """The power of two of m 2^n; that of nothing is the lowest."""
         if isinstance(m, float):
             return n

@@ -63,7 +63,10 @@ def product(b: Builder, ref: Ref, depth: int = MAX_DEPTH) -> Product:
 
 
 def write_product(b: Builder, p: Product) -> Ref:
-    """The product as nodes: row-shaped atoms over row-constant ones, one multiplication by what is row-constant."""
+    """The product as nodes: row-shaped atoms over row-constant ones, one multiplication by what is row-constant.
+
+    What divides by a row comes last: a sum of exponentials times that row may leave the range.
+    """
     atoms = sorted(p.powers, key=lambda a: (not b.is_row(a), a))
     above = [a for a in atoms for _ in range(p.powers[a])]
     below = [a for a in atoms for _ in range(-p.powers[a])]
@@ -74,8 +77,9 @@ def write_product(b: Builder, p: Product) -> Ref:
         top = b.map("negative", top)
     elif p.coefficient != 1.0:
         top = b.map("multiply", top, b.const(p.coefficient))
-    bottom = _chain(b, below)
-    return top if bottom is None else b.map("divide", top, bottom)
+    for divisor in (_chain(b, [a for a in below if not b.is_row(a)]), _chain(b, [a for a in below if b.is_row(a)])):
+        top = top if divisor is None else b.map("divide", top, divisor)
+    return top
 
 
 def _chain(b: Builder, atoms: list[Ref]) -> Ref | None:
