@@ -81,6 +81,7 @@ def worst(name, dtype, x):
     return float(np.max(error, where=~subnormal, initial=0)), float(np.max(error, where=subnormal, initial=0))
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EXACT)
 def test_the_error_is_what_the_function_says(name, dtype):
@@ -222,6 +223,7 @@ SPECIAL = {
 }
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("name", SPECIAL)
 def test_special_values(name, dtype):
