@@ -44,12 +44,15 @@ def killed(number: int | None, cache: str) -> tuple[bool, float, str]:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return True, processor() - start, "did not end"
-    said = next((x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))), done.stdout[-200:])
-    return done.returncode != 0, processor() - start, said[:150] if done.returncode else ""
+    said = next((x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))), "")
+    if done.returncode > 1 and not said:
+        raise SystemExit(f"pytest could not run: {done.stdout[-500:]}{done.stderr[-500:]}")
+    crash = f"crashed by signal {-done.returncode}" if done.returncode < 0 else ""
+    return done.returncode != 0, processor() - start, said[:150] or crash
 
 
 def main() -> int:
-    """Prints a line for each mutant, and how many were killed; 1 if fewer than 95 of 100 without a reason."""
+    """Prints a line for each mutant, and how many were killed; 1 if fewer than 95 of 100."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=":", metavar="FIRST:LAST")
     parser.add_argument("--json", type=Path)

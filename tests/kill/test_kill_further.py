@@ -21,6 +21,7 @@ def test_parts_are_merged():
         close(kernel.finish(kernel.merge(a, b), *chunks), wide(kernel, X.astype("f4"), *more), "f4")
 
 
+@pytest.mark.isa("avx2")
 def test_llvm_has_the_same_bits():
     """Where llvmlite stands in for the compiler."""
     x = np.concatenate([X, X * 20])[:, :300].astype("f4")
@@ -125,7 +126,9 @@ def bounded_shares(x, y):
 
 
 @pytest.mark.parametrize("backend", ["c", "llvm", "numpy"])
-@pytest.mark.parametrize("fn", [shares_and_rows, distances_and_sums, joined_sums, bounded_shares], ids=lambda fn: fn.__name__)
+@pytest.mark.parametrize(
+    "fn", [shares_and_rows, distances_and_sums, joined_sums, bounded_shares], ids=lambda fn: fn.__name__
+)
 def test_rows_may_be_written_over_arguments(fn, backend):
     """Rows and numbers of one sweep, by every strategy that has a plan; the outputs are the arguments' memory."""
     kernel, a, b = rf.kernel(fn), X[:3, :41].astype("f4"), Y[:3, :41].astype("f4")

@@ -173,6 +173,7 @@ def exponent_parts(dtype):
     return (total - b).astype(form), b.astype(form), lo.astype(form)
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_sum_in_an_exponent_is_not_rounded(dtype):
     """e^(x + b) is as exact as e^x is, though x and b cancel."""
@@ -182,6 +183,7 @@ def test_the_sum_in_an_exponent_is_not_rounded(dtype):
     assert np.max(error) <= FUNCTIONS["exp_sum"].error[dtype]
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_product_in_an_exponent_is_not_rounded(dtype):
     """e^(x a + b) is as exact as e^x is, though x a and b cancel."""
