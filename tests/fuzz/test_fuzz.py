@@ -1,5 +1,6 @@
 """Random programs on random arrays against the oracle: the quick run, the long runs, and everything found so far."""
 
+import math
 import runpy
 import time
 from itertools import islice
@@ -32,9 +33,9 @@ class Drawn:
 
 
 def run(draws, source, *, everywhere=False):
-    """Runs some cases of one program; the worst error as a part of its bound."""
+    """Runs some cases of one program; the worst error as a part of its bound, and how many rows were compared."""
     kernel = rf.kernel(load(source))
-    worst = 0.0
+    worst, rows = 0.0, 0
     for case in islice(
         random_cases(draws, kernel.__wrapped__, host_isas(), CASES_A_BUILD, everywhere=everywhere), CASES
     ):
@@ -43,8 +44,8 @@ def run(draws, source, *, everywhere=False):
         except Exception as error:
             text = reproducer(source, case)
             raise AssertionError(f"{type(error).__name__}: {error}\n\n{text}") from error
-        worst = max([worst, *(v.worst for v in verdicts)])
-    return worst
+        worst, rows = max([worst, *(v.worst for v in verdicts)]), rows + math.prod(case.batch) * bool(verdicts)
+    return worst, rows
 
 
 @settings(
@@ -58,7 +59,7 @@ def run(draws, source, *, everywhere=False):
 def test_random_programs_keep_their_bounds(data):
     """Any program of the row language is within the bound that the oracle derives for it."""
     draws = Drawn(data)
-    assert run(draws, random_source(draws, every=True)) <= 1
+    assert run(draws, random_source(draws, every=True))[0] <= 1
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -79,10 +80,12 @@ def test_a_long_run_meets_no_error_and_uses_its_bounds(round_):
     """Ten minutes of random programs: nothing beyond its bound, and the bounds are not loose."""
     seed = int(np.random.default_rng().integers(2**31))
     print(f"first seed {seed}")  # noqa: T201 - a failing run shows it
-    worst, deadline = 0.0, time.monotonic() + 600
+    worst, rows, programs, deadline = 0.0, 0, 0, time.monotonic() + 600
     while time.monotonic() < deadline:
         draws = Random(seed := seed + 1)
-        worst = max(worst, run(draws, random_source(draws, every=True), everywhere=True))
+        found, more = run(draws, random_source(draws, every=True), everywhere=True)
+        worst, rows, programs = max(worst, found), rows + more, programs + 1
+    print(f"{programs} programs, {rows} rows, at most {worst:.3f} of the bound")  # noqa: T201 - with -s
     assert 0.3 <= worst <= 1
 
 

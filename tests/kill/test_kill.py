@@ -1,13 +1,11 @@
-"""Half a minute of tests that notice a wrong generator: `python tools/mutate.py` shows how many of 160.
+"""Half a minute of tests that notice a wrong generator: `python tools/mutate.py` shows how many of them all.
 
 In the order in which they notice most, and cheapest first: what compiles nothing stands in front.
 """
 
-import ctypes
-import mmap
-
 import numpy as np
 import pytest
+from guarded import Guarded
 
 import rowfold as rf
 from rowfold import library
@@ -145,27 +143,6 @@ def test_plans_without_a_compiler(name, strategy):
 
 
 # compiled
-
-
-GUARD = mmap.PAGESIZE
-
-
-class Guarded:
-    """Memory that ends, or begins, where nobody may read or write."""
-
-    def __init__(self, size):
-        pages = -(-size // GUARD)
-        self.map = mmap.mmap(-1, (pages + 2) * GUARD)
-        self.start = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
-        libc = ctypes.CDLL(None, use_errno=True)
-        for place in (0, (pages + 1) * GUARD):
-            assert libc.mprotect(ctypes.c_void_p(self.start + place), GUARD, 0) == 0
-        self.inside = pages * GUARD
-
-    def array(self, shape, dtype, *, end):
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        offset = GUARD + (self.inside - size if end else 0)
-        return np.frombuffer(self.map, np.uint8, size, offset).view(dtype).reshape(shape)
 
 
 MEMORY = [Guarded(9 * 1061 * 8) for _ in range(2)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_kill import X, Y, close, wide
+from test_kill import STRATEGIES, X, Y, close, wide
 
 import rowfold as rf
 from rowfold import library
@@ -21,6 +21,7 @@ def test_parts_are_merged():
         close(kernel.finish(kernel.merge(a, b), *chunks), wide(kernel, X.astype("f4"), *more), "f4")
 
 
+@pytest.mark.isa("avx2")
 def test_llvm_has_the_same_bits():
     """Where llvmlite stands in for the compiler."""
     x = np.concatenate([X, X * 20])[:, :300].astype("f4")
@@ -102,3 +103,76 @@ def test_gradients_of_sums_of_numbers():
 
     kernel = rf.kernel(shifted)
     assert np.allclose(kernel.vjp(X[:2, :40], np.ones(2), np.ones(2))[1], 40)
+
+
+def shares_and_rows(x, y):
+    e = np.exp(x - np.max(x))
+    return e / np.sum(e), x * y, x - np.max(y), np.sum(x * y)
+
+
+def distances_and_sums(x, y):
+    d = x - np.mean(x)
+    return d, d / np.std(x), np.sum(np.abs(d) * y), np.max(d * y)
+
+
+def joined_sums(x, y):
+    e, f = np.exp(x), np.exp(0.5 * y)
+    return e / np.sum(e) - f / np.sum(f), np.sum(e * y) / np.sum(e), x + y
+
+
+def bounded_shares(x, y):
+    e = np.exp(x)
+    return e / np.sum(e) * np.tanh(x), np.sum(e)
+
+
+@pytest.mark.parametrize("backend", ["c", "llvm", "numpy"])
+@pytest.mark.parametrize(
+    "fn", [shares_and_rows, distances_and_sums, joined_sums, bounded_shares], ids=lambda fn: fn.__name__
+)
+def test_rows_may_be_written_over_arguments(fn, backend):
+    """Rows and numbers of one sweep, by every strategy that has a plan; the outputs are the arguments' memory."""
+    kernel, a, b = rf.kernel(fn), X[:3, :41].astype("f4"), Y[:3, :41].astype("f4")
+    with np.errstate(all="ignore"):
+        want = kernel.reference(a, b)
+    for strategy in STRATEGIES:
+        x, y = a.copy(), b.copy()
+        try:
+            out = tuple(x if k == 0 else np.empty(np.shape(w), "f4") for k, w in enumerate(want))
+            kernel.using(strategy=strategy, backend=backend)(x, y, out=out)
+        except PlanError:
+            continue
+        for got, right in zip(out, want, strict=True):
+            np.testing.assert_allclose(got, right, rtol=1e-4, atol=2e-6)
+
+
+def test_the_largest_of_rows_in_every_order():
+    """Rising rows have a new largest in each block, and whole blocks of them."""
+    rows = np.stack([np.arange(900.0), -np.arange(900.0), np.arange(900.0) // 64, np.tile([1.0, 2.0, 3.0], 300)])
+    kernel = rf.kernel(lambda x: rf.topk(x, 7))
+    for got, want in zip(kernel(rows.astype("f4")), kernel.reference(rows), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_numbers_of_a_float32_row_are_rounded_once():
+    """A number that a row meets is float64 until the product is rounded."""
+    kernel = rf.kernel(lambda x, y: (x * (np.max(y) * 0.3), x / (np.max(y) + 0.1), x * np.exp(np.max(y))))
+    x, y = X[:3, :41].astype("f4"), Y[:3, :41].astype("f4")
+    for got, want in zip(kernel(x, y), kernel.reference(x, y), strict=True):
+        assert np.all(np.abs(got - want) <= 0.51 * np.spacing(np.abs(want).astype("f4")))
+
+
+def test_llvm_chooses_from_its_table_as_c_does():
+    """Where no instruction looks a number up in a register."""
+    x = np.concatenate([X, X * 9])[:, :41].astype("f4")
+    kernel = library.softmax.using(isa="portable")
+    assert kernel.using(backend="llvm")(x).tobytes() == kernel.using(backend="c")(x).tobytes()
+
+
+@pytest.mark.parametrize("backend", ["c", "llvm"])
+def test_a_row_is_not_what_the_stack_held_before(backend):
+    """A row of less than a block, after long rows of NaN and of large numbers."""
+    kernel = library.softmax.using(strategy="two_pass", backend=backend)
+    want = library.softmax.reference(X[:1, :41])
+    for before in (np.nan, np.inf, 6e4):
+        kernel(np.full((1, 600), before, "f4"))
+        np.testing.assert_allclose(kernel(X[:1, :41].astype("f4")), want, rtol=2e-6)

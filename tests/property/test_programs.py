@@ -31,6 +31,7 @@ def program(seed):
     return rf.kernel(fn), list(cases.arrays(case, parameters(fn)).values())
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("seed", range(0, 200, 10))
 def test_simplifying_keeps_the_meaning(seed):
     """A program as traced gives what its simplified form does, within the error of float32."""

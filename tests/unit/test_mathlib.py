@@ -81,6 +81,7 @@ def worst(name, dtype, x):
     return float(np.max(error, where=~subnormal, initial=0)), float(np.max(error, where=subnormal, initial=0))
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EXACT)
 def test_the_error_is_what_the_function_says(name, dtype):
@@ -172,6 +173,7 @@ def exponent_parts(dtype):
     return (total - b).astype(form), b.astype(form), lo.astype(form)
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_sum_in_an_exponent_is_not_rounded(dtype):
     """e^(x + b) is as exact as e^x is, though x and b cancel."""
@@ -181,6 +183,7 @@ def test_the_sum_in_an_exponent_is_not_rounded(dtype):
     assert np.max(error) <= FUNCTIONS["exp_sum"].error[dtype]
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_product_in_an_exponent_is_not_rounded(dtype):
     """e^(x a + b) is as exact as e^x is, though x a and b cancel."""
@@ -222,6 +225,7 @@ SPECIAL = {
 }
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("name", SPECIAL)
 def test_special_values(name, dtype):
