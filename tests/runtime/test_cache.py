@@ -115,6 +115,24 @@ def test_damaged_plan(warm: Config) -> None:
         assert cache.find("plan", warm) is None
 
 
+@pytest.mark.parametrize("what", ["plan", "library"])
+def test_what_stands_in_the_place_of_another_is_refused(fresh: Config, what: str) -> None:
+    """Records and entries that are whole, but another's: no kernel is taken for the one that was asked for."""
+    for number in (1, 2):
+        cache.load(kernels.another(number), f"plan {number}", fresh)
+    folder = Path(str(fresh.cache_dir)) / "1" / what
+    names = sorted(os.listdir(folder))
+    for name in names:
+        (folder / name).rename(folder / f"{name} of another")
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        (folder / f"{other} of another").rename(folder / name)
+    cache._libraries.clear()
+    with pytest.warns(RuntimeWarning, match="is damaged"):
+        found = [cache.find(f"plan {number}", fresh) for number in (1, 2)]
+    assert found == [None, None]
+    assert [answer(cache.load(kernels.another(number), f"plan {number}", fresh)) for number in (1, 2)] == [1, 2]
+
+
 def test_foreign_library(warm: Config) -> None:
     """A library that cannot be loaded, though its sum is right, is compiled again."""
     import hashlib
@@ -122,7 +140,7 @@ def test_foreign_library(warm: Config) -> None:
     data = b"\x7fELF but not of this machine"
     manifest = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (entry(warm) / "kernel.so").write_bytes(data)
-    (entry(warm) / "manifest.json").write_bytes(store._sealed(manifest))
+    (entry(warm) / "manifest.json").write_bytes(store._sealed(manifest, entry(warm).name))
     with pytest.warns(RuntimeWarning, match="cannot be loaded"):
         assert answer(cache.load(SOURCE, "plan", warm)) == 0
 

@@ -171,6 +171,29 @@ def test_tight_limits(limits):
     assert limited(**limits) in (0, 3)
 
 
+HOLES = """
+import mmap, numpy as np
+from rowfold import library
+from rowfold.runtime.cpu import host_isas
+LAZY = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE, which mmap names from 3.13 on
+pieces = [mmap.mmap(-1, size, flags=LAZY, prot=mmap.PROT_READ) for size in (1 << 33, 3 * mmap.PAGESIZE) * 40]
+for hole in pieces[1::4]:
+    hole.close()
+x = np.arange(120).reshape(3, 40) / 8
+for kernel in (library.softmax, library.entropy, library.layer_norm):
+    for isa in host_isas():
+        for dtype in ("float32", "float64"):
+            got = kernel.using(backend="llvm", isa=isa)(x.astype(dtype))
+            np.testing.assert_allclose(got, kernel.reference(x), rtol=1e-5)
+"""
+
+
+def test_arrays_that_leave_holes_between_them():
+    """Code and constants of loops through LLVM may lie far apart where memory is mapped in pieces: that once aborted."""
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_memory_that_runs_out():
     """A result too large for what is left is a MemoryError, and the next call works."""
     code = (
@@ -225,7 +248,11 @@ def test_ten_thousand_kernels_of_twenty_programs():
 def test_two_hundred_programs_cost_what_is_stated():
     """At most 400 kB of memory for each distinct program that stays loaded."""
     before = resident()
-    kept = [rf.kernel(lambda x, c=1.0 + k: np.sum(np.exp(x * c)), name=f"distinct_{k}") for k in range(200)]
+
+    def program(c):
+        return lambda x: np.sum(np.exp(x * c))
+
+    kept = [rf.kernel(program(1.0 + k), name=f"distinct_{k}") for k in range(200)]
     for kernel in kept:
         kernel(X)
     assert resident() - before <= 200 * 400_000

@@ -167,7 +167,11 @@ def _machine(triple: str, cpu: str = "", features: str = "", level: int = LEVEL)
 
 @cache
 def _jit() -> Any:
-    return import_llvmlite().create_lljit_compiler(_machine(""))
+    """JITLink keeps an object in one piece. The older linker maps code and constants apart, and ends the process where
+
+    large arrays leave more than two GiB between them. Windows has no other.
+    """
+    return import_llvmlite().create_lljit_compiler(_machine(""), use_jit_link=sys.platform != "win32")
 
 
 def _version() -> str:

@@ -51,7 +51,7 @@ class Store(NamedTuple):
         folder = os.path.dirname(self.library_path(key, name))
         if not os.path.isdir(folder):
             return None
-        manifest = _unsealed(_read(os.path.join(folder, "manifest.json")), folder)
+        manifest = _unsealed(_read(os.path.join(folder, "manifest.json")), key, folder)
         data = _read(self.library_path(key, name))
         if len(data) != manifest.get("size") or digest(data) != manifest.get("sha256"):
             raise Fault(f"the cache entry {folder} is damaged: its library is not the one that its manifest describes")
@@ -67,7 +67,7 @@ class Store(NamedTuple):
         with self._aside() as aside:
             _write(os.path.join(aside, names[0]), data)
             _write(os.path.join(aside, names[1]), text.encode(), durable=False)  # for people: nothing loads it
-            _write(os.path.join(aside, "manifest.json"), _sealed(manifest))
+            _write(os.path.join(aside, "manifest.json"), _sealed(manifest, key))
             _sync(aside)
             self._publish(aside, path, key)
         return path
@@ -75,13 +75,13 @@ class Store(NamedTuple):
     def read_plan(self, key: str) -> dict[str, Any] | None:
         path = os.path.join(self.root, "plan", f"{key}.json")
         data = _read(path) if os.path.lexists(path) else b""
-        return _unsealed(data, path) if data.strip(b"\0") else None  # nothing, or what a power cut leaves of it
+        return _unsealed(data, key, path) if data.strip(b"\0") else None  # nothing, or what a power cut leaves of it
 
     def write_plan(self, key: str, body: dict[str, Any]) -> None:
         """Nothing waits for the disk: a record that a power cut takes is made again."""
         place = self._new()
         try:
-            _write(place, _sealed(body), durable=False)
+            _write(place, _sealed(body, key), durable=False)
             os.replace(place, os.path.join(self.root, "plan", f"{key}.json"))
         except BaseException:
             _remove(place)
@@ -230,17 +230,24 @@ _HEAD, _MIDDLE, _TAIL = b'{"body": ', b', "sha256": "', b'"}'
 _SEAL = len(_MIDDLE) + 64 + len(_TAIL)
 
 
-def _sealed(body: dict[str, Any]) -> bytes:
-    """A JSON object with the body and the digest of the very bytes that the body has here."""
+def _sealed(body: dict[str, Any], key: str) -> bytes:
+    """A JSON object with the body and the digest of its key and of the very bytes that the body has here.
+
+    The key: an entry in the place of another is as wrong as a damaged one.
+    """
     import json
 
     text = json.dumps(body, sort_keys=True).encode()
-    return _HEAD + text + _MIDDLE + digest(text).encode() + _TAIL
+    return _HEAD + text + _MIDDLE + _seal(key, text) + _TAIL
 
 
-def _unsealed(data: bytes, path: str) -> dict[str, Any]:
+def _seal(key: str, text: bytes) -> bytes:
+    return digest(key.encode() + b" " + text).encode()
+
+
+def _unsealed(data: bytes, key: str, path: str) -> dict[str, Any]:
     text = data[len(_HEAD) : -_SEAL]
-    if data == _HEAD + text + _MIDDLE + digest(text).encode() + _TAIL:
+    if data == _HEAD + text + _MIDDLE + _seal(key, text) + _TAIL:
         with contextlib.suppress(ValueError, RecursionError):
             body = _parsed(text.decode())
             if isinstance(body, dict):

@@ -141,7 +141,9 @@ def cores_of(signature: str) -> list[tuple[str, ...]]:
     return [core for side in signature.split("->") for core in _cores(side)]
 
 
+@cache
 def _from_pointer(pointer: int, name: str, signature: str, types: str, context: int = 0) -> Any:
+    """Kernels of one loop share it: what is kept does not grow with the kernel objects that come and go."""
     left, right = (len(_cores(side)) for side in signature.split("->"))
     functions = (ctypes.c_void_p * 1)(pointer)
     data = (ctypes.c_void_p * 1)(context or None)
