@@ -193,10 +193,10 @@ class _Run:
 
     def _ignored(self, some: slice) -> Array:
         """The rows among these whose index says that they are left out."""
-        call = self.call
-        found = [call.arrays[i.name] == i.ignore for i in self.loop.ignoring]
-        hit = [np.broadcast_to(f[some] if len(f) == call.rows else f, some.stop - some.start) for f in found]
-        return np.flatnonzero(np.logical_or.reduce(hit)) + some.start
+        given = [(self.call.arrays[i.name], i.ignore) for i in self.loop.ignoring]
+        hits = [(a[some] if len(a) == self.call.rows else a) == ignore for a, ignore in given]
+        hit = np.logical_or.reduce(hits) if len(hits) > 1 else hits[0]
+        return np.flatnonzero(np.broadcast_to(hit, some.stop - some.start)) + some.start
 
     def _key(self, rows: int, bare: bool) -> tuple[Any, ...]:
         """What a recording is made for."""

@@ -12,6 +12,7 @@ import numpy as np
 
 Array = Any
 _LEVELS = 3  # as bounding.bounds.SUM_LEVELS
+CLOSE = 1.0001  # a sum of exponentials below this has lost the digits of all but the largest
 _LONG = np.longdouble
 _SPLIT = 32  # elements that are added faster in two parts than in long doubles
 _VECTOR = 8  # so many elements are lanes of compiled kernels, and are added in more than doubles
@@ -70,3 +71,24 @@ def log_parts(total: Array, powers: Array, exponents: Array, squares: Array) -> 
         parts[near, 0] = exponents[near, row[1]]
         parts[near, 1] = np.log1p(np.sum(others, axis=-1) / top)
     return parts
+
+
+def log_of_sum(total: Array, powers: Array) -> Array:
+    """log(total) of exponentials whose largest is 1: where nearly nothing is beside it, by log1p of the others."""
+    log: Array = np.log(total)
+    near = np.flatnonzero(total[..., 0] < CLOSE)
+    if near.size:
+        others = powers[near]
+        others[np.arange(near.size), np.argmax(others, axis=-1)] = 0
+        log[near] = np.log1p(np.sum(others, axis=-1, keepdims=True))
+    return log
+
+
+class Elements:
+    """The element of every row at its index."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = np.arange(rows)
+
+    def __call__(self, row: Array, index: Array) -> Array:
+        return row[self.rows, index[:, 0]][:, None]

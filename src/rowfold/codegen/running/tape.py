@@ -20,7 +20,7 @@ import numpy as np
 
 from ..interpret import Plain, apply, fold
 from ..ir import Role
-from .halves import Summed, log_parts
+from .halves import Elements, Summed, log_of_sum, log_parts
 from .places import Places
 from .steps import Step
 
@@ -35,9 +35,9 @@ _EXACT = frozenset("sum mean m2 dot".split())  # what `_exactly` sums
 _LONG = np.longdouble
 _WIDER = np.finfo(np.longdouble).nmant >= 63
 _NOTHING = np.zeros(1)  # the shift of exponentials that have none
+_ZERO = np.zeros(1)
 # Of their sums: beyond, what is lost may show in a result, and the fifth power of one may leave the range of doubles.
 _RANGE = {True: (0.5, 1e60), False: (1e-60, 1e60)}
-_CLOSE = 1.0001  # a sum of exponentials below this has lost the digits of all but the largest
 _NEAR = 1e-3  # a logarithm of a probability nearer to 0 than this is taken from the others' probabilities
 _MANY = 8192  # elements: libraries share longer sums of products among threads
 
@@ -55,6 +55,7 @@ class Tape(Plain):
         self.close: list[tuple[Array, Array]] = []  # such sums and those of squares: no term may be all of a sum
         self.small: list[Array] = []  # numbers that have lost their digits where they are small
         self._of: dict[int, Array] = {}  # the exponents of exponentials
+        self._products: dict[int, tuple[Array, Array]] = {}  # the factors of products of rows, which may be summed
         self._bare: set[int] = set()  # exponents that have no shift
         self._of_bare: set[int] = set()  # their exponentials
         self._known: dict[tuple[object, ...], tuple[Array, tuple[Array, ...]]] = {}  # results keep operands alive
@@ -81,8 +82,10 @@ class Tape(Plain):
         read = (*self.suspects, *self.ranged, *(a for pair in self.close for a in pair), *self.small)
         places = Places(self.steps, results, read, self._inputs, None if self.lossless else own, self.width)
         self.calls = places.calls
-        for made in (self._known, self._sums, self._logs, self._totals, self._shifted, self._inputs, self._of):
+        for made in (self._known, self._sums, self._logs, self._totals, self._shifted, self._inputs):
             made.clear()  # arrays that no call uses are given back
+        for made in (self._of, self._products):
+            made.clear()
         self.steps.clear()
         return places
 
@@ -148,6 +151,9 @@ class Tape(Plain):
         self._inputs[id(array)] = array if role is Role.ROW else ONE
         return array
 
+    def number(self, value: float | bool) -> Array:
+        return _ZERO if repr(value) == "0.0" else super().number(value)
+
     def map(self, op: str, args: Sequence[Array]) -> Array:
         return self._once(op, tuple(args), lambda: self._mapped(op, args))
 
@@ -179,7 +185,10 @@ class Tape(Plain):
         if any(a.dtype == _LONG for a in args) and any(map(self._is_row, args)):
             return self._beside(op, args)
         if op != "where" and isinstance(f := getattr(np, op, None), np.ufunc):
-            return self._ufunc(f, *args)
+            made = self._ufunc(f, *args)
+            if op == "multiply" and all(map(self._is_row, args)):
+                self._products[id(made)] = args[0], args[1]
+            return made
         return self._opaque(lambda *a: apply(np, op, a), *args)
 
     def _from_bare(self, element: Array, log: Array, negative: bool = False) -> Array:
@@ -219,7 +228,8 @@ class Tape(Plain):
         return self._once("high", (a,), lambda: self._opaque(_double, a))
 
     def take(self, row: Array, index: Array) -> Array:
-        taken = self._opaque(super().take, row, index)
+        one_each = index.shape == (self.rows, 1) and row.shape == (self.rows, self.width)
+        taken = self._opaque(Elements(self.rows) if one_each else super().take, row, index)
         self._taken.add(id(taken))
         return taken
 
@@ -229,7 +239,7 @@ class Tape(Plain):
     def _log(self, total: int) -> Array:
         """The log of a sum of exponentials beside which an element may stand that is nearly all of it."""
         parts = self._totals[total][:2]
-        return self._once("log_of_sum", parts, lambda: self._opaque(_log_of_sum, *parts))
+        return self._once("log_of_sum", parts, lambda: self._opaque(log_of_sum, *parts))
 
     # reductions
 
@@ -266,7 +276,7 @@ class Tape(Plain):
     def _folded(self, op: str, args: Sequence[Array], where: Array) -> Array:
         if where is None and all(map(self._is_row, args)):
             if op == "sum" and not self.lossless and self.width <= _MANY:
-                return self._ufunc(np.vecdot, args[0], self._ones)[..., None]
+                return self._ufunc(np.vecdot, *self._products.get(id(args[0]), (args[0], self._ones)))[..., None]
             if op in _FOLDS:
                 return self._ufunc(_FOLDS[op].reduce, args[0], axis=-1, keepdims=True)
             if op == "mean":
@@ -344,9 +354,13 @@ class Tape(Plain):
         return super().peak(log, None)
 
     def common(self, left: Array, right: Array) -> Array:
+        if _is_nothing(left) and _is_nothing(right):
+            return _NOTHING
         return self._opaque(super().common, left, right)
 
     def term(self, mantissa: Array, log: Array, peak: Array) -> Array:
+        if _is_nothing(log) and _is_nothing(peak):
+            return mantissa
         if not self._is_row(log):
             return self._opaque(super().term, mantissa, log, peak)
         return self.map("multiply", [mantissa, self._power(self.shift(log, peak, -1))])
@@ -361,19 +375,12 @@ class Tape(Plain):
         return value
 
 
+def _is_nothing(a: Array) -> bool:
+    return a is _NOTHING or a is _ZERO
+
+
 def _is_one(a: Array) -> bool:
     return a is ONE or (a.shape == (1,) and a.dtype == np.float64 and bool(a[0] == 1.0))
-
-
-def _log_of_sum(total: Array, powers: Array) -> Array:
-    """log(total) of exponentials whose largest is 1: where nearly nothing is beside it, by log1p of the others."""
-    log: Array = np.log(total)
-    near = np.flatnonzero(total[..., 0] < _CLOSE)
-    if near.size:
-        others = powers[near]
-        others[np.arange(near.size), np.argmax(others, axis=-1)] = 0
-        log[near] = np.log1p(np.sum(others, axis=-1, keepdims=True))
-    return log
 
 
 def _double(a: Array) -> Array:
