@@ -226,3 +226,28 @@ def test_sums_of_float64_round_three_times(width):
     exact = [sum(map(Fraction, one)) for one in x.tolist()]
     off = [float(Fraction(a) - e) + float(g - a) for a, e, g in zip(near.tolist(), exact, got, strict=True)]
     assert np.all(np.abs(off) <= 3 * 2.0**-53 * np.abs(x).sum(axis=-1))
+
+
+@every_dtype
+def test_results_that_are_one_array_are_written_to_both_places(dtype):
+    """Also where a result is the input, and where one is made of the other."""
+    x = np.random.default_rng(10).normal(size=(700, 300)).astype(dtype)
+    several = rf.kernel(lambda x: (x * 2, x * 2, x, x * 2 * x), name="several").using(backend="numpy", threads=1)
+    for _ in range(2):
+        a, b, c, d = several(x, out=tuple(np.empty_like(x) for _ in range(4)))
+        assert np.array_equal(a, x * 2) and np.array_equal(b, a) and np.array_equal(c, x) and several.check(x).ok
+        assert np.array_equal(d, a * x)
+
+
+def test_what_is_not_recorded_has_blocks_too():
+    """Several blocks of rows, each interpreted."""
+    x = np.random.default_rng(11).normal(size=(700, 300)) * 20
+    top = np.max(x, axis=-1)
+    kernel = saved.using(backend="numpy", threads=1)
+    assert np.array_equal(kernel(x, top)[500:], kernel(x[500:], top[500:])) and kernel.check(x, top).ok
+
+
+def test_a_row_of_one_element_is_no_row_constant():
+    """Its sum has more digits than a double, and divides it."""
+    share = rf.kernel(lambda x: np.square(x) / np.sum(np.square(x)) * x, name="share").using(backend="numpy")
+    assert share(np.full((2, 1), 3.0)).tolist() == [[3.0], [3.0]]

@@ -135,7 +135,7 @@ class _Run:
 
     def _block(self, tape: Recorded | None, some: slice, flat: Sequence[Array], direct: Sequence[bool]) -> Any:
         """Some rows, evaluated and written."""
-        bad, results = np.arange(some.start, some.stop), []
+        bad, results = np.arange(some.stop - some.start), []
         if self.taped:
             out = [f[some] if d else None for f, d in zip(flat, direct, strict=True)]
             tape = self._tape(tape, some, some.stop - some.start, out, bare=self.loop.bare)

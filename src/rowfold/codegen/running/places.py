@@ -40,7 +40,7 @@ class Places:
         self.direct = {k: Slot(a) for k, a in rows.items() if own is None and k not in known.pinned}
         self.held = {id(a) for s in known.live if id(s.made) not in short.narrow for a in s.args} | known.pinned
         made = {id(s.made): s for s in known.live}
-        looked = {id(a) for a in read}
+        looked = {id(a) for a in read} | {id(r) for k, r in enumerate(whole) if any(r is q for q in whole[:k])}
         self.outputs: list[Slot | None] = []
         written: dict[int, Slot] = {}
         for r in whole:

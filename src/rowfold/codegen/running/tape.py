@@ -182,7 +182,7 @@ class Tape(Plain):
                 return self.map("subtract", [self.shift(a, self._totals[id(b)][2], -1), self._log(id(b))])
             case "subtract", [a, b] if id(a) in self._totals and self._is_element(b):
                 return self.map("subtract", [self._log(id(a)), self.shift(b, self._totals[id(a)][2], -1)])
-        if any(a.dtype == _LONG for a in args) and any(map(self._is_row, args)):
+        if any(a.dtype == _LONG for a in args) and any(self._is_row(a) for a in args if a is not ONE):
             return self._beside(op, args)
         if op != "where" and isinstance(f := getattr(np, op, None), np.ufunc):
             made = self._ufunc(f, *args)
