@@ -189,7 +189,7 @@ for kernel in (library.softmax, library.entropy, library.layer_norm):
 
 
 def test_arrays_that_leave_holes_between_them():
-    """Code and constants of loops through LLVM may lie far apart where memory is mapped in pieces: that once aborted."""
+    """Where memory is mapped in pieces, code and constants of LLVM's loops came to lie too far apart: it aborted."""
     done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -1,4 +1,4 @@
-"""The table of sixteenths where a register holds half of it or a quarter: AVX2's words, as the vocabularies have them."""
+"""The table of sixteenths where a register holds a half or a quarter of it: AVX2's words, as in the vocabularies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..mathlib.coefficients import SIXTEENTHS
 from ..mathlib.exponential import FINE_MAGIC
+from ..mathlib.words import Dtype
 from .values import Type, Value
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def lacking(b: LlvmText, tables: list[Value], shift: Value) -> list[Value]:
 
 def within(b: LlvmText, z: Value, shift: Value) -> Value:
     """z where results are neither 0 nor beyond the largest number, as bits. It comes second: a NaN stays."""
-    of = z.type.element
+    of: Dtype = "f32" if z.type.element == "f32" else "f64"
     zero, (lowest, highest) = shift + FINE_MAGIC[of], REACH[of]
     least, most = zero + lowest, zero + highest
     kept = b.apply("select", least > z, least, z)
