@@ -1,6 +1,6 @@
 """Runs the tests marked `kill` on wrong generators, one after another, and lists those that nothing noticed.
 
-python tools/mutate.py [--only FIRST:LAST] [--json FILE]    (2 to 12 s of one core for each of 163, 30 s where none fails)
+python tools/mutate.py [--only FIRST:LAST] [--json FILE]    (2 to 12 s of one core each; 30 s where none fails)
 """
 
 import argparse
