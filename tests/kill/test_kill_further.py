@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_kill import STRATEGIES, X, Y, close, wide
+from test_kill import STRATEGIES, X, Y, chosen, close, extremes, wide
 
 import rowfold as rf
 from rowfold import library
@@ -50,6 +50,13 @@ def test_online_needs_an_exponential_sum():
     """A strategy without a plan is refused."""
     with pytest.raises(PlanError):
         library.layer_norm.using(strategy="online").plan(shape=(4, 10), dtype="float32")
+
+
+@pytest.mark.parametrize("kernel", [extremes, chosen], ids=lambda k: k.name)
+def test_llvm_folds_as_numpy_does(kernel):
+    """Sums, extrema and counts of rows, with conditions and without."""
+    x, y = X[:3, :300].astype("f4"), Y[:3, :300].astype("f4")
+    close(kernel.using(backend="llvm")(x, y), wide(kernel, x, y), "f4", far=400)
 
 
 def test_llvm_drafts_have_the_same_bits(monkeypatch):
