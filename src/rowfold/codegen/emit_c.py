@@ -204,7 +204,7 @@ class _Page:
 
     def keep(self, last: Last) -> Iterable[str]:
         """What a row leaves to be done with the next one."""
-        yield ""
+        yield from () if self.compact else ("",)
         yield from (f"held.{name} = {name};" for _, _, name in self.fields(last))
         if self.compact:
             target = shifted(last)
@@ -250,7 +250,7 @@ class _Page:
         return tuple(replace(walk, lines=tuple(reading.together(walk.lines))) for walk in made)
 
     def outlined(self, part: Outlined) -> Outlined:
-        lines = reading.nested(part.lines) if self.read else list(part.lines)
+        lines = reading.chosen(reading.nested(part.lines)) if self.read else list(part.lines)
         lines = [*self.prelude(lines), *lines]
         lines = lines if lines[0] else lines[1:]
         return replace(part, lines=tuple(reading.together(lines) if self.read else lines))
@@ -285,7 +285,7 @@ class _Page:
         if last:
             lines += self.sweeps.rest_of_last()
             lines += ["if (far) rf_stream_end();"] if whole and self.streamed() else []
-        lines = reading.together(reading.kept(reading.nested(lines))) if self.read else lines
+        lines = reading.together(reading.chosen(reading.kept(reading.nested(lines)))) if self.read else lines
         given = self.parameters()
         idle = [f"(void){name}" for _, name, _ in given if not _mentions(name, lines)]
         unread = (f"{', '.join(idle)};",) if idle else ()

@@ -56,10 +56,11 @@ MACROS = (
     ("RF_UNROLL", ' _Pragma("GCC unroll 8")'),
     ("RF_PREFETCH", "(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)"),
 )  # fmt: skip
+# What other compilers take for GCC's words.
 STRICT = (
-    ("RF_COPY", " memcpy"), ("RF_MOVE", " memmove"), ("RF_INFINITY", " INFINITY"), ("RF_NAN", " NAN"),
-    ("RF_NAMED", "(name)"), ("RF_ALIGNED", ""), ("RF_COLD", ""), ("RF_APART", ""), ("RF_INLINE", " inline"),
-    ("RF_UNROLL", ""), ("RF_PREFETCH", "(p, far, write)"),
+    ("__builtin_memcpy", " memcpy"), ("__builtin_memmove", " memmove"), ("__builtin_inff", "() INFINITY"),
+    ("__builtin_nanf", "(said) NAN"), ("__builtin_prefetch", "(p, write, near) ((void)(p))"),
+    ("__asm__", "(said)"),
 )  # fmt: skip
 DTYPES = {"f32": "float", "f64": "double"}  # what is computed in, and what else has 16 bits in memory
 
@@ -194,8 +195,10 @@ class Page:
 
     @property
     def strict(self) -> tuple[tuple[str, str], ...]:
-        """The same for other compilers."""
-        return STRICT
+        """What other compilers have to be told of GCC's words, by which the page calls what C has another one for."""
+        used = self.text + ("__builtin_memcpy" if any(kind.states for kind in self.kinds) else "")
+        used += "__asm__" if "RF_NAMED" in self.macros else ""
+        return tuple((name, text) for name, text in STRICT if name in used)
 
     @property
     def macros(self) -> set[str]:
@@ -255,7 +258,7 @@ def section_of(
     more_lines = [*lines, *(line for unit in more for line in unit.lines)]
     every = renamed(section_words(isa, computing(dtype), more_lines), prefix)
     target, guard = _target(isa), _guard(isa_name)
-    reader = Reader(other_names(every), target_macro(isa_name) if target else "", dict(MACROS) if guard else {})
+    reader = Reader(other_names(every), target_macro(isa_name) if target else "", dict(MACROS))
 
     def block(template: str, **fields: Any) -> str:
         return reader.text("\n".join(renamed(_rendered(template, **fields).splitlines(), prefix)))
@@ -370,7 +373,7 @@ def digest_of(program: Program) -> str:
 
 
 def source_text(page: Page) -> str:
-    return _rendered("standalone.c.j2", page=page)
+    return _once(_rendered("standalone.c.j2", page=page))
 
 
 def header_text(page: Page) -> str:
@@ -379,7 +382,18 @@ def header_text(page: Page) -> str:
 
 def single_text(page: Page) -> str:
     """The header with the source behind `<SYMBOL>_IMPLEMENTATION`."""
-    return _rendered("standalone_single.h.j2", page=page)
+    return _once(_rendered("standalone_single.h.j2", page=page))
+
+
+def _once(text: str) -> str:
+    """The text without macros that it uses once."""
+    for name, value in MACROS:
+        define = f"#define {name}{value}\n"
+        if value.startswith(" __attribute__") and define in text and len(re.findall(rf"\b{name}\b", text)) == 2:
+            text = re.sub(rf"\b{name}\b", value.strip(), text.replace(define, ""))
+        elif name == "RF_INLINE" and define in text and len(re.findall(rf"\b{name}\b", text)) == 2:
+            text = re.sub(rf"\b{name}\b", value.strip(), text.replace(define, ""))
+    return text
 
 
 def _rendered(template: str, **fields: Any) -> str:

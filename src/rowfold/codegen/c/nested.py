@@ -19,6 +19,8 @@ _VARIABLE = re.compile(r"^( *(?:double|float|uint16_t|uint8_t|int64_t) )((?:\w+(
 _UNNAMED = re.compile(r"^const rf_vec (t(?:_\d+)?) = (.+);$")
 _KEPT = re.compile(r"^( *)(held\.\w+) = (\w+);$")
 _SET = re.compile(r"^( *const rf_vec )(\w+ = rf_set(?:_lo)?\([^()]*\)(?:, \w+ = rf_set(?:_lo)?\([^()]*\))*);$")
+_ZERO = re.compile(r"^( *rf_acc )(\w+ = rf_acc_zero\(\)(?:, \w+ = rf_acc_zero\(\))*);$")
+_CHOICE = re.compile(r"^( *(?:const double )?\w+ = )num_(choose|nan_if)\((.+)\);$")
 _LONGEST = 100  # before its words have their prefix
 
 
@@ -93,11 +95,34 @@ def kept(lines: Sequence[str]) -> list[str]:
     return made
 
 
+def chosen(lines: Sequence[str]) -> list[str]:
+    """Numbers that are one or the other, as C says it."""
+    made = []
+    for line in lines:
+        found = _CHOICE.match(line)
+        given = _arguments(found[3]) if found else []
+        if found and len(given) == 3 and found[2] == "choose" and "?" not in found[3]:
+            line = f"{found[1]}{given[0]} ? {given[1]} : {given[2]};"
+        elif found and len(given) == 2 and "?" not in found[3]:
+            line = f"{found[1]}{given[0]} ? NAN : {given[1]};"
+        made.append(line)
+    return made
+
+
+def _arguments(text: str) -> list[str]:
+    """What stands between the commas of a call."""
+    found, depth = [""], 0
+    for letter in text:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        found = [*found, ""] if letter == "," and not depth else [*found[:-1], found[-1] + letter]
+    return [part.strip() for part in found]
+
+
 def together(lines: Sequence[str]) -> list[str]:
     """Declarations behind each other of one type, with all their variables in a line."""
     made: list[str] = []
     for line in lines:
-        kind = _SET if _SET.match(line) else _VARIABLE
+        kind = next((kind for kind in (_SET, _ZERO) if kind.match(line)), _VARIABLE)
         found, before = kind.match(line), kind.match(made[-1]) if made else None
         if found and before and found[1] == before[1] and len(made[-1]) + len(found[2]) < _LONGEST:
             made[-1] = f"{before[1]}{before[2]}, {found[2]};"

@@ -51,7 +51,8 @@ class Small(Sweeps):
         idle = set(self.halves(sweep))
         if self.twice and sweep is self.twice[1]:
             idle |= self.makers.keys() & set(self.outer())
-        yield from (self.stmt(s) for s in sweep.before if not idle & set(s.results))
+        kept = [s for s in sweep.before if not idle & set(s.results)]
+        yield from map(self.stmt, sorted(kept, key=lambda s: s.word != "acc_zero"))
 
     def block(self, sweep: Sweep, pace: Pace) -> Iterator[str]:
         if self.twice and sweep is self.twice[1]:
@@ -92,8 +93,7 @@ class Small(Sweeps):
         yield from map(self.stmt, head)
         yield from self.cleared(sums)
         yield f"for (intptr_t half_at = 0; half_at < {self.block_size}; half_at += {8 * lanes}) {{"
-        yield "    for (int k = 0; k < 8; ++k) {"
-        yield f"        const intptr_t j = half_at + {lanes} * k;"
+        yield f"    for (intptr_t k = 0, j = half_at; k < 8; ++k, j += {lanes}) {{"
         body = widened(phase.body, self.kernel.dtype)
         yield from (f"        {self.put_in(s, 'k') or self.stmt(s)}" for s in body)
         yield "    }"
@@ -216,7 +216,7 @@ class Small(Sweeps):
         return f"{half} = rf_add({half}, {self.arg(s.args[1], Kind.VEC)});"
 
     def ahead(self, sweep: Sweep) -> Iterator[str]:
-        yield from (f"if (from_memory) {self.fetch(p)}" for p in streams(sweep, self.ports))
+        yield from (f"if (from_memory) rf_ahead({p.name}_b);" for p in streams(sweep, self.ports))
 
     def chunk_end(self, sweep: Sweep) -> Iterator[str]:
         ends = f"if (!((i + {self.block_size}) & {CHUNK - 1}))"
