@@ -91,11 +91,11 @@ class Small(Sweeps):
         yield from self.direct(sweep)
         yield from self.ahead(sweep) if host else ()
         yield from map(self.stmt, head)
-        yield from self.cleared(sums)
+        yield self.halves_of(sums)
         yield f"for (intptr_t half_at = 0; half_at < {self.block_size}; half_at += {8 * lanes}) {{"
         yield f"    for (intptr_t k = 0, j = half_at; k < 8; ++k, j += {lanes}) {{"
         body = widened(phase.body, self.kernel.dtype)
-        yield from (f"        {self.put_in(s, 'k') or self.stmt(s)}" for s in body)
+        yield from (f"        {self.put_in(s, 'k', first='half_at') or self.stmt(s)}" for s in body)
         yield "    }"
         yield "}"
         yield from self.beneath() if host else ()
@@ -197,23 +197,27 @@ class Small(Sweeps):
         yield f"const double {fold.results[0].name} = {call};"
         yield from map(self.stmt, sweep.after[1:])
 
+    def halves_of(self, sums: Mapping[Var, Stmt]) -> str:
+        return f"rf_vec {', '.join(f'{half_name(parts.name)}[8]' for parts in sums)};"
+
     def cleared(self, sums: Mapping[Var, Stmt]) -> Iterator[str]:
-        halves = [half_name(parts.name) for parts in sums]
-        yield f"rf_vec {', '.join(f'{half}[8]' for half in halves)};"
-        yield f"for (int k = 0; k < 8; ++k) {' = '.join(f'{half}[k]' for half in halves)} = rf_set(0.0);"
+        yield self.halves_of(sums)
+        halves = " = ".join(f"{half_name(parts.name)}[k]" for parts in sums)
+        yield f"for (int k = 0; k < 8; ++k) {halves} = rf_set(0.0);"
 
     def joined(self, sums: Mapping[Var, Stmt]) -> Iterator[str]:
         for parts, s in sums.items():
             yield f"rf_acc_gain(&{s.results[0].name}, {half_name(parts.name)});"
 
-    def put_in(self, s: Stmt, place: str) -> str:
-        """What is put among the parts of a sum, added to one of eight."""
+    def put_in(self, s: Stmt, place: str, first: str = "") -> str:
+        """What is put among the parts of a sum, added to one of eight; `first`: what is 0 where it is the first there."""
         if s.word != "put":
             return ""
         parts = s.args[0]
         assert isinstance(parts, Var)
-        half = f"{half_name(parts.name)}[{place}]"
-        return f"{half} = rf_add({half}, {self.arg(s.args[1], Kind.VEC)});"
+        half, value = f"{half_name(parts.name)}[{place}]", self.arg(s.args[1], Kind.VEC)
+        added = f"rf_add({half}, {value})"
+        return f"{half} = {first} ? {added} : {value};" if first else f"{half} = {added};"
 
     def ahead(self, sweep: Sweep) -> Iterator[str]:
         yield from (f"if (from_memory) rf_ahead({p.name}_b);" for p in streams(sweep, self.ports))
