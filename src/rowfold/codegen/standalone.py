@@ -16,6 +16,7 @@ from .. import __version__
 from ..records import dataclass, replace
 from .c.library import FunctionText
 from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of
+from .c.standalone_macros import MACROS, STRICT, without_single_use
 from .c.standalone_notes import notes
 from .c.standalone_states import States, states_of
 from .c.standalone_text import Reader, other_names
@@ -46,22 +47,6 @@ FMA_GUARD = "defined(__GNUC__) && (defined(__FMA__) || defined(__ARM_FEATURE_FMA
 # Where CPUID tells a feature (leaf, register, bit), and the registers that the system must save for it (XCR0).
 CPUID = {"avx512f": (7, "b", 16), "avx512dq": (7, "b", 17), "avx512bw": (7, "b", 30), "avx512vl": (7, "b", 31),
          "avx2": (7, "b", 5), "fma": (1, "c", 12), "f16c": (1, "c", 29)}  # fmt: skip
-MACROS = (
-    ("RF_COPY", " __builtin_memcpy"), ("RF_MOVE", " __builtin_memmove"), ("RF_INFINITY", " __builtin_inff()"),
-    ("RF_NAN", ' __builtin_nanf("")'), ("RF_NAMED", '(name) __asm__(#name) __attribute__((visibility("hidden")))'),
-    ("RF_ALIGNED", " __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */"),
-    ("RF_COLD", " __attribute__((cold, noinline)) /* compiled for size */"),
-    ("RF_APART", " __attribute__((noinline)) /* seldom called */"),
-    ("RF_INLINE", " inline __attribute__((always_inline)) /* calls would spill every constant */"),
-    ("RF_UNROLL", ' _Pragma("GCC unroll 8")'),
-    ("RF_PREFETCH", "(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)"),
-)  # fmt: skip
-# What other compilers take for GCC's words.
-STRICT = (
-    ("__builtin_memcpy", " memcpy"), ("__builtin_memmove", " memmove"), ("__builtin_inff", "() INFINITY"),
-    ("__builtin_nanf", "(said) NAN"), ("__builtin_prefetch", "(p, write, near) ((void)(p))"),
-    ("__asm__", "(said)"),
-)  # fmt: skip
 DTYPES = {"f32": "float", "f64": "double"}  # what is computed in, and what else has 16 bits in memory
 
 
@@ -373,7 +358,7 @@ def digest_of(program: Program) -> str:
 
 
 def source_text(page: Page) -> str:
-    return _once(_rendered("standalone.c.j2", page=page))
+    return without_single_use(_rendered("standalone.c.j2", page=page))
 
 
 def header_text(page: Page) -> str:
@@ -382,18 +367,7 @@ def header_text(page: Page) -> str:
 
 def single_text(page: Page) -> str:
     """The header with the source behind `<SYMBOL>_IMPLEMENTATION`."""
-    return _once(_rendered("standalone_single.h.j2", page=page))
-
-
-def _once(text: str) -> str:
-    """The text without macros that it uses once."""
-    for name, value in MACROS:
-        define = f"#define {name}{value}\n"
-        if value.startswith(" __attribute__") and define in text and len(re.findall(rf"\b{name}\b", text)) == 2:
-            text = re.sub(rf"\b{name}\b", value.strip(), text.replace(define, ""))
-        elif name == "RF_INLINE" and define in text and len(re.findall(rf"\b{name}\b", text)) == 2:
-            text = re.sub(rf"\b{name}\b", value.strip(), text.replace(define, ""))
-    return text
+    return without_single_use(_rendered("standalone_single.h.j2", page=page))
 
 
 def _rendered(template: str, **fields: Any) -> str:

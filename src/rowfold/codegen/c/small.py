@@ -14,9 +14,13 @@ from .sweeps import Names, Pace, Sweeps
 from .text import CTYPES, half_name, indented
 from .widening import widened
 
-
 _SELECT = re.compile(r"\brf_select\(live, ")
 _SOME = re.compile(r"\brf_(load|store)_tail\((.*, )live(?=\))")
+
+
+def _counted(line: str) -> str:
+    """A masked operation told how many elements are left, in the place of a mask."""
+    return _SOME.sub(r"rf_\1_some(\2left", _SELECT.sub("rf_select_some(left, ", line))
 
 
 def walked(sweep: Sweep) -> list[str]:
@@ -117,7 +121,7 @@ class Small(Sweeps):
     def masked(self, phase: Phase) -> list[str]:
         """Most of these are whole vectors, which need no mask."""
         made = super().masked(phase)
-        body = [_SOME.sub(r"rf_\1_some(\2left", _SELECT.sub("rf_select_some(left, ", s)) for s in made if " live = " not in s]
+        body = [_counted(line) for line in made if " live = " not in line]
         live = made[:1] if any(re.search(r"\blive\b", line) for line in body) else []
         left = ["const intptr_t left = count - j;"] if any(re.search(r"\bleft\b", line) for line in body) else []
         return [*left, *live, *body]
@@ -210,7 +214,7 @@ class Small(Sweeps):
             yield f"rf_acc_gain(&{s.results[0].name}, {half_name(parts.name)});"
 
     def put_in(self, s: Stmt, place: str, first: str = "") -> str:
-        """What is put among the parts of a sum, added to one of eight; `first`: what is 0 where it is the first there."""
+        """What is put among the parts of a sum, added to one of eight; `first`: what is 0 where nothing was before."""
         if s.word != "put":
             return ""
         parts = s.args[0]
