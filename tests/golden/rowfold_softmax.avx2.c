@@ -252,7 +252,8 @@ void RF_AVX2 rowfold_softmax_f32_speculative__avx2_u1_a1(char **args, const intp
     const double temperature_2 = softmax_avx2_num_scalar(temperature);
     const double reciprocal = 1.0 / temperature_2;
     const double factor_lo = softmax_avx2_num_div_rest(1.0, temperature_2, reciprocal);
-    double scale, scale_lo; softmax_avx2_num_scale_log2e(reciprocal, factor_lo, &scale, &scale_lo);
+    double scale, scale_lo;
+    softmax_avx2_num_scale_log2e(reciprocal, factor_lo, &scale, &scale_lo);
     const double per_octave = 1.0 / scale;
     const double scale_rest = softmax_avx2_num_lost(scale, scale_lo);
     const softmax_avx2_vec scale_v = softmax_avx2_set(scale), scale_lo_v = softmax_avx2_set(scale_rest);

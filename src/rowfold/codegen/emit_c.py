@@ -128,7 +128,9 @@ class _Page:
         self.kernel, self.name, self.compact, self.read = kernel, name, compact, read
         self.batch = batch_of(kernel)
         names = Names(self.name, self.last_arguments(), self.whole_arguments(), self.rest_arguments())
-        self.sweeps = Small(kernel, self.batch, names) if compact else Sweeps(kernel, self.batch, names)
+        room = isa_of(isa).vectors > 16
+        small = Small(kernel, self.batch, names, ahead=room) if compact else None
+        self.sweeps = small or Sweeps(kernel, self.batch, names)
         self.groups = self._groups(isa, grouped) if grouped else None
 
     def _groups(self, isa: str, blocks: int) -> Groups | None:

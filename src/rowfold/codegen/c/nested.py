@@ -19,6 +19,7 @@ _VARIABLE = re.compile(r"^( *(?:double|float|uint16_t|uint8_t|int64_t) )((?:\w+(
 _UNNAMED = re.compile(r"^const rf_vec (t(?:_\d+)?) = (.+);$")
 _KEPT = re.compile(r"^( *)(held\.\w+) = (\w+);$")
 _SET = re.compile(r"^( *const rf_vec )(\w+ = rf_set(?:_lo)?\([^()]*\)(?:, \w+ = rf_set(?:_lo)?\([^()]*\))*);$")
+_BOTH = re.compile(r"^( *)(double [\w, ]+;) (num_.+)$")
 _ZERO = re.compile(r"^( *rf_acc )(\w+ = rf_acc_zero\(\)(?:, \w+ = rf_acc_zero\(\))*);$")
 _CHOICE = re.compile(r"^( *(?:const double )?\w+ = )num_(choose|nan_if)\((.+)\);$")
 _LONGEST = 100  # before its words have their prefix
@@ -47,6 +48,7 @@ def _renamed(names: dict[str, str], line: str) -> str:
 
 def nested(lines: Sequence[str]) -> list[str]:
     """The lines with numbers that are read once put where they are read, as long as a line stays readable."""
+    lines = [part for line in lines for part in _BOTH.sub(r"\1\2\n\1\3", line).split("\n")]
     made = [line for before, line in zip(["", *lines], lines, strict=False) if line or not before.endswith("{")]
     at = 0
     while at < len(made):

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from ...records import replace
 from ..loops import CHUNK, Kernel, Kind, Phase, Stmt, Sweep, Var, statements, whole_row
 from ..lower.overlap import Batch, streams
-from ..lower.whole import sums_of
+from ..lower.whole import loaded_first, sums_of
 from .shared import Walk, folds_of, sums_of_rare_rows, sweeps_of
 from .sweeps import Names, Pace, Sweeps
-from .text import CTYPES, half_name, indented
+from .text import CTYPES, eight_name, half_name, indented
 from .widening import widened
 
 _SELECT = re.compile(r"\brf_select\(live, ")
@@ -33,8 +33,10 @@ class Small(Sweeps):
 
     whole_apart = False
 
-    def __init__(self, kernel: Kernel, batch: Batch, names: Names) -> None:
+    def __init__(self, kernel: Kernel, batch: Batch, names: Names, *, ahead: bool = False) -> None:
+        """`ahead`: registers have room for eight vectors that are loaded before results are stored."""
         super().__init__(kernel, batch, names)
+        self.loads_ahead = ahead
         self.folds = folds_of(replace(kernel, steps=batch.whole))
         alone = {id(sweep) for sweep, _ in sweeps_of(batch.whole) if len(self.halves(sweep)) == 1}
         self.twice = sums_of_rare_rows(replace(kernel, steps=batch.whole), alone)
@@ -97,14 +99,24 @@ class Small(Sweeps):
         yield from map(self.stmt, head)
         yield self.halves_of(sums)
         yield f"for (intptr_t half_at = 0; half_at < {self.block_size}; half_at += {8 * lanes}) {{"
-        yield f"    for (intptr_t k = 0, j = half_at; k < 8; ++k, j += {lanes}) {{"
         body = widened(phase.body, self.kernel.dtype)
-        yield from (f"        {self.put_in(s, 'k', first='half_at') or self.stmt(s)}" for s in body)
+        first = loaded_first(body) if self.loads_ahead else []
+        yield from indented(line for s in first for line in self.eight_loaded(s))
+        yield f"    for (intptr_t k = 0, j = half_at; k < 8; ++k, j += {lanes}) {{"
+        for s in body:
+            yield f"        {self.of_eight(s) if s in first else self.put_in(s, 'k', first='half_at') or self.stmt(s)}"
         yield "    }"
         yield "}"
         yield from self.beneath() if host else ()
         yield from self.joined(sums)
         yield from self.closed(sweep)
+
+    def eight_loaded(self, s: Stmt) -> Iterator[str]:
+        """A load that waits for no earlier store."""
+        name = eight_name(s.results[0].name)
+        value = re.sub(r"\bj\b", f"half_at + {self.kernel.lanes} * k", self.value(s))
+        yield f"rf_vec {name}[8]; /* a load waits for a store that may be to its place */"
+        yield f"for (int k = 0; k < 8; ++k) {name}[k] = {value};"
 
     def beneath(self, *also: str) -> Iterator[str]:
         tests = " && ".join([*also, f"n - held_at >= {self.block_size}"])
