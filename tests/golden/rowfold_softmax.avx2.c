@@ -155,7 +155,7 @@ static RF_APART RF_AVX2 double softmax_avx2_speculative_max(intptr_t n, const ch
 }
 
 /* A block that is not whole, not contiguous, or of a row whose elements are shifted by its maximum. */
-static RF_APART RF_AVX2 void softmax_avx2_speculative_some(intptr_t n, intptr_t i, const char *x, intptr_t x_step, char *out, intptr_t out_step, double shift_, double low_, double scale, double scale_rest_2, double shift_exponent_4, softmax_avx2_wide *sum_lanes_2)
+static inline RF_AVX2 void softmax_avx2_speculative_some(intptr_t n, intptr_t i, const char *x, intptr_t x_step, char *out, intptr_t out_step, double shift_, double low_, double scale, double scale_rest_2, double shift_exponent_4, softmax_avx2_wide *sum_lanes_2)
 {
     float x_buffer[256], out_buffer[256];
     const softmax_avx2_vec shift__v = softmax_avx2_set(shift_), low__v_2 = softmax_avx2_set(low_), scale_v_2 = softmax_avx2_set(scale);

@@ -173,7 +173,7 @@ class Small(Sweeps):
         lines = [*(self.stmt(s) for s in makers if s), *super().block(alone, Pace.RARE)]
         lines = [line.replace(f"&{acc}", acc) for line in lines]
         what = "A block that is not whole, not contiguous, or of a row whose elements are shifted by its maximum."
-        return Walk(what, "static RF_APART void", f"{self.names.kernel}_some", ", ".join(given), tuple(lines))
+        return Walk(what, "static inline void", f"{self.names.kernel}_some", ", ".join(given), tuple(lines))
 
     def sum_of(self, sweep: Sweep) -> str:
         return next(iter(self.halves(sweep).values())).results[0].name
