@@ -47,6 +47,6 @@ def isa_of(name: str) -> Isa:
     found = dict(re.findall(r"\{# (\w+): (.*?) ?#\}", text))
     arch = found.get("arch", "x86_64" if found["header"] == "immintrin.h" else "")
     features, flags = tuple(found["features"].split()), tuple(found["flags"].split())
-    more = (found.get(key, "") for key in ("target", "probe", "guard"))
+    target, probe, guard = (found.get(key, "") for key in ("target", "probe", "guard"))
     fma, vectors = found.get("fma", "yes") == "yes", int(found.get("vectors", "0"))
-    return Isa(name, features, flags, found["header"], arch, fma, *more, vectors)
+    return Isa(name, features, flags, found["header"], arch, fma, target, probe, guard, vectors)
