@@ -213,20 +213,18 @@ def test_the_emitted_softmax_is_the_one_we_read(end, golden, tmp_path):
     golden(f"rowfold_softmax.avx2.{end}", (tmp_path / f"rowfold_softmax.{end}").read_text())
 
 
-LINES = {"avx512": 390, "avx2": 399, "neon": 392, "sve": 395, "portable-fma": 404, "rvv": 407, "wasm": 407, "sse2": 412,
-         "portable": 417}  # fmt: skip
-
-
-@pytest.mark.parametrize("isa", LINES)
+@pytest.mark.parametrize("isa", ["avx512", "avx2", "neon", "sve", "portable-fma", "rvv", "wasm", "sse2", "portable"])
 def test_softmax_for_one_shape_stays_readable(isa, tmp_path):
-    """Lines of one plan's C: below 400 for four instruction sets; docs/embedding.md says what the others have more."""
+    """Lines of one plan's C: below 400 for every instruction set, and within functions a statement a line."""
     source, *_ = library.softmax.emit(tmp_path, isas=[isa], shape=(64, 32000))
-    assert len(Path(source).read_text().splitlines()) <= LINES[isa]
+    lines = Path(source).read_text().splitlines()
+    assert len(lines) < 400
+    assert not [line for line in lines if line.startswith(" ") and re.search(r"; \S.*;$", line) and "for (" not in line]
 
 
 @pytest.mark.parametrize(
     ("how", "isa", "level", "size"),
-    [("one", "avx512", "-O2", 6 << 10), ("one", "avx2", "-Os", 6 << 10), ("one", "avx2", "-O2", 9000),
+    [("one", "avx512", "-O2", 6 << 10), ("one", "avx2", "-O2", 6 << 10),
      ("every", "avx512", "-O2", 24 << 10), ("every", "avx2", "-O2", 24 << 10),
      ("parts", "avx512", "-O2", 24 << 10), ("parts", "avx2", "-Os", 24 << 10)],
 )  # fmt: skip

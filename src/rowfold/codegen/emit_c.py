@@ -21,7 +21,7 @@ from .c.sweeps import Names, Pace, Sweeps
 from .c.text import CTYPES, indented
 from .c.words import environment, group_words, has_group_words, heading, words_of
 from .isas import isa_of
-from .loops import VECTORS, Kernel, Port, Var, sizes_of, statements, whole_row
+from .loops import Kernel, Port, Var, sizes_of, statements, whole_row
 from .lower.groups import group_of
 from .lower.overlap import SIZES, Last, ahead_of, batch_of
 from .lower.whole import constants, converted, shifted
@@ -32,7 +32,7 @@ from .source import Source, identifier, symbol_of
 class LastText:
     """The struct that keeps a row for its last sweep, and that sweep as a function for one block.
 
-    `small`: that block is given by its place and size, and the second function is for several of any kind.
+    `small`: nothing is missing of that block, and the second function is for several of any kind.
     """
 
     comment: tuple[str, ...]
@@ -94,6 +94,7 @@ def unit_of(
     rows = page.rows()
     fused = isa_of(isa_name).fma
     functions = functions_of(kernel, statements(whole_row(kernel)), page.sweeps, fused=fused)
+    functions = [replace(f, lines=tuple(reading.unnamed(f.lines))) for f in functions] if read else functions
     return Unit(
         symbol=symbol_of(kernel.name, kernel.dtype, strategy, isa_name),
         name=page.name,
@@ -127,7 +128,9 @@ class _Page:
         self.kernel, self.name, self.compact, self.read = kernel, name, compact, read
         self.batch = batch_of(kernel)
         names = Names(self.name, self.last_arguments(), self.whole_arguments(), self.rest_arguments())
-        self.sweeps = Small(kernel, self.batch, names) if compact else Sweeps(kernel, self.batch, names)
+        room = isa_of(isa).vectors > 16
+        small = Small(kernel, self.batch, names, ahead=room) if compact else None
+        self.sweeps = small or Sweeps(kernel, self.batch, names)
         self.groups = self._groups(isa, grouped) if grouped else None
 
     def _groups(self, isa: str, blocks: int) -> Groups | None:
@@ -142,10 +145,7 @@ class _Page:
         last = self.batch.last
         if last is None:
             return ""
-        place = ["n", "held_at"]
-        if self.compact:
-            place = ["held_at", f"rf_least(n - held_at, {VECTORS * self.kernel.lanes})", *self.length()]
-        return ", ".join(["&held", *place, *_extent_names(last.ports)])
+        return ", ".join(["&held", "n", "held_at", *_extent_names(last.ports)])
 
     def fields(self, last: Last) -> list[tuple[str, str, str]]:
         """What the last sweep needs of its row: (type, const, name)."""
@@ -163,8 +163,8 @@ class _Page:
 
     def whole_arguments(self) -> str:
         last = self.batch.last
-        far = ["held_far"] if self.streamed() else []
-        return ", ".join(["&held", "held_at", *far, *(_extent_names(last.ports, whole=True) if last else ())])
+        more = self.length() if self.compact else ["held_far"] if self.streamed() else []
+        return ", ".join(["&held", "held_at", *more, *(_extent_names(last.ports, whole=True) if last else ())])
 
     def last(self) -> LastText | None:
         last = self.batch.last
@@ -190,22 +190,23 @@ class _Page:
         return (*self.prelude(body), *_unpacked(used), *body)
 
     def small_last(self, last: Last) -> LastText:
-        """The same as a function of one block, and one for several of them."""
-        size, more = self.sweeps.block_size, (*self.length(), *_extent_names(last.ports))
+        """The same as a function of a block of which nothing is missing, and one for all others."""
+        size, length = self.sweeps.block_size, self.length()
         held = f"const {self.name}_held *held"
-        block, ends = (
-            ", ".join([held, *(f"intptr_t {n}" for n in (*names, *more))])
-            for names in (("i", "count"), ("held_at", "held_end"))
-        )
-        call = f"{self.name}_last({', '.join(['held', 'i', f'rf_least(held_end - i, {size})', *more])});"
-        loop = f"for (intptr_t i = held_at; i < held_end; i += {size}) {call}"
+        block = [held, *(f"intptr_t {n}" for n in ("i", *length, *_extent_names(last.ports, whole=True)))]
+        rest = [held, *(f"intptr_t {n}" for n in ("held_at", "held_end", *length, *_extent_names(last.ports)))]
+        head = f"for (intptr_t i = held_at; i < held_end; i += {size}) {{"
+        count = f"const intptr_t count = rf_least(held_end - i, {size});"
+        loop = [head, *indented([count, *self.sweeps.counted_block(last.sweep, Pace.RARE)]), "}"]
         fields = tuple(_unpacked([(ctype, "", name) for ctype, _, name in self.fields(last)], ""))
-        lines = self.unpacking(last, self.sweeps.counted_block(last.sweep, Pace.PLAIN))
-        return LastText(last.sweep.comment, fields, block, lines, ends, (loop,), small=True)
+        lines = self.unpacking(last, self.sweeps.last_block(last.sweep, None))
+        return LastText(
+            last.sweep.comment, fields, ", ".join(block), lines, ", ".join(rest), self.unpacking(last, loop), small=True
+        )
 
     def keep(self, last: Last) -> Iterable[str]:
         """What a row leaves to be done with the next one."""
-        yield ""
+        yield from () if self.compact else ("",)
         yield from (f"held.{name} = {name};" for _, _, name in self.fields(last))
         if self.compact:
             target = shifted(last)
@@ -247,12 +248,14 @@ class _Page:
 
     def walks(self) -> tuple[Walk, ...]:
         found = self.sweeps.walks() if isinstance(self.sweeps, Small) else ()
-        return tuple(replace(walk, lines=(*self.prelude(walk.lines), *walk.lines)) for walk in found)
+        made = (replace(walk, lines=(*self.prelude(walk.lines), *walk.lines)) for walk in found)
+        return tuple(replace(walk, lines=tuple(reading.together(walk.lines))) for walk in made)
 
     def outlined(self, part: Outlined) -> Outlined:
-        lines = tuple(reading.nested(part.lines)) if self.read else part.lines
-        head = self.prelude(lines)
-        return replace(part, lines=(*(reading.together(head) if self.read else head), *lines))
+        lines = reading.chosen(reading.nested(part.lines)) if self.read else list(part.lines)
+        lines = [*self.prelude(lines), *lines]
+        lines = lines if lines[0] else lines[1:]
+        return replace(part, lines=tuple(reading.together(lines) if self.read else lines))
 
     # all rows
 
@@ -284,7 +287,7 @@ class _Page:
         if last:
             lines += self.sweeps.rest_of_last()
             lines += ["if (far) rf_stream_end();"] if whole and self.streamed() else []
-        lines = reading.together(reading.nested(lines)) if self.read else lines
+        lines = reading.together(reading.chosen(reading.kept(reading.nested(lines)))) if self.read else lines
         given = self.parameters()
         idle = [f"(void){name}" for _, name, _ in given if not _mentions(name, lines)]
         unread = (f"{', '.join(idle)};",) if idle else ()

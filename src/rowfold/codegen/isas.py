@@ -22,6 +22,7 @@ class Isa:
     target: str = ""  # what GCC and Clang have to be told in a function's attribute
     probe: str = ""  # how the CPU tells beyond its architecture: "hwcap BIT" of Linux
     guard: str = ""  # a condition of the preprocessor beyond the architecture's
+    vectors: int = 0  # how many of a kernel's vectors its registers hold, where eight more than it works with find room
 
 
 @cache
@@ -46,5 +47,6 @@ def isa_of(name: str) -> Isa:
     found = dict(re.findall(r"\{# (\w+): (.*?) ?#\}", text))
     arch = found.get("arch", "x86_64" if found["header"] == "immintrin.h" else "")
     features, flags = tuple(found["features"].split()), tuple(found["flags"].split())
-    more = (found.get(key, "") for key in ("target", "probe", "guard"))
-    return Isa(name, features, flags, found["header"], arch, found.get("fma", "yes") == "yes", *more)
+    target, probe, guard = (found.get(key, "") for key in ("target", "probe", "guard"))
+    fma, vectors = found.get("fma", "yes") == "yes", int(found.get("vectors", "0"))
+    return Isa(name, features, flags, found["header"], arch, fma, target, probe, guard, vectors)

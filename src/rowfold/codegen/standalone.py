@@ -16,6 +16,7 @@ from .. import __version__
 from ..records import dataclass, replace
 from .c.library import FunctionText
 from .c.standalone_api import Argument, Index, arguments_of, indexes_of, longest_of
+from .c.standalone_macros import MACROS, STRICT, without_single_use
 from .c.standalone_notes import notes
 from .c.standalone_states import States, states_of
 from .c.standalone_text import Reader, other_names
@@ -46,21 +47,6 @@ FMA_GUARD = "defined(__GNUC__) && (defined(__FMA__) || defined(__ARM_FEATURE_FMA
 # Where CPUID tells a feature (leaf, register, bit), and the registers that the system must save for it (XCR0).
 CPUID = {"avx512f": (7, "b", 16), "avx512dq": (7, "b", 17), "avx512bw": (7, "b", 30), "avx512vl": (7, "b", 31),
          "avx2": (7, "b", 5), "fma": (1, "c", 12), "f16c": (1, "c", 29)}  # fmt: skip
-MACROS = (
-    ("RF_COPY", " __builtin_memcpy"), ("RF_MOVE", " __builtin_memmove"), ("RF_INFINITY", " __builtin_inff()"),
-    ("RF_NAN", ' __builtin_nanf("")'), ("RF_NAMED", '(name) __asm__(#name) __attribute__((visibility("hidden")))'),
-    ("RF_ALIGNED", " __attribute__((aligned(64))) /* a vector that straddles cache lines costs twice */"),
-    ("RF_COLD", " __attribute__((cold, noinline)) /* compiled for size */"),
-    ("RF_APART", " __attribute__((noinline)) /* seldom called */"),
-    ("RF_INLINE", " inline __attribute__((always_inline)) /* calls would spill every constant */"),
-    ("RF_UNROLL", ' _Pragma("GCC unroll 8")'),
-    ("RF_PREFETCH", "(p, far, write) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(far)), write, 2)"),
-)  # fmt: skip
-STRICT = (
-    ("RF_COPY", " memcpy"), ("RF_MOVE", " memmove"), ("RF_INFINITY", " INFINITY"), ("RF_NAN", " NAN"),
-    ("RF_NAMED", "(name)"), ("RF_ALIGNED", ""), ("RF_COLD", ""), ("RF_APART", ""), ("RF_INLINE", " inline"),
-    ("RF_UNROLL", ""), ("RF_PREFETCH", "(p, far, write)"),
-)  # fmt: skip
 DTYPES = {"f32": "float", "f64": "double"}  # what is computed in, and what else has 16 bits in memory
 
 
@@ -194,8 +180,10 @@ class Page:
 
     @property
     def strict(self) -> tuple[tuple[str, str], ...]:
-        """The same for other compilers."""
-        return STRICT
+        """What other compilers have to be told of GCC's words, by which the page calls what C has another one for."""
+        used = self.text + ("__builtin_memcpy" if any(kind.states for kind in self.kinds) else "")
+        used += "__asm__" if "RF_NAMED" in self.macros else ""
+        return tuple((name, text) for name, text in STRICT if name in used)
 
     @property
     def macros(self) -> set[str]:
@@ -255,7 +243,7 @@ def section_of(
     more_lines = [*lines, *(line for unit in more for line in unit.lines)]
     every = renamed(section_words(isa, computing(dtype), more_lines), prefix)
     target, guard = _target(isa), _guard(isa_name)
-    reader = Reader(other_names(every), target_macro(isa_name) if target else "", dict(MACROS) if guard else {})
+    reader = Reader(other_names(every), target_macro(isa_name) if target else "", dict(MACROS))
 
     def block(template: str, **fields: Any) -> str:
         return reader.text("\n".join(renamed(_rendered(template, **fields).splitlines(), prefix)))
@@ -370,7 +358,7 @@ def digest_of(program: Program) -> str:
 
 
 def source_text(page: Page) -> str:
-    return _rendered("standalone.c.j2", page=page)
+    return without_single_use(_rendered("standalone.c.j2", page=page))
 
 
 def header_text(page: Page) -> str:
@@ -379,7 +367,7 @@ def header_text(page: Page) -> str:
 
 def single_text(page: Page) -> str:
     """The header with the source behind `<SYMBOL>_IMPLEMENTATION`."""
-    return _rendered("standalone_single.h.j2", page=page)
+    return without_single_use(_rendered("standalone_single.h.j2", page=page))
 
 
 def _rendered(template: str, **fields: Any) -> str:

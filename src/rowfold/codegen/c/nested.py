@@ -1,6 +1,7 @@
 """Numbers of a row in fewer lines: what is read once stands where it is read, and what is equal is worked out once.
 
-Sums and products are never put into each other, so that no compiler finds a multiply-add. Vectors keep a line each.
+Sums and products are never put into each other, so that no compiler finds a multiply-add. Vectors keep a line each,
+but for those without a name of their own, which functions of the maths library have: one may stand in another's word.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ _CALL = re.compile(r"^\w+\([^()]*(?:\([^()]*\)[^()]*)*\)$")
 _NUMBER = re.compile(r"^-?[\w.+-]+$")
 _COMPARED = re.compile(r"^[^()&|?]+(?:\([^()]*\))?[^()&|?]* (?:<|<=|>|>=|==|!=) [^()&|?]+$")
 _VARIABLE = re.compile(r"^( *(?:double|float|uint16_t|uint8_t|int64_t) )((?:\w+(?:\[\d+\]| = [\d.-]+),? ?)+);$")
+_UNNAMED = re.compile(r"^const rf_vec (t(?:_\d+)?) = (.+);$")
+_KEPT = re.compile(r"^( *)(held\.\w+) = (\w+);$")
+_SET = re.compile(r"^( *const rf_vec )(\w+ = rf_set(?:_lo)?\([^()]*\)(?:, \w+ = rf_set(?:_lo)?\([^()]*\))*);$")
+_BOTH = re.compile(r"^( *)(double [\w, ]+;) (num_.+)$")
+_ZERO = re.compile(r"^( *rf_acc )(\w+ = rf_acc_zero\(\)(?:, \w+ = rf_acc_zero\(\))*);$")
+_CHOICE = re.compile(r"^( *(?:const double )?\w+ = )num_(choose|nan_if)\((.+)\);$")
 _LONGEST = 100  # before its words have their prefix
 
 
@@ -41,6 +48,7 @@ def _renamed(names: dict[str, str], line: str) -> str:
 
 def nested(lines: Sequence[str]) -> list[str]:
     """The lines with numbers that are read once put where they are read, as long as a line stays readable."""
+    lines = [part for line in lines for part in _BOTH.sub(r"\1\2\n\1\3", line).split("\n")]
     made = [line for before, line in zip(["", *lines], lines, strict=False) if line or not before.endswith("{")]
     at = 0
     while at < len(made):
@@ -54,11 +62,70 @@ def nested(lines: Sequence[str]) -> list[str]:
     return made
 
 
+def unnamed(lines: Sequence[str]) -> list[str]:
+    """The lines of a function with vectors that have no name put where they are read, one word deep."""
+    made = list(lines)
+    for line in lines:
+        found = _UNNAMED.match(line)
+        uses = [k for k, text in enumerate(made) if found and re.search(rf"\b{found[1]}\b", text) and text != line]
+        if not found or len(uses) != 1 or len(re.findall(rf"\b{found[1]}\b", made[uses[0]])) != 1:
+            continue
+        at, deep = uses[0], re.sub(r"rf_set\([^()]*\)", "", found[2]).count("(") > 1
+        text = re.sub(rf"\b{found[1]}\b", lambda m, value=found[2]: value, made[at])  # type: ignore[misc]
+        if line in made and len(text) <= _LONGEST and (not deep or made[at].startswith("return")):
+            made[at] = text
+            made.remove(line)
+    return made
+
+
+def kept(lines: Sequence[str]) -> list[str]:
+    """Vectors that a row only keeps for its last sweep, made where they are kept."""
+    made = list(lines)
+    for line in lines:
+        if not (found := _KEPT.match(line)):
+            continue
+        name, to = re.compile(rf"(?<![.\w]){found[3]}\b"), made.index(line)
+        head = f"{found[1]}const rf_vec {found[3]} = "
+        at = next((k for k, text in enumerate(made[:to]) if text.startswith(head)), None)
+        if at is None or sum(len(name.findall(text)) for text in made) > 2:
+            continue
+        value = made[at].removeprefix(head)
+        changed = {match[1] for text in made[at + 1 : to] if (match := _STATEMENT.match(text))}
+        if not changed & set(_NAME.findall(value)):
+            made[to] = f"{found[1]}{found[2]} = {value}"
+            del made[at]
+    return made
+
+
+def chosen(lines: Sequence[str]) -> list[str]:
+    """Numbers that are one or the other, as C says it."""
+    made = []
+    for line in lines:
+        found = _CHOICE.match(line)
+        given = _arguments(found[3]) if found else []
+        if found and len(given) == 3 and found[2] == "choose" and "?" not in found[3]:
+            line = f"{found[1]}{given[0]} ? {given[1]} : {given[2]};"
+        elif found and len(given) == 2 and "?" not in found[3]:
+            line = f"{found[1]}{given[0]} ? NAN : {given[1]};"
+        made.append(line)
+    return made
+
+
+def _arguments(text: str) -> list[str]:
+    """What stands between the commas of a call."""
+    found, depth = [""], 0
+    for letter in text:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        found = [*found, ""] if letter == "," and not depth else [*found[:-1], found[-1] + letter]
+    return [part.strip() for part in found]
+
+
 def together(lines: Sequence[str]) -> list[str]:
     """Declarations behind each other of one type, with all their variables in a line."""
     made: list[str] = []
     for line in lines:
-        found, before = _VARIABLE.match(line), _VARIABLE.match(made[-1]) if made else None
+        kind = next((kind for kind in (_SET, _ZERO) if kind.match(line)), _VARIABLE)
+        found, before = kind.match(line), kind.match(made[-1]) if made else None
         if found and before and found[1] == before[1] and len(made[-1]) + len(found[2]) < _LONGEST:
             made[-1] = f"{before[1]}{before[2]}, {found[2]};"
         else:

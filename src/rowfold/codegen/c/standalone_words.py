@@ -21,13 +21,13 @@ _OTHER = re.compile(rf"\b({'|'.join(_PLAIN)})\b")
 _OURS = re.compile(r"\b(rf|num|rows)_(?=\w)")
 
 
-ROOMS = ("isa", "memory", "narrow", "steps", "together")
+ROOMS = ("small", "isa", "memory", "narrow", "steps", "together")
 
 
 def files_of(isa: Isa) -> tuple[str, ...]:
     """The templates that define the words of an instruction set; the first definition of a name holds."""
     own = tuple(n for n in (f"{room}/{isa.name}.c.j2" for room in ROOMS) if has_template(n))
-    shared = ("standalone/builtin.c.j2", "standalone/libm.c.j2", *_SHARED)
+    shared = ("standalone/builtin.c.j2", "standalone/libm.c.j2", "standalone/small.c.j2", *_SHARED)
     if isa.arch == "x86_64" and isa.fma:
         return (*own, "standalone/fma_x86.c.j2", "x86.c.j2", *shared)
     if isa.header == "fenv.h":
@@ -86,7 +86,7 @@ def _definitions(isa: Isa, dtype: str) -> dict[str, str]:
 
 def _group_words(isa: Isa, dtype: str) -> dict[str, str]:
     """The vocabulary of eight doubles, one of each row of a group."""
-    files = tuple(f for f in files_of(isa) if not f.startswith(("narrow/", "together/")))
+    files = tuple(f for f in files_of(isa) if not f.startswith(("narrow/", "together/", "small/")))
     found: dict[str, str] = {}
     for name, text in group_definitions(files, dtype):
         found.setdefault(name, _without_libm(text))
