@@ -20,7 +20,7 @@ _SOME = re.compile(r"\brf_(load|store)_tail\((.*, )live(?=\))")
 
 def _counted(line: str) -> str:
     """A masked operation told how many elements are left, in the place of a mask."""
-    return _SOME.sub(r"rf_\1_some(\2left", _SELECT.sub("rf_select_some(left, ", line))
+    return _SOME.sub(r"rf_\1_some(\2live_count", _SELECT.sub("rf_select_some(live_count, ", line))
 
 
 def walked(sweep: Sweep) -> list[str]:
@@ -135,8 +135,8 @@ class Small(Sweeps):
         made = super().masked(phase)
         body = [_counted(line) for line in made if " live = " not in line]
         live = made[:1] if any(re.search(r"\blive\b", line) for line in body) else []
-        left = ["const intptr_t left = count - j;"] if any(re.search(r"\bleft\b", line) for line in body) else []
-        return [*left, *live, *body]
+        counted = any(re.search(r"\blive_count\b", line) for line in body)
+        return [*(["const intptr_t live_count = count - j;"] if counted else []), *live, *body]
 
     # what is written once for common and for rare rows
 
