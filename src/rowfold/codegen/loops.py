@@ -28,9 +28,9 @@ C_NAMES = frozenset(
     "linux unix i386 errno stdin stdout stderr assert main exp exp2 expm1 log log2 log10 log1p pow sqrt sin cos tan "
     "asin acos atan sinh cosh tanh erf gamma lgamma tgamma floor ceil rint round trunc fabs fmin fmax fma abs div "
     "j0 j1 jn y0 y1 yn index rindex memcpy memset signgam drem significand scalb logb hypot cbrt remainder isnan isinf "
-    "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j k q count whole live live_count vectors entry "
+    "finite signbit fpclassify isfinite isnormal args dims steps data env row n i j k q count whole live vectors entry "
     "held held_at held_end held_whole held_far contiguous far together from_memory rows row_length member alone "
-    "waiting waiting_at more half_at "
+    "waiting waiting_at more half_at live_count "
     "intptr_t uintptr_t int8_t uint8_t int16_t uint16_t int32_t uint32_t int64_t uint64_t size_t float_t "
     "double_t".split()
 )
