@@ -145,9 +145,9 @@ static RF_APART RF_AVX2 double softmax_avx2_speculative_max(intptr_t n, const ch
         const intptr_t count = softmax_avx2_least(n - i, 256);
         const float *x_b = softmax_avx2_read(x, x_step, i, count, x_buffer);
         for (intptr_t j = 0; j < count; j += 16) {
-            const intptr_t left = softmax_avx2_least(count - j, 16);
-            const softmax_avx2_vec x_i = softmax_avx2_load_some(x_b + j, left);
-            const softmax_avx2_vec x_i_2 = softmax_avx2_select_some(left, x_i, softmax_avx2_set(-__builtin_inff()));
+            const intptr_t live_count = softmax_avx2_least(count - j, 16);
+            const softmax_avx2_vec x_i = softmax_avx2_load_some(x_b + j, live_count);
+            const softmax_avx2_vec x_i_2 = softmax_avx2_select_some(live_count, x_i, softmax_avx2_set(-__builtin_inff()));
             max_lanes = softmax_avx2_max(x_i_2, max_lanes);
         }
     }
@@ -166,13 +166,13 @@ static inline RF_AVX2 void softmax_avx2_speculative_some(intptr_t n, intptr_t i,
     softmax_avx2_vec half_of_sum_parts_2[8];
     for (int k = 0; k < 8; ++k) half_of_sum_parts_2[k] = softmax_avx2_set(0.0);
     for (intptr_t j = 0; j < count; j += 16) {
-        const intptr_t left = softmax_avx2_least(count - j, 16);
-        const softmax_avx2_vec x_i_5 = softmax_avx2_load_some(x_b + j, left);
+        const intptr_t live_count = softmax_avx2_least(count - j, 16);
+        const softmax_avx2_vec x_i_5 = softmax_avx2_load_some(x_b + j, live_count);
         const softmax_avx2_vec x_i_5_2 = softmax_avx2_sub(x_i_5, shift__v);
         const softmax_avx2_vec x_i_5_2_2 = softmax_avx2_max(low__v_2, x_i_5_2);
         const softmax_avx2_vec e_3 = softmax_avx2_exp_normal(x_i_5_2_2, scale_v_2, scale_lo_v_2, shift_n__v_2);
-        softmax_avx2_store_some(out_b + j, e_3, left);
-        const softmax_avx2_vec e_3_2 = softmax_avx2_select_some(left, e_3, softmax_avx2_set(0.0));
+        softmax_avx2_store_some(out_b + j, e_3, live_count);
+        const softmax_avx2_vec e_3_2 = softmax_avx2_select_some(live_count, e_3, softmax_avx2_set(0.0));
         half_of_sum_parts_2[j / 16 % 8] = softmax_avx2_add(half_of_sum_parts_2[j / 16 % 8], e_3_2);
     }
     softmax_avx2_acc_gain(sum_lanes_2, half_of_sum_parts_2);
@@ -207,11 +207,11 @@ static RF_APART RF_AVX2 void softmax_avx2_speculative_rest(const softmax_avx2_sp
         float *out_b = softmax_avx2_open(out, out_step, i, out_buffer);
         (void)softmax_avx2_read(out, out_step, i, count, out_buffer);
         for (intptr_t j = 0; j < count; j += 16) {
-            const intptr_t left = softmax_avx2_least(count - j, 16);
-            const softmax_avx2_vec out_i = softmax_avx2_load_some(out_b + j, left);
+            const intptr_t live_count = softmax_avx2_least(count - j, 16);
+            const softmax_avx2_vec out_i = softmax_avx2_load_some(out_b + j, live_count);
             const softmax_avx2_vec small_2 = softmax_avx2_mul(out_i, r_lo);
             const softmax_avx2_vec t = softmax_avx2_fma(out_i, r_v, small_2);
-            softmax_avx2_store_some(out_b + j, t, left);
+            softmax_avx2_store_some(out_b + j, t, live_count);
         }
         softmax_avx2_close(out, out_step, i, count, out_b);
     }
