@@ -27,7 +27,9 @@ def pytest_configure(config):
     for name in [name for name in os.environ if name.startswith("ROWFOLD_")]:
         del os.environ[name]
     config.stash[_CACHE] = tempfile.TemporaryDirectory(prefix="rowfold-tests-")
-    os.environ["ROWFOLD_CACHE_DIR"] = config.getoption("--kernel-cache") or config.stash[_CACHE].name
+    folder = config.getoption("--kernel-cache") or config.stash[_CACHE].name
+    os.environ["ROWFOLD_CACHE_DIR"] = folder
+    os.environ["XDG_CACHE_HOME"] = folder  # of a Config that names none: nobody's own kernels are read or left
     if config.getoption("--mutate") is not None:
         _mutate(config.getoption("--mutate"), config.stash[_CACHE].name)
 

@@ -24,7 +24,7 @@ import kernels
 
 from rowfold.config import Config
 from rowfold.errors import CompileError, LoadError
-from rowfold.runtime import cache, load_c
+from rowfold.runtime import cache, load_c, store
 
 KERNELS = 4
 SECONDS = 300  # until a walk counts as one that hangs
@@ -89,10 +89,10 @@ class Walk:
             for number in range(KERNELS):
                 self.expect(number, cache.load(kernels.another(number), f"plan {number}", self.config))
                 cache.note("something", {"number": number}, self.config)
-            for path in (base / "1" / "aside").iterdir():
+            for path in (base / str(store.SCHEMA) / "aside").iterdir():
                 os.utime(path, (time.time() - 7200,) * 2)
             cache.note("something", {}, self.config)
-            left = list((base / "1" / "aside").iterdir())
+            left = list((base / str(store.SCHEMA) / "aside").iterdir())
             if left:
                 raise AssertionError(f"left aside: {left}")
         kept = [p for p in (self.folder / "tmp").iterdir() if not p.name.startswith("rowfold-")]  # a killed one's text
@@ -259,7 +259,7 @@ def child_of(action) -> int:
 
 def put_right(base: Path) -> None:
     """As a user who was told what is wrong would: no folder is open to others, and what is no folder is removed."""
-    for path in (base.parent, base, base / "1", *(base / "1" / name for name in ("library", "plan", "lock", "aside"))):
+    for path in (base.parent, base, base / str(store.SCHEMA), *(base / str(store.SCHEMA) / name for name in ("library", "plan", "lock", "aside"))):
         if path.is_symlink() or (os.path.lexists(path) and not path.is_dir()):
             path.unlink()
         if path.is_dir():

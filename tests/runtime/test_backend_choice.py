@@ -110,7 +110,7 @@ def test_a_damaged_object_is_compiled_again(tmp_path, monkeypatch):
     """The same checks as for a shared library: what is not what its manifest says is not loaded."""
     with rf.options(cache_dir=str(tmp_path / "cache"), backend="llvm"):
         library.softmax.using(isa="portable").warm(X.shape, X.dtype)
-    (path,) = (tmp_path / "cache").glob("1/library/*/kernel.o")
+    (path,) = (tmp_path / "cache").glob("*/library/*/kernel.o")
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     _, said, *_ = run(tmp_path, monkeypatch, compiler=True, backend="llvm", isa="portable")
     assert len(said) == 1 and "is damaged" in said[0]

@@ -49,7 +49,7 @@ def warm(filled: Path, fresh: Config) -> Config:
 
 
 def entry(config: Config) -> Path:
-    (folder,) = (Path(str(config.cache_dir)) / "1" / "library").iterdir()
+    (folder,) = (Path(str(config.cache_dir)) / str(store.SCHEMA) / "library").iterdir()
     return folder
 
 
@@ -81,7 +81,7 @@ def test_each_directory_gets_its_own(fresh: Config, tmp_path: Path) -> None:
 
 def test_modes(warm: Config) -> None:
     """Only the user may look into the cache."""
-    paths = [Path(str(warm.cache_dir)) / "1", *(Path(str(warm.cache_dir)) / "1").rglob("*")]
+    paths = [Path(str(warm.cache_dir)) / str(store.SCHEMA), *(Path(str(warm.cache_dir)) / str(store.SCHEMA)).rglob("*")]
     assert {stat.S_IMODE(p.stat().st_mode) for p in paths} == {0o700, 0o600}
 
 
@@ -109,7 +109,7 @@ def test_damaged_entry(warm: Config, name: str, damage: object) -> None:
 
 def test_damaged_plan(warm: Config) -> None:
     """A damaged record of a plan is not believed."""
-    for record in (Path(str(warm.cache_dir)) / "1" / "plan").iterdir():
+    for record in (Path(str(warm.cache_dir)) / str(store.SCHEMA) / "plan").iterdir():
         record.write_text(record.read_text().replace("other", "exit"))
     with pytest.warns(RuntimeWarning, match="is damaged"):
         assert cache.find("plan", warm) is None
@@ -120,7 +120,7 @@ def test_what_stands_in_the_place_of_another_is_refused(fresh: Config, what: str
     """Records and entries that are whole, but another's: no kernel is taken for the one that was asked for."""
     for number in (1, 2):
         cache.load(kernels.another(number), f"plan {number}", fresh)
-    folder = Path(str(fresh.cache_dir)) / "1" / what
+    folder = Path(str(fresh.cache_dir)) / str(store.SCHEMA) / what
     names = sorted(os.listdir(folder))
     for name in names:
         (folder / name).rename(folder / f"{name} of another")
@@ -131,6 +131,19 @@ def test_what_stands_in_the_place_of_another_is_refused(fresh: Config, what: str
         found = [cache.find(f"plan {number}", fresh) for number in (1, 2)]
     assert found == [None, None]
     assert [answer(cache.load(kernels.another(number), f"plan {number}", fresh)) for number in (1, 2)] == [1, 2]
+
+
+def test_another_seal_is_another_schema(tmp_path: Path) -> None:
+    """What a release kept is no damage to the next: when this fails, raise SCHEMA and write here what is sealed now."""
+    assert store.SCHEMA == 2
+    assert store._sealed({"b": [1, "x"], "a": None}, "key") == (
+        b'{"body": {"a": null, "b": [1, "x"]}, "sha256": '
+        b'"d163a9da599c83ea012f15a024110ba803dd0f35423a1e7e4693262d68cd54ed"}'
+    )
+    (older := tmp_path / "1" / "library" / "key").mkdir(parents=True)
+    (older / "manifest.json").write_bytes(b"{}")
+    opened = store.open_store(str(tmp_path), create=True)
+    assert opened and opened.read_library("key", "kernel.so") is None
 
 
 def test_foreign_library(warm: Config) -> None:
@@ -147,7 +160,7 @@ def test_foreign_library(warm: Config) -> None:
 
 def test_directory_open_to_others(warm: Config) -> None:
     """A cache that others can write to is not used."""
-    os.chmod(Path(str(warm.cache_dir)) / "1", 0o777)
+    os.chmod(Path(str(warm.cache_dir)) / str(store.SCHEMA), 0o777)
     with pytest.warns(RuntimeWarning, match="open to others"):
         assert cache.find("plan", warm) is None
 
@@ -186,7 +199,7 @@ def test_unwritable(fresh: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 @pytest.mark.parametrize("left", [b"", bytes(200)], ids=["nothing", "zeros"])
 def test_a_record_that_a_power_cut_took_is_made_again(left: bytes, warm: Config) -> None:
     """Records are not waited for; what such a file holds then is no damage that anybody is told of."""
-    for path in Path(str(warm.cache_dir)).glob("1/plan/*.json"):
+    for path in Path(str(warm.cache_dir)).glob(f"{store.SCHEMA}/plan/*.json"):
         path.write_bytes(left)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -204,7 +217,7 @@ def test_disk_full(fresh: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_write", full)
     with pytest.warns(RuntimeWarning, match="No space left"):
         got = answer(cache.load(SOURCE, "plan", fresh))
-    assert (got, os.listdir(Path(str(fresh.cache_dir)) / "1" / "library")) == (0, [])
+    assert (got, os.listdir(Path(str(fresh.cache_dir)) / str(store.SCHEMA) / "library")) == (0, [])
 
 
 def test_switched_off(fresh: Config) -> None:
@@ -252,7 +265,7 @@ def test_libraries_are_not_confused(shared: Config) -> None:
 
 def test_stale_halves_are_collected(warm: Config) -> None:
     """What a killed process left aside goes away with a later write, and what is young stays."""
-    aside = Path(str(warm.cache_dir)) / "1" / "aside"
+    aside = Path(str(warm.cache_dir)) / str(store.SCHEMA) / "aside"
     (aside / "old").mkdir()
     (aside / "new").mkdir()
     os.utime(aside / "old", (time.time() - 7200,) * 2)

@@ -1,8 +1,8 @@
 """Files of the cache: whole entries that appear by rename, are checked when read, and belong to this user alone.
 
-    <directory>/1/library/<key>/{kernel.so, kernel.c, manifest.json}   what was compiled (of LLVM: kernel.o, kernel.ll)
-    <directory>/1/plan/<key>.json                                      which library answers which plan
-    <directory>/1/lock/<key>   one compilation at a time        <directory>/1/aside/   entries being written
+    <directory>/2/library/<key>/{kernel.so, kernel.c, manifest.json}   what was compiled (of LLVM: kernel.o, kernel.ll)
+    <directory>/2/plan/<key>.json                                      which library answers which plan
+    <directory>/2/lock/<key>   one compilation at a time        <directory>/2/aside/   entries being written
 
 A `Fault` says why the files cannot be used; the callers turn it into one warning and go on without them.
 """
@@ -28,7 +28,7 @@ except ImportError:
     except ImportError:
         from hashlib import sha256
 
-SCHEMA = 1
+SCHEMA = 2  # another way of keeping or sealing is another number, in another folder: no damage to each other
 _LARGEST = 64 << 20
 _STALE_SECONDS = 3600.0
 _FOLDERS = ("library", "plan", "lock", "aside")
