@@ -138,6 +138,7 @@ static inline double num_far_shift(double m, double reach) { const double most =
 static inline double num_exponent_of(double m, double scale) { const double n = (m * scale + 0x1.8p52) - 0x1.8p52, most = 94548.0; return m * scale > most ? most : m * scale < -most ? -most : n; }
 static inline double num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
 static inline double num_high_end(double n, double octave, double drop) { return (n + drop) * octave; }
+static inline double num_mul_rest(double a, double b, double p) { return num_finite_or_0(num_fma(a, b, -p)); }
 static inline void num_two_sum2(double a, double b, double *sum, double *lost) { const double s = a + b, back = s - a; *sum = s; *lost = num_finite_or_0((a - (s - back)) + (b - back)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_abs(double a) { return fabs(a); }
@@ -173,8 +174,8 @@ static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec s
     return t_11;
 }
 
-/* 2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [0.7, 1.42]: nothing overflows, whatever n is. */
-static inline void num_exp_split(double x, double k_hi, double k_lo, double *out_0, double *out_1)
+/* exp_split with p as the sum of two numbers, p itself and a small one. */
+static inline void num_exp_split_pair(double x, double k_hi, double k_lo, double *out_0, double *out_1, double *out_2)
 {
     const double t = num_fma(x, k_hi, 0x1.8p+52);
     const double n_v = t - 0x1.8p+52;
@@ -190,14 +191,17 @@ static inline void num_exp_split(double x, double k_hi, double k_lo, double *out
     const double t_9 = num_fma(t_8, f_2, 0x1.3b2ab6fba11f5p-7);
     const double t_10 = num_fma(t_9, f_2, 0x1.c6b08d704a0d5p-5);
     const double t_11 = num_fma(t_10, f_2, 0x1.ebfbdff82c59cp-3);
-    const double t_12 = num_fma(t_11, f_2, 0x1.62e42fefa39efp-1);
-    const double p = num_fma(t_12, f_2, 1.0);
+    const double slope = num_fma(t_11, f_2, 0x1.62e42fefa39efp-1);
+    const double p = num_fma(slope, f_2, 1.0);
+    const double t_12 = 1.0 - p;
+    const double p_lo = num_fma(slope, f_2, t_12);
     *out_0 = p;
-    *out_1 = n_v;
+    *out_1 = p_lo;
+    *out_2 = n_v;
 }
 
-/* log(1 + x). */
-static inline double num_log1p(double x)
+/* log(1 + x + x_lo), where x_lo is what x was rounded by. */
+static inline double num_log1p_sum(double x, double x_lo)
 {
     const double total = 1.0 + x;
     const double back = total - 1.0;
@@ -215,9 +219,10 @@ static inline double num_log1p(double x)
     const double e_2 = num_choose(m_2, t_6, e);
     const double t_7 = -e_2;
     const double lost = num_scale(error, t_7);
+    const double extra = num_scale(x_lo, t_7);
     const double t_8 = 1.0 + r;
     const double share = r / t_8;
-    const double t_9 = lost + 0.0;
+    const double t_9 = lost + extra;
     const double t_10 = -t_9;
     const double t_11 = 2.0 + r;
     const double s = r / t_11;
@@ -238,7 +243,7 @@ static inline double num_log1p(double x)
     const double t_23 = num_fma(s, t_21, t_22);
     const double tail = t_23 - half;
     const double t_24 = num_fma(t_10, share, tail);
-    const double small = t_24 + 0.0;
+    const double small = t_24 + extra;
     const double t_25 = small + lost;
     const double whole_v = e_2 * 0x1.62e42fefa38p-1;
     const double total_2 = whole_v + r;
@@ -303,7 +308,7 @@ static inline double num_log(double x)
 }
 
 /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-RF_COLD static void cross_entropy_rare(intptr_t n, const char *logits, intptr_t logits_step, double *shift_, double *shift_n_, double *low_, double *high_, double *maximum_, double *rest)
+RF_COLD static void cross_entropy_rare(intptr_t n, const char *logits, intptr_t logits_step, double *shift_, double *shift_n_, double *low_, double *high_, double *maximum_, double *rest, double *rest_lo)
 {
     double logits_buffer[128];
     
@@ -381,6 +386,7 @@ RF_COLD static void cross_entropy_rare(intptr_t n, const char *logits, intptr_t 
     sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
     double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
     *rest = sum_2;
+    *rest_lo = sum_lo_2;
 }
 
 /* Rows of a batch. */
@@ -517,6 +523,7 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         sum_lanes = rf_acc_add(sum_lanes, e_3);
         double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
         double rest = sum;
+        double rest_lo = sum_lo;
         maximum_ = maximum;
         const double n_v = num_exponent_of(maximum, 0x1.71547652b82fep+0);
         const double off = n_v - shift_n_;
@@ -528,27 +535,37 @@ static void cross_entropy_rows(intptr_t rows, intptr_t n, const char *logits_row
         const int safe_2 = near_zero && safe;
     
         /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-        if (!safe_2) cross_entropy_rare(n, logits, logits_step, &shift_, &shift_n_, &low_, &high_, &maximum_, &rest);
+        if (!safe_2) cross_entropy_rare(n, logits, logits_step, &shift_, &shift_n_, &low_, &high_, &maximum_, &rest, &rest_lo);
     
         /* The results. */
         const int equal = target_2 == -100.0;
         const double near_3 = maximum_ - shift_;
         const double near_4 = num_finite_or_0(near_3);
-        double p, k_v; num_exp_split(near_4, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p, &k_v);
+        double p, p_lo, k_v; num_exp_split_pair(near_4, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, &p, &p_lo, &k_v);
         const double p_2 = p * 0x1.028f5c29d9eb6p+72;
         const double k_v_2 = k_v - shift_n_;
         const double largest_term = num_scale(p_2, k_v_2);
         const int none = maximum_ == -INFINITY;
         const double largest_term_2 = num_choose(none, 0.0, largest_term);
+        const double p_lo_2 = num_mul_rest(p, 0x1.028f5c29d9eb6p+72, p_2);
+        const double p_lo_3 = num_fma(p_lo, 0x1.028f5c29d9eb6p+72, p_lo_2);
+        const double largest_term_lo = num_scale(p_lo_3, k_v_2);
         const double ratio = rest / largest_term_2;
-        const double log_small = num_log1p(ratio);
+        const double less = -ratio;
+        const double left = num_fma(less, largest_term_2, rest);
+        const double left_2 = left + rest_lo;
+        const double left_3 = num_fma(less, largest_term_lo, left_2);
+        const double ratio_lo = left_3 / largest_term_2;
+        const double ratio_lo_2 = num_finite_or_0(ratio_lo);
+        const double log_small = num_log1p_sum(ratio, ratio_lo_2);
         const double log_tail = num_log_rest(log_small, rest, maximum_);
         double whole_v, whole_lo; num_two_sum2(1.0, ratio, &whole_v, &whole_lo);
+        const double whole_lo_2 = whole_lo + ratio_lo_2;
         const double binade = num_binade(whole_v);
         const double binade_2 = -binade;
         const double unit = num_scale(whole_v, binade_2);
         const double log_unit = num_log(unit);
-        const double correction = whole_lo / whole_v;
+        const double correction = whole_lo_2 / whole_v;
         const double correction_2 = num_finite_or_0(correction);
         const double correction_3 = binade * 0x1.a39ef35793c76p-33;
         const double correction_4 = correction_2 + correction_3;

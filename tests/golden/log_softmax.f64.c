@@ -148,6 +148,7 @@ static inline double num_exponent_of(double m, double scale) { const double n = 
 static inline double num_low_end(double n, double octave, double drop) { return (n - (n > -94547.0 ? drop : 4096.0)) * octave; } /* a row of -inf: nothing at all is left */
 static inline double num_high_end(double n, double octave, double drop) { return (n + drop) * octave; }
 static inline double num_div_rest(double a, double b, double q) { return num_finite_or_0(num_fma(-q, b, a) / b); }
+static inline double num_mul_rest(double a, double b, double p) { return num_finite_or_0(num_fma(a, b, -p)); }
 static inline void num_scale_log2e(double c, double lo, double *hi, double *rest) { *hi = c * 0x1.71547652b82fep+0; *rest = num_finite_or_0(num_fma(c, 0x1.71547652b82fep+0, -*hi) + (c * 0x1.777d0ffda0d24p-56 + lo * 0x1.71547652b82fep+0)); }
 static inline double num_choose(int c, double a, double b) { return c ? a : b; }
 static inline double num_abs(double a) { return fabs(a); }
@@ -182,8 +183,8 @@ static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec s
     return t_11;
 }
 
-/* 2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [0.7, 1.42]: nothing overflows, whatever n is. */
-static inline void num_exp_split(double x, double k_hi, double k_lo, double *out_0, double *out_1)
+/* exp_split with p as the sum of two numbers, p itself and a small one. */
+static inline void num_exp_split_pair(double x, double k_hi, double k_lo, double *out_0, double *out_1, double *out_2)
 {
     const double t = num_fma(x, k_hi, 0x1.8p+52);
     const double n_v = t - 0x1.8p+52;
@@ -199,14 +200,17 @@ static inline void num_exp_split(double x, double k_hi, double k_lo, double *out
     const double t_9 = num_fma(t_8, f_2, 0x1.3b2ab6fba11f5p-7);
     const double t_10 = num_fma(t_9, f_2, 0x1.c6b08d704a0d5p-5);
     const double t_11 = num_fma(t_10, f_2, 0x1.ebfbdff82c59cp-3);
-    const double t_12 = num_fma(t_11, f_2, 0x1.62e42fefa39efp-1);
-    const double p = num_fma(t_12, f_2, 1.0);
+    const double slope = num_fma(t_11, f_2, 0x1.62e42fefa39efp-1);
+    const double p = num_fma(slope, f_2, 1.0);
+    const double t_12 = 1.0 - p;
+    const double p_lo = num_fma(slope, f_2, t_12);
     *out_0 = p;
-    *out_1 = n_v;
+    *out_1 = p_lo;
+    *out_2 = n_v;
 }
 
-/* log(1 + x). */
-static inline double num_log1p(double x)
+/* log(1 + x + x_lo), where x_lo is what x was rounded by. */
+static inline double num_log1p_sum(double x, double x_lo)
 {
     const double total = 1.0 + x;
     const double back = total - 1.0;
@@ -224,9 +228,10 @@ static inline double num_log1p(double x)
     const double e_2 = num_choose(m_2, t_6, e);
     const double t_7 = -e_2;
     const double lost = num_scale(error, t_7);
+    const double extra = num_scale(x_lo, t_7);
     const double t_8 = 1.0 + r;
     const double share = r / t_8;
-    const double t_9 = lost + 0.0;
+    const double t_9 = lost + extra;
     const double t_10 = -t_9;
     const double t_11 = 2.0 + r;
     const double s = r / t_11;
@@ -247,7 +252,7 @@ static inline double num_log1p(double x)
     const double t_23 = num_fma(s, t_21, t_22);
     const double tail = t_23 - half;
     const double t_24 = num_fma(t_10, share, tail);
-    const double small = t_24 + 0.0;
+    const double small = t_24 + extra;
     const double t_25 = small + lost;
     const double whole_v = e_2 * 0x1.62e42fefa38p-1;
     const double total_2 = whole_v + r;
@@ -325,7 +330,7 @@ static inline void log_softmax_last_whole(const log_softmax_held *held, intptr_t
 }
 
 /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-RF_COLD static void log_softmax_rare(intptr_t n, const char *x, intptr_t x_step, double *shift_, double *shift_n_, double *low_, double *high_, double *maximum_, double scale, double per_octave, double *rest, rf_vec scale_v_3, rf_vec scale_lo_v_3, rf_vec scale_v_4, rf_vec scale_lo_v_4)
+RF_COLD static void log_softmax_rare(intptr_t n, const char *x, intptr_t x_step, double *shift_, double *shift_n_, double *low_, double *high_, double *maximum_, double scale, double per_octave, double *rest, double *rest_lo, rf_vec scale_v_3, rf_vec scale_lo_v_3, rf_vec scale_v_4, rf_vec scale_lo_v_4)
 {
     double x_buffer[128];
     
@@ -399,6 +404,7 @@ RF_COLD static void log_softmax_rare(intptr_t n, const char *x, intptr_t x_step,
     sum_lanes_2 = rf_acc_add(sum_lanes_2, e_5);
     double sum_2, sum_lo_2; rf_fold2(sum_lanes_2, &sum_2, &sum_lo_2);
     *rest = sum_2;
+    *rest_lo = sum_lo_2;
 }
 
 /* Rows of a batch. */
@@ -564,6 +570,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         sum_lanes = rf_acc_add(sum_lanes, e_3);
         double sum, sum_lo; rf_fold2(sum_lanes, &sum, &sum_lo);
         double rest = sum;
+        double rest_lo = sum_lo;
         maximum_ = maximum;
         const double n_v = num_exponent_of(maximum, scale);
         const double off = n_v - shift_n_;
@@ -575,17 +582,26 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         const int safe_2 = near_zero && safe;
     
         /* A row that reaches beyond 2^16, or is not finite: its exponents are shifted by the maximum itself. */
-        if (!safe_2) log_softmax_rare(n, x, x_step, &shift_, &shift_n_, &low_, &high_, &maximum_, scale, per_octave, &rest, scale_v_3, scale_lo_v_3, scale_v_4, scale_lo_v_4);
+        if (!safe_2) log_softmax_rare(n, x, x_step, &shift_, &shift_n_, &low_, &high_, &maximum_, scale, per_octave, &rest, &rest_lo, scale_v_3, scale_lo_v_3, scale_v_4, scale_lo_v_4);
         const double near_3 = maximum_ - shift_;
         const double near_4 = num_finite_or_0(near_3);
-        double p, k_v; num_exp_split(near_4, scale, scale_lo, &p, &k_v);
+        double p, p_lo, k_v; num_exp_split_pair(near_4, scale, scale_lo, &p, &p_lo, &k_v);
         const double p_2 = p * 0x1.028f5c29d9eb6p+72;
         const double k_v_2 = k_v - shift_n_;
         const double largest_term = num_scale(p_2, k_v_2);
         const int none = maximum_ == -INFINITY;
         const double largest_term_2 = num_choose(none, 0.0, largest_term);
+        const double p_lo_2 = num_mul_rest(p, 0x1.028f5c29d9eb6p+72, p_2);
+        const double p_lo_3 = num_fma(p_lo, 0x1.028f5c29d9eb6p+72, p_lo_2);
+        const double largest_term_lo = num_scale(p_lo_3, k_v_2);
         const double ratio = rest / largest_term_2;
-        const double log_small = num_log1p(ratio);
+        const double less = -ratio;
+        const double left = num_fma(less, largest_term_2, rest);
+        const double left_2 = left + rest_lo;
+        const double left_3 = num_fma(less, largest_term_lo, left_2);
+        const double ratio_lo = left_3 / largest_term_2;
+        const double ratio_lo_2 = num_finite_or_0(ratio_lo);
+        const double log_small = num_log1p_sum(ratio, ratio_lo_2);
         const double log_tail = num_log_rest(log_small, rest, maximum_);
         const double size_2 = num_abs(maximum_);
         const int far_v = 0x1p+969 <= size_2;
@@ -595,9 +611,9 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         const double middle_2 = -middle;
         const rf_vec half_v = rf_set(half);
         const rf_vec middle_v = rf_set(middle_2);
-        const double less = -log_tail;
+        const double less_2 = -log_tail;
         const rf_vec twice_v = rf_set(twice);
-        const rf_vec less_v = rf_set(less);
+        const rf_vec less_v = rf_set(less_2);
     
         const double faded = doubts - 0x1.47ae147ae147bp-6;
         const double faded_2 = num_max(faded, 0.0);
@@ -625,7 +641,7 @@ static void log_softmax_rows(intptr_t rows, intptr_t n, const char *x_rows, intp
         held.temperature_2_v = temperature_2_v;
         held.twice_v = twice_v;
         held.less_v = less_v;
-        held_whole = contiguous && !num_bad(half) && !num_bad(middle_2) && !num_bad(temperature_2) && !num_bad(twice) && !num_bad(less); /* rows of NaN: by one loop, the compiler decides which is kept */
+        held_whole = contiguous && !num_bad(half) && !num_bad(middle_2) && !num_bad(temperature_2) && !num_bad(twice) && !num_bad(less_2); /* rows of NaN: by one loop, the compiler decides which is kept */
         held_at = held_whole && n >= 128 ? rf_unaligned(out) : 0; /* whole lines */
         if (held_at > 0) log_softmax_last(&held, held_at, 0, x_step, out_step);
         held_far = far && held_whole && ((uintptr_t)out + (uintptr_t)held_at * sizeof(double)) % 64 == 0;

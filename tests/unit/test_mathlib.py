@@ -150,6 +150,31 @@ def test_the_exponent_form_in_float64(name):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_the_exponent_form_in_two_parts(dtype):
+    """The p and p_lo of exp_split_pair are nearer to e^x than any one number: p is rounded once and no more."""
+    form, wide = FORMATS[dtype], WIDER[dtype]
+    x = np.random.default_rng(8).uniform(-8, 8, 50_000).astype(form)
+    p, p_lo, n = run("exp_split_pair", dtype, x, *(form(k) for k in LOG2E[dtype][:2]))
+    exact = np.exp(x.astype(wide)) * np.exp2(-n.astype(wide))
+    assert np.array_equal(p, run("exp_split", dtype, x, *(form(k) for k in LOG2E[dtype][:2]))[0])
+    error = ulp_error(p.astype(wide) + p_lo.astype(wide), exact, form)[0].max()
+    assert error <= FUNCTIONS["exp_split_pair"].error[dtype] < FUNCTIONS["exp_split"].error[dtype] - 0.4
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_log1p_of_a_number_in_two_parts(dtype):
+    """What the argument was rounded by is in the result, for every size of it."""
+    form, wide = FORMATS[dtype], WIDER[dtype]
+    rng = np.random.default_rng(9)
+    low, high = (1e-36, 1e36) if dtype == "f32" else (1e-290, 1e300)
+    x = np.concatenate([np.exp(rng.uniform(np.log(low), np.log(high), 20_000)), rng.uniform(0, 4, 20_000)]).astype(form)
+    x_lo = (np.spacing(x) * rng.uniform(-3, 3, x.size)).astype(form)
+    error, _ = ulp_error(run("log1p_sum", dtype, x, x_lo), np.log1p(x.astype(wide) + x_lo), form)
+    assert error.max() <= FUNCTIONS["log1p_sum"].error[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("c", [0.5, -0.5, 1 / 3, 2.2, -3.7, 25.25, -100.25, 5.0, -2.0, -3.0, 101.0])
 def test_power_is_within_its_error(c, dtype):
     """x^c for a constant c, over every magnitude of x and close to 1; of negative numbers too if c is whole."""

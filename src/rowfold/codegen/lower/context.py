@@ -10,6 +10,7 @@ from ..isas import isa_of
 from ..loops import Code, Kind, Names, Port, Stmt, Var
 from ..mathlib.exponential import UNIT
 from ..plan import Group, Plan
+from .displaced import whole
 from .forms import (
     CALLS,
     COMPARE,
@@ -160,7 +161,7 @@ class Context:
             case Scaled():
                 return self.unscale(form, name)
             case DisplacedSum():
-                return self.unscale(self.whole(form), name)
+                return self.unscale(whole(self, form), name)
             case Flag(v):
                 return self.code.num(name, "from_flag", v)
 
@@ -285,24 +286,8 @@ class Context:
     def multiplicative(self, form: NumForm) -> Plain | Scaled:
         """The form as a factor."""
         if isinstance(form, DisplacedSum):
-            return self.whole(form)
+            return whole(self, form)
         return form if isinstance(form, Plain | Scaled) else Plain(self.collapse(form, "value"))
-
-    def largest(self, form: DisplacedSum) -> Var:
-        """The largest term over the group's shift, in double precision."""
-        s = self.shifts[form.group]
-        assert s.n is not None and s.shift is not None
-        near = self.code.num("near", "finite_or_0", self.code.num("near", "sub", form.maximum, s.shift))
-        p, k = self.code.call(Kind.NUM, ("p", "k"), "exp_split", near, s.scale[0], s.scale[1])
-        p = self.code.num("p", "mul", p, self.unit(form.group))
-        term = self.code.num("largest_term", "scale", p, self.code.num("k", "sub", k, s.n))
-        return self.code.num("largest_term", "choose", self.code.flag("none", "eq", form.maximum, -INF), 0.0, term)
-
-    def whole(self, form: DisplacedSum) -> Scaled:
-        c, total = self.code, self.code.num("sum", "add", self.largest(form), form.rest)
-        ordered = c.flag("ordered", "eq", form.rest, form.rest)
-        endless = c.flag("endless", "and", c.flag("endless", "eq", form.maximum, INF), ordered)
-        return Scaled(c.num("sum", "choose", endless, INF, total), {form.group: 1}, open=True)
 
     def plain_map(self, name: str, operation: str, args: tuple[Ref, ...]) -> NumForm:
         """An operation on collapsed doubles."""

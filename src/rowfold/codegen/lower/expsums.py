@@ -371,27 +371,28 @@ class ExpSums:
     def publish(self, ref: Ref, total: Plain, code: Code, m: Var | None) -> None:
         value, lo = total.value, total.lo
         assert isinstance(value, Var)
+        known = self.ctx.known.get(ref)
         if m is None:
-            self._publish_scaled(ref, value, lo, code)
+            guessed = (known.m, known.lo) if isinstance(known, Scaled) else None
+            kept, kept_lo = self._kept(code, self.ctx.name(ref, "sum"), guessed, value, lo)
+            self.ctx.known[ref] = Scaled(kept, {self.index: 1}, kept_lo, open=ref in open_sums(self.ctx, self.index))
             return
-        s = self.ctx.shifts[self.index]
-        known = self.ctx.known.get(ref)
-        rest_name = "rest"
-        if isinstance(known, DisplacedSum):
-            code.assign(known.rest, "copy", value)
-        else:
-            rest = code.declare(Kind.NUM, rest_name, "copy", value)
-            assert s.maximum is not None
-            self.ctx.known[ref] = DisplacedSum(rest, s.maximum, self.index)
+        maximum = self.ctx.shifts[self.index].maximum
+        assert maximum is not None
+        guessed = (known.rest, known.lo) if isinstance(known, DisplacedSum) else None
+        kept, kept_lo = self._kept(code, "rest", guessed, value, lo)
+        self.ctx.known[ref] = DisplacedSum(kept, maximum, self.index, kept_lo)
 
-    def _publish_scaled(self, ref: Ref, value: Var, lo: Var | None, code: Code) -> None:
-        known = self.ctx.known.get(ref)
-        if isinstance(known, Scaled):
-            assert isinstance(known.m, Var)
-            code.assign(known.m, "copy", value)
-            if lo is not None and known.lo is not None:
-                code.assign(known.lo, "copy", lo)
-            return
-        kept = code.declare(Kind.NUM, self.ctx.name(ref, "sum"), "copy", value)
-        kept_lo = code.declare(Kind.NUM, self.ctx.name(ref, "sum") + "_lo", "copy", lo) if lo is not None else None
-        self.ctx.known[ref] = Scaled(kept, {self.index: 1}, kept_lo, open=ref in open_sums(self.ctx, self.index))
+    def _kept(
+        self, code: Code, name: str, guessed: tuple[Number, Var | None] | None, value: Var, lo: Var | None
+    ) -> tuple[Var, Var | None]:
+        """Both parts of a sum as variables: new ones, or those of the guess that a fallback puts right."""
+        if guessed is None:
+            kept = code.declare(Kind.NUM, name, "copy", value)
+            return kept, code.declare(Kind.NUM, name + "_lo", "copy", lo) if lo is not None else None
+        hi, low = guessed
+        assert isinstance(hi, Var)
+        code.assign(hi, "copy", value)
+        if lo is not None and low is not None:
+            code.assign(low, "copy", lo)
+        return hi, low

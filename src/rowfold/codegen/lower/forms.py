@@ -75,11 +75,15 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class DisplacedSum:
-    """An exponential sum whose largest term stands apart: e^(factor maximum) + rest, both over the group's shift."""
+    """An exponential sum whose largest term stands apart: e^(factor maximum) + rest, both over the group's shift.
+
+    `lo` is what rounding the rest to float64 has lost.
+    """
 
     rest: Var
     maximum: Var
     group: int
+    lo: Var | None = None
 
 
 NumForm = DisplacedSum | Plain | Offset | Scaled | Flag

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..loops import Kind
+from .displaced import ratio as ratio_of
 from .forms import DisplacedSum, Number, NumForm, Offset, Scaled, far_sum, op
 from .moderate import unit_of
 
@@ -48,24 +49,26 @@ def log_of_displaced(ctx: Context, form: DisplacedSum, name: str) -> NumForm:
     """log(e^m + rest) = m + log1p(rest / e^m), kept apart."""
     s = ctx.shifts[form.group]
     c = ctx.code
-    ratio = c.num("ratio", "div", form.rest, ctx.largest(form))
-    (small,) = c.call(Kind.NUM, (name + "_small",), "log1p", ratio)
+    ratio, ratio_lo = ratio_of(ctx, form)
+    log1p, args = ("log1p", (ratio,)) if ratio_lo == 0.0 else ("log1p_sum", (ratio, ratio_lo))
+    (small,) = c.call(Kind.NUM, (name + "_small",), log1p, *args)
     tail: Number = c.num(name + "_tail", "log_rest", small, form.rest, form.maximum)
     hi, lo = op(c, name + "_hi", "mul", form.maximum, s.factor), tail
     if hi is not form.maximum:
         lo = c.num(name + "_lo", "add", lo, c.num("lost", "mul_rest", form.maximum, s.factor, hi))
     exact = hi is form.maximum and ctx.dtype == "f32"
     if ctx.dtype == "f64":
-        hi, lo = _log_in_parts(ctx, form, name, ratio, hi, lo)
+        hi, lo = _log_in_parts(ctx, form, name, (ratio, ratio_lo), hi, lo)
     return Offset(hi, lo, exact, True, form.maximum, s.factor, tail)
 
 
 def _log_in_parts(
-    ctx: Context, form: DisplacedSum, name: str, ratio: Number, hi: Number, lo: Number
+    ctx: Context, form: DisplacedSum, name: str, ratio: tuple[Number, Number], hi: Number, lo: Number
 ) -> tuple[Number, Number]:
     """log1p of a large ratio as k ln2 + log of the rest: added to a maximum of the other sign it may cancel."""
     c = ctx.code
-    whole, lost = c.call(Kind.NUM, ("whole", "whole_lo"), "two_sum", 1.0, ratio)
+    whole, rounded = c.call(Kind.NUM, ("whole", "whole_lo"), "two_sum", 1.0, ratio[0])
+    lost = op(c, "whole_lo", "add", rounded, ratio[1])
     k = c.num("binade", "binade", whole)
     (log,) = c.call(Kind.NUM, ("log_unit",), "log", c.num("unit", "scale", whole, op(c, "binade", "sub", 0.0, k)))
     near = c.num("correction", "finite_or_0", c.num("correction", "div", lost, whole))

@@ -36,12 +36,32 @@ def exp2_fraction(w: Words, f: Value) -> Value:
 )
 def exp_split(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value]:
     """2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [0.7, 1.42]: nothing overflows, whatever n is."""
+    n, f = whole_and_fraction(w, x, k_hi, k_lo)
+    return w.let("p", exp2_fraction(w, f)), n
+
+
+def whole_and_fraction(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value]:
+    """(n, f) of x (k_hi + k_lo) = n + f with an integer n and abs(f) <= 1/2."""
     magic = w.const(MAGIC[w.dtype])
     n = w.let("n", w.fma(x, k_hi, magic) - magic)
     f = w.let("f", w.fma(x, k_hi, -n))
-    f = w.let("f", w.fma(x, k_lo, f))
-    p = w.let("p", exp2_fraction(w, f))
-    return p, n
+    return n, w.let("f", w.fma(x, k_lo, f))
+
+
+@function(
+    "exp_split_pair",
+    inputs=("x", "k_hi", "k_lo"),
+    outputs=("p", "p_lo", "n"),
+    error={"f32": 0.6, "f64": 0.5},
+    domain="as exp_split",
+    source="as exp_split, with what its last step rounds away",
+)
+def exp_split_pair(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value, Value]:
+    """exp_split with p as the sum of two numbers, p itself and a small one."""
+    n, f = whole_and_fraction(w, x, k_hi, k_lo)
+    one, slope = w.const(1.0), w.let("slope", horner(w, f, EXP2[w.dtype]))
+    p = w.let("p", w.fma(slope, f, one))
+    return p, w.let("p_lo", w.fma(slope, f, one - p)), n
 
 
 def sixteenths(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value, Value]:
@@ -299,6 +319,6 @@ def expm1(w: Words, x: Value) -> Value:
 
 
 FAMILY = (
-    *(exp_shifted, exp_running, exp_normal, exp_pair, exp_split, exp_parts, exp, exp_sum, exp_sum_pair, exp_line),
+    *(exp_shifted, exp_running, exp_normal, exp_pair, exp_split, exp_split_pair, exp_parts, exp, exp_sum, exp_sum_pair, exp_line),
     *(exp_line_pair, exp2, expm1),
 )

@@ -82,6 +82,20 @@ def log1p(w: Words, x: Value) -> Value:
 
 
 @function(
+    "log1p_sum",
+    inputs=("x", "x_lo"),
+    outputs=("y",),
+    error={"f32": 0.97, "f64": 0.93},
+    domain="all x of at least 0, with an x_lo of a few ULP of it, or 0",
+    source="as log1p",
+)
+def log1p_sum(w: Words, x: Value, x_lo: Value) -> Value:
+    """log(1 + x + x_lo), where x_lo is what x was rounded by."""
+    u, high, low = log1p_parts(w, x, x_lo)
+    return w.copysign(log_edges(w, u, high + low), x)
+
+
+@function(
     "log2",
     inputs=("x",),
     outputs=("y",),
@@ -99,4 +113,4 @@ def log2(w: Words, x: Value) -> Value:
     return log_edges(w, x, high + (low + w.fma(log1p_tail(w, r), k_hi, rest)))
 
 
-FAMILY = (log, log1p, log2)
+FAMILY = (log, log1p, log1p_sum, log2)
