@@ -51,6 +51,32 @@ def test_positions_are_those_of_numpy(isa, dtype):
     assert wrong == []
 
 
+@rf.kernel
+def one_hot(x, place: rf.Scalar):
+    """A number met by places of the row, from both sides."""
+    return np.where(rf.positions(x) == place, 1.0, 0.0), np.where(place != rf.positions(x), x, -1.0)
+
+
+@pytest.mark.parametrize("backend", ["c", "llvm", "numpy"])
+@pytest.mark.parametrize("isa", host_isas())
+@every_dtype
+def test_a_number_that_is_no_place_is_met_by_none(dtype, isa, backend):
+    """Places are compared as the integers that they are, wherever the row begins; NaN and halves are none of them."""
+    numbers = np.array([0, 17, 99, -1, 100, 1e30, -1e30, 0.5, np.inf, -np.inf, np.nan, -0.0], dtype)
+    x = np.random.default_rng(0).normal(size=(len(numbers), 107)).astype(dtype)[:, 3:103]
+    there = np.arange(100) == numbers[:, None]
+    kernel = one_hot.using(backend=backend) if backend == "numpy" else one_hot.using(backend=backend, isa=isa)
+    first, second = kernel(x, numbers)
+    assert np.array_equal(first, there.astype(dtype)) and np.array_equal(second, np.where(there, dtype(-1), x))
+
+
+def test_one_place_of_a_row_that_has_more_than_float32_can_count():
+    """Above 2^24 two places are one float32: the gradient at the target is nobody else's."""
+    x = np.zeros((1, 2**24 + 70), np.float32)
+    (gradient,) = rf.library.cross_entropy.vjp(x, np.array([2**24 + 1]), np.ones(1, np.float32))
+    assert np.flatnonzero(gradient[0] < -0.5).tolist() == [2**24 + 1]
+
+
 def test_a_position_is_an_int64():
     """No cast is needed to index with a position."""
     assert positions(*rows(16, np.float32))[0].dtype == np.int64

@@ -259,7 +259,8 @@ def child_of(action) -> int:
 
 def put_right(base: Path) -> None:
     """As a user who was told what is wrong would: no folder is open to others, and what is no folder is removed."""
-    for path in (base.parent, base, base / str(store.SCHEMA), *(base / str(store.SCHEMA) / name for name in ("library", "plan", "lock", "aside"))):
+    root = base / str(store.SCHEMA)
+    for path in (base.parent, base, root, *(root / name for name in ("library", "plan", "lock", "aside"))):
         if path.is_symlink() or (os.path.lexists(path) and not path.is_dir()):
             path.unlink()
         if path.is_dir():

@@ -52,7 +52,7 @@ class _Cut(Staged):
         """The array that a walk only writes, if it carries nothing and no value depends on where a vector begins."""
         sweep = walk.sweep
         stmts = [s for _, p in sweep.phases for s in p.body]
-        if walk.carried or len(sweep.writes) != 1 or any(s.word in ("positions", "uniform") for s in stmts):
+        if walk.carried or len(sweep.writes) != 1 or any(s.word == "uniform" for s in stmts):
             return None
         port = self.ports[sweep.writes[0]]
         return None if port.name in sweep.reads or converted(port) else port

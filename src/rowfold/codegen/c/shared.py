@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ...records import dataclass
 from ..loops import Kernel, Kind, Step, Stmt, Sweep, Unless, Until, Var
 from ..lower.overlap import GIVEN
-from ..lower.whole import PLACED
+from ..lower.whole import COUNTED, PLACED
 
 PASSED = frozenset({Kind.VEC, Kind.MASK, Kind.NUM, Kind.FLAG, Kind.PARTS})
 
@@ -78,7 +78,7 @@ def sums_of_rare_rows(kernel: Kernel, sums: set[int]) -> tuple[Sweep, Sweep, dic
 
 def _apart(body: Sequence[Stmt]) -> bool:
     """Whether a function can do it for a block, wherever that lies, and leaves no more than stores and a sum."""
-    placed = {s.word for s in body} & (PLACED - {"put"})
+    placed = {s.word for s in body} & (COUNTED | PLACED - {"put"})
     stored = all(s.word == "put" or s.word.startswith("store") for s in body if not s.results)
     needed = {a.kind for s in body for a in s.args if isinstance(a, Var)}
     return not placed and stored and needed <= PASSED and not any(s.assign for s in body)

@@ -114,6 +114,10 @@ class Statements:
             return f"rf_{s.word}(&{s.args[0].name})"
         if s.word in ("set", "set_lo"):
             return f"rf_{s.word}({self.arg(s.args[0], Kind.NUM)})"
+        if s.word == "at_position":
+            number, *first = s.args
+            place = " + ".join(["i + j", *(f"num_first({port})" for port in first)])
+            return f"rf_at_position({self.arg(number, Kind.NUM)}, {place})"
         if s.word in ("positions", "vector_number", "uniform"):
             *first, key = (*s.args, "") if s.word != "uniform" else s.args
             place = " + ".join(["i + j", *(f"num_first({port})" for port in first)])

@@ -302,6 +302,8 @@ class _Tiles(Staged):
             return f"rf_{s.word}({', '.join([self.place_in(str(s.args[0])), *rest])})"
         if s.word == "positions":
             return "rf_set((double)(i + j + lane))"
+        if s.word == "at_position":
+            return f"rf_eq({self.arg(s.args[0], Kind.VEC)}, rf_set((double)(i + j + lane)))"
         return super().value(s)
 
     def effect(self, s: Stmt) -> str:

@@ -41,15 +41,13 @@ def _largest(ctx: Context, form: DisplacedSum, *, exact: bool) -> tuple[Var, Num
     c, s, unit = ctx.code, ctx.shifts[form.group], ctx.unit(form.group)
     assert s.n is not None and s.shift is not None
     near = c.num("near", "finite_or_0", c.num("near", "sub", form.maximum, s.shift))
-    if exact:
-        q, q_lo, k = c.call(Kind.NUM, ("p", "p_lo", "k"), "exp_split_pair", near, s.scale[0], s.scale[1])
-    else:
-        q, k = c.call(Kind.NUM, ("p", "k"), "exp_split", near, s.scale[0], s.scale[1])
+    word, names = ("exp_split_pair", ("p", "p_lo", "k")) if exact else ("exp_split", ("p", "k"))
+    q, *q_lo, k = c.call(Kind.NUM, names, word, near, s.scale[0], s.scale[1])
     p = c.num("p", "mul", q, unit)
     k = c.num("k", "sub", k, s.n)
     term = c.num("largest_term", "scale", p, k)
     term = c.num("largest_term", "choose", c.flag("none", "eq", form.maximum, -INF), 0.0, term)
-    if not exact:
+    if not q_lo:
         return term, 0.0
-    p_lo = c.num("p_lo", "fma", q_lo, unit, c.num("p_lo", "mul_rest", q, unit, p))
+    p_lo = c.num("p_lo", "fma", q_lo[0], unit, c.num("p_lo", "mul_rest", q, unit, p))
     return term, c.num("largest_term_lo", "scale", p_lo, k)

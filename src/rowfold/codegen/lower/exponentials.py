@@ -69,6 +69,12 @@ def biased(rows: Rows, group: int) -> Var:
 
 def pair(rows: Rows, group: int, x: Var) -> tuple[Var, Var]:
     """(p, k) with the exponential p 2^k of base value x: the bits of `shifted`, before any shift."""
+    p, k = fine_pair(rows, group, x)
+    return p, rows.code.vec("k", "floor", k)
+
+
+def fine_pair(rows: Rows, group: int, x: Var) -> tuple[Var, Var]:
+    """The same with k in sixteenths: the exponential is p 2^floor(k)."""
     p, k = rows.code.call(Kind.VEC, ("p", "k"), "exp_pair", x, *scales(rows, group))
     return p, k
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..ir import Const, Input, Map, Param, Reduce, Ref, Role
+from ..ir import Const, Input, Map, Param, Program, Reduce, Ref, Role
 from ..loops import Kind, Var
 from .context import is_bool
 from .forms import COMPARE
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from .rows import Rows
 
 INF = float("inf")
+
+
+def _beside_positions(program: Program, *refs: Ref) -> Ref | None:
+    """The number of two values of which the other one is the places of the row."""
+    placed = [isinstance(node := program.nodes[ref], Input) and node.role is Role.POSITIONS for ref in refs]
+    number = refs[placed.index(False)] if any(placed) and not all(placed) else None
+    return None if number is None or program.is_row(number) else number
 
 
 def mask_of(rows: Rows, ref: Ref) -> Var:
@@ -25,6 +32,9 @@ def mask_of(rows: Rows, ref: Ref) -> Var:
     match program.nodes[ref]:
         case Input(_, Role.MASK):
             return rows.load(rows.ctx.ports[ref].name, "load_mask", Kind.MASK)
+        case Map("equal" | "not_equal" as operation, (a, b)) if (place := _beside_positions(program, a, b)) is not None:
+            there = c.mask(rows.ctx.name(ref, "mask"), "at_position", rows.ctx.value(place), *rows.first)
+            return there if operation == "equal" else c.mask("mask", "mask_not", there)
         case Map(operation, (a, b)) if operation in COMPARE:
             return c.mask(rows.ctx.name(ref, "mask"), COMPARE[operation], rows.vec(a), rows.argument(b))
         case Map("isnan", (a,)):

@@ -13,7 +13,7 @@ from ...records import dataclass, replace
 from ..ir import Ref
 from ..loops import Kind, Var
 from .context import LIMIT
-from .exponentials import pair, split, within
+from .exponentials import fine_pair, split, within
 from .exponents import unrounded_arguments
 from .forms import Affine, Factor, Number, Plain, PowerRow, RowForm, Scaled, op, scaled, times
 
@@ -67,7 +67,7 @@ def materialize(rows: Rows, form: PowerRow, name: str) -> Var:
     c, sign = rows.code, -1.0 if form.below else 1.0
     t, k, offset, by = _parts(rows, form, sign)
     steps = _steps(rows, form, by, name)
-    k = c.vec("k", "neg", k) if form.below else k
+    k = c.vec("k", "neg", c.vec("k", "floor", k)) if form.below else k
     total = op(rows.ctx.code, "binade", "mul", offset, sign)
     for step in steps:
         total = op(rows.ctx.code, "binade", "add", total, step.n) if isinstance(step, _Number) else total
@@ -84,7 +84,7 @@ def materialize(rows: Rows, form: PowerRow, name: str) -> Var:
 
 
 def _joined(rows: Rows, t: Var, k: Var, name: str) -> Var:
-    """t 2^k for a t and a k of any size."""
+    """t 2^floor(k) for a t and a k of any size."""
     return rows.code.vec(name, "scale_far", t, k)
 
 
@@ -155,7 +155,7 @@ def _shifted(rows: Rows, group: int, x: Var) -> tuple[Var, Var]:
     near = c.vec("x", "max", rows.set(low, "lowest"), near)
     highest = op(rows.ctx.code, "highest", "div", 2.0 * LIMIT, s.scale[0]) if s.high is None else s.high
     near = c.vec("x", "min", rows.set(highest, "highest"), near)  # a NaN times 2^inf would be infinite
-    p, k = pair(rows, group, near)
+    p, k = fine_pair(rows, group, near)
     return _unless_gone(rows, x, p), k
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from ..loops import Kernel, Kind, Port, Stmt, Sweep, Var, statements, whole_row
 from .overlap import Last
 
-PLACED = frozenset({"positions", "vector_number", "uniform", "row_length", "put", "accumulate"})  # not for any vector
+COUNTED = frozenset({"positions", "at_position"})  # of an element, wherever its vector begins
+PLACED = frozenset({"vector_number", "uniform", "row_length", "put", "accumulate"})  # not for any vector
 
 
 def converted(port: Port) -> bool:

@@ -141,9 +141,9 @@ def exp_normal(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> Va
     source="the (mantissa, exponent) form of Dukhan and Ablavatski 2020",
 )
 def exp_pair(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value]:
-    """UNIT 2^(x (k_hi + k_lo)) = p 2^n with an integer n and p in [1, 2.1]: the bits of exp_shifted, whatever n is."""
+    """UNIT 2^(x (k_hi + k_lo)) = p 2^floor(n) with n in sixteenths, p in [1, 2.1]: the bits of exp_shifted."""
     n, t, f = sixteenths(w, x, k_hi, k_lo)
-    return w.let("p", near_fma(w, t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)), w.floor(n)
+    return w.let("p", near_fma(w, t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)), n
 
 
 @function(
@@ -319,6 +319,6 @@ def expm1(w: Words, x: Value) -> Value:
 
 
 FAMILY = (
-    *(exp_shifted, exp_running, exp_normal, exp_pair, exp_split, exp_split_pair, exp_parts, exp, exp_sum, exp_sum_pair, exp_line),
-    *(exp_line_pair, exp2, expm1),
+    *(exp_shifted, exp_running, exp_normal, exp_pair, exp_split, exp_split_pair, exp_parts),
+    *(exp, exp_sum, exp_sum_pair, exp_line, exp_line_pair, exp2, expm1),
 )

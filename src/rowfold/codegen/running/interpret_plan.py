@@ -305,6 +305,11 @@ class Run(SelectionWords):
         each = places.astype(self.number).reshape(window.count, 1, self.lanes)
         return np.broadcast_to(each, (window.count, self.batch, self.lanes))
 
+    def _at_position(self, args: Sequence[Arg], window: Window) -> Array:
+        places = window.start + self.first_place(args[1:]) + np.arange(window.count * self.lanes)
+        each = places.astype(np.float64).reshape(window.count, 1, self.lanes)
+        return np.asarray(each == np.reshape(self.arg(args[0], Kind.NUM), (-1, 1)))
+
     def _vector_number(self, args: Sequence[Arg], window: Window) -> Array:
         each = (window.start // self.lanes + np.arange(window.count)).astype(self.number).reshape(-1, 1, 1)
         return np.broadcast_to(each, (window.count, self.batch, self.lanes))

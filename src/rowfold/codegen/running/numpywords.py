@@ -86,7 +86,7 @@ class NumpyWords:
         return self.scale_floor(p, n)
 
     def scale_far(self, t: Any, k: Any) -> Any:
-        return self.scale(t, k)
+        return self.scale_floor(t, k)
 
     def sixteenth(self, z: Any) -> Any:
         bits = np.asarray(z, self.format).view(np.int32 if self._dtype == "f32" else np.int64)

@@ -12,7 +12,7 @@ from .philox import uniform, uniform_at, uniform_from
 from .pool import Pool, pool
 from .small import Best, best
 from .state import StateWords
-from .values import DOUBLE, Type, Value
+from .values import DOUBLE, INDEX, Type, Value
 from .words import Vectors
 
 
@@ -39,6 +39,12 @@ class RowWords(StateWords, ABC):
     def _positions(self, s: Stmt) -> Value:
         places = self.b.lanes_from(self.place_in_row(s.args), self.kernel.lanes)
         return self.b.convert("from_int", places, self.kernel.dtype)
+
+    def _at_position(self, s: Stmt) -> Value:
+        number, lanes = self.arg(s.args[0], Kind.NUM), self.b.lanes_from(self.b.const(0, INDEX), self.kernel.lanes)
+        whole = self.b.apply("select", number.eq(self.b.apply("rint", number)), number, -1.0)
+        lane = whole - self.b.convert("from_int", self.place_in_row(s.args[1:]), "f64")
+        return self.b.convert("from_int", lanes, self.kernel.dtype).eq(self.vectors.set(lane))
 
     def _vector_number(self, s: Stmt) -> Value:
         assert self.place is not None

@@ -64,12 +64,13 @@ class Vectors(Library):
         return self.scale_floor(p, n)
 
     def scale_far(self, t: Value, k: Value) -> Value:
-        """In two steps, where one is not enough."""
+        """t 2^floor(k), in two steps, where one is not enough."""
         native = self.b.native("scale", (t, k))
         if native is not None:
             return native
-        near = self.min(FARTHEST[self.dtype], self.max(-FARTHEST[self.dtype], k))
-        return self._scaled(self._scaled(t, k - near), near)
+        n = self.b.apply("floor", k)
+        near = self.min(FARTHEST[self.dtype], self.max(-FARTHEST[self.dtype], n))
+        return self._scaled(self._scaled(t, n - near), near)
 
     def sixteenth(self, z: Value) -> Value:
         return self.b.native("sixteenth", (z,)) or self._sixteenth(z)
