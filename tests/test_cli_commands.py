@@ -13,6 +13,7 @@ from rowfold import library
 from rowfold.api import Kernel
 from rowfold.cli import main
 from rowfold.inspecting.reference import Check
+from rowfold.runtime import store
 
 OWN = """
 import numpy as np
@@ -230,8 +231,8 @@ def test_a_cleared_cache_is_empty(tmp_path, monkeypatch, capsys):
 def test_a_cache_that_others_can_change_is_exit_code_1(tmp_path, monkeypatch, capsys):
     """The reason why it is not used is printed."""
     monkeypatch.setenv("ROWFOLD_CACHE_DIR", str(tmp_path))
-    (tmp_path / "1").mkdir(0o700)
-    (tmp_path / "1").chmod(0o777)
+    (tmp_path / str(store.SCHEMA)).mkdir(0o700)
+    (tmp_path / str(store.SCHEMA)).chmod(0o777)
     assert main(["cache"]) == 1
 
 

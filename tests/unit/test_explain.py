@@ -12,6 +12,7 @@ import rowfold as rf
 from rowfold import library
 from rowfold.inspecting.explain import Explanation
 from rowfold.inspecting.traffic import traffic
+from rowfold.runtime import store
 
 NAMES = "softmax log_softmax logsumexp entropy cross_entropy layer_norm rms_norm masked_softmax".split()
 KERNELS = [getattr(library, name) for name in NAMES]
@@ -165,7 +166,7 @@ def test_show_config_survives_a_value_that_is_wrong(capsys, monkeypatch):
 
 def test_show_config_says_why_a_cache_is_not_used(capsys, monkeypatch, tmp_path):
     """A directory that others can write to is refused, in words."""
-    (tmp_path / "1").mkdir(mode=0o777)
-    (tmp_path / "1").chmod(0o777)
+    (tmp_path / str(store.SCHEMA)).mkdir(mode=0o777)
+    (tmp_path / str(store.SCHEMA)).chmod(0o777)
     monkeypatch.setenv("ROWFOLD_CACHE_DIR", str(tmp_path))
     assert re.search(r"kernel cache  not used: .* is open to others", shown(capsys))

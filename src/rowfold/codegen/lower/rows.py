@@ -313,9 +313,10 @@ class Rows:
         exact = isinstance(form.b, Plain) and form.b.exact and isinstance(form.a, float) and abs(form.a) == 1.0
         if (self.ctx.dtype == "f64" or exact) and not exact_unit:  # an exact difference loses nothing to the next step
             v = self.materialize(form, name)
-            if word == "div":
-                return Affine(v, self.ctx.reciprocal(number.value), over=number.value)
-            return Affine(v, number.value)
+            if word == "mul":
+                return Affine(v, number.value)
+            over = number.value if self.ctx.dtype == "f64" else None  # float32 has the reciprocal in two parts
+            return Affine(v, self.ctx.reciprocal(number.value), over=over)
         if word == "div" and not exact_unit:
             number, word = Plain(self.ctx.reciprocal(number.value)), "mul"
         a = op(c, name, "mul" if exact_unit else word, form.a, number.value)
