@@ -1,5 +1,7 @@
 """The backend that needs no compiler: within the bounds, for special values too, however rows lie."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import rowfold as rf
 from rowfold import library
 from rowfold.building import numpyloop
 from rowfold.codegen.bounding.scaled import Arithmetic
+from rowfold.codegen.running.halves import Summed
 from rowfold.codegen.running.tape import Tape
 from rowfold.testing import LAYOUTS, laid_out, ulp_error
 from rowfold.testing.values import FINITE, row
@@ -167,3 +170,84 @@ def test_several_threads_have_the_bits_of_one():
     x = np.random.default_rng(5).normal(size=(700, 300)).astype("float32")
     one, more = (library.softmax.using(backend="numpy", threads=t)(x) for t in (1, 3))
     assert np.array_equal(one, more)
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "layer_norm", "entropy"])
+def test_a_first_call_has_the_bits_of_the_next_ones(name, dtype):
+    """What is recorded is evaluated in doubles, and replayed in fewer: only replays give results."""
+    x, kernel = rows(dtype, 300), rf.kernel(getattr(library, name).__wrapped__, name="again").using(backend="numpy")
+    assert np.array_equal(kernel(x), kernel(x), equal_nan=True)
+
+
+@every_dtype
+def test_weights_are_met_in_the_kernels_own_type(dtype):
+    """A row that is rounded meets weights and a bias within the bounds; in place and elsewhere with the same bits."""
+    rng = np.random.default_rng(7)
+    x, weight, bias = (rng.normal(size=s).astype(dtype) for s in ((500, 300), 300, 300))
+    kernel = on_numpy("layer_norm")
+    want = kernel(x, weight, bias)
+    assert kernel.check(x, weight, bias).ok
+    assert np.array_equal(kernel(x, weight, bias, out=x), want)
+
+
+def test_inputs_are_read_where_they_lie_and_stay_as_they_are():
+    """float64 rows are not copied, and nothing is written over them; rows that lie otherwise give the same bits."""
+    x = np.random.default_rng(8).normal(size=(500, 300))
+    before, apart = x.copy(), np.asfortranarray(x)
+    results = [[on_numpy(name)(a) for a in (x, apart)] for name in KERNELS]
+    assert np.array_equal(x, before) and all(np.array_equal(a, b) for a, b in results)
+
+
+def test_a_weight_that_is_special_shows_in_every_row():
+    """A reduction of a row that all share tells of all of them."""
+    scaled = rf.kernel(lambda x, w: x * np.sum(w), name="scaled").using(backend="numpy")
+    x, w = np.ones((5, 300), np.float32), np.ones(300, np.float32)
+    w[7] = np.nan
+    assert np.isnan(scaled(x, w)).all()
+
+
+@pytest.mark.parametrize("width", [2, 40, 300, 4097])
+@pytest.mark.parametrize("spread", [0.5, 3, 30])
+def test_float64_logarithms_have_two_parts(width, spread):
+    """log_softmax and cross_entropy of rows with and without a confident class, without a second recording."""
+    x = np.random.default_rng(9).normal(size=(200, width)) * spread
+    target = np.where(np.arange(200) % 2, np.argmax(x, axis=-1), 0)
+    assert on_numpy("log_softmax").check(x).ok and on_numpy("cross_entropy").check(x, target).ok
+
+
+@pytest.mark.parametrize("width", [1, 7, 250, 256, 5000])
+def test_sums_of_float64_round_three_times(width):
+    """Beside the exact sum, rows of both signs and of many sizes."""
+    rng = np.random.default_rng(width)
+    x = rng.normal(size=(50, width)) * 2.0 ** rng.integers(-30, 30, (50, width))
+    got = Summed({}, width)(x)[:, 0]
+    near = got.astype(float)
+    exact = [sum(map(Fraction, one)) for one in x.tolist()]
+    off = [float(Fraction(a) - e) + float(g - a) for a, e, g in zip(near.tolist(), exact, got, strict=True)]
+    assert np.all(np.abs(off) <= 3 * 2.0**-53 * np.abs(x).sum(axis=-1))
+
+
+@every_dtype
+def test_results_that_are_one_array_are_written_to_both_places(dtype):
+    """Also where a result is the input, and where one is made of the other."""
+    x = np.random.default_rng(10).normal(size=(700, 300)).astype(dtype)
+    several = rf.kernel(lambda x: (x * 2, x * 2, x, x * 2 * x), name="several").using(backend="numpy", threads=1)
+    for _ in range(2):
+        a, b, c, d = several(x, out=tuple(np.empty_like(x) for _ in range(4)))
+        assert np.array_equal(a, x * 2) and np.array_equal(b, a) and np.array_equal(c, x) and several.check(x).ok
+        assert np.array_equal(d, a * x)
+
+
+def test_what_is_not_recorded_has_blocks_too():
+    """Several blocks of rows, each interpreted."""
+    x = np.random.default_rng(11).normal(size=(700, 300)) * 20
+    top = np.max(x, axis=-1)
+    kernel = saved.using(backend="numpy", threads=1)
+    assert np.array_equal(kernel(x, top)[500:], kernel(x[500:], top[500:])) and kernel.check(x, top).ok
+
+
+def test_a_row_of_one_element_is_no_row_constant():
+    """Its sum has more digits than a double, and divides it."""
+    share = rf.kernel(lambda x: np.square(x) / np.sum(np.square(x)) * x, name="share").using(backend="numpy")
+    assert share(np.full((2, 1), 3.0)).tolist() == [[3.0], [3.0]]

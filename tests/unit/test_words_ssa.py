@@ -52,3 +52,17 @@ def test_a_name_is_taken_once():
     b = builder("f32")
     first, second = (b.let("x", Value(b, "%n", INDEX) + Value(b, "%n", INDEX)) for _ in range(2))
     assert (first.text, second.text) == ("%x", "%x.1")
+
+
+def test_avx2_reads_the_table_of_float64_from_memory():
+    """As the C does; chosen by halves it is the slowest part of an exponential."""
+    kernel = lower(library.softmax.plan((4, 100), "float64"))
+    text = "\n".join(LlvmBuilder(kernel, host("avx2", "x86_64")).functions(0, draft=False))
+    assert text.count("@sixteenths = private") == 1 and "avx2.gather.q.pd.256" in text
+
+
+@pytest.mark.isa("avx512")
+def test_numbers_of_rows_have_the_instructions_of_vectors():
+    """The logarithms of eight rows take their exponents from one instruction, as in C."""
+    stages = library.logsumexp.using(backend="llvm", isa="avx512").stages(shape=(4096, 64), dtype="float32")
+    assert "mask.getexp.pd.512" in stages["llvm"] and "mask.getmant.pd.512" in stages["llvm"]

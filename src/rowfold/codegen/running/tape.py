@@ -20,12 +20,14 @@ import numpy as np
 
 from ..interpret import Plain, apply, fold
 from ..ir import Role
-from .halves import Summed
-from .steps import Step, ready
+from .halves import Elements, Summed, log_of_sum, log_parts
+from .places import Places
+from .steps import Step
 
 Array = Any
 ONE = np.ones(1)
 _NONE = np.empty(0, np.int64)
+_LEAST, _MOST = np.minimum.reduce, np.maximum.reduce
 _FOLDS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
 _CHOICES = frozenset("max min count any all argmax argmin topk topk_at".split())  # they round nothing
 _KEPT = frozenset("logical_and logical_or logical_not logical_xor stop_gradient broadcast where".split())
@@ -33,9 +35,11 @@ _EXACT = frozenset("sum mean m2 dot".split())  # what `_exactly` sums
 _LONG = np.longdouble
 _WIDER = np.finfo(np.longdouble).nmant >= 63
 _NOTHING = np.zeros(1)  # the shift of exponentials that have none
+_ZERO = np.zeros(1)
 # Of their sums: beyond, what is lost may show in a result, and the fifth power of one may leave the range of doubles.
 _RANGE = {True: (0.5, 1e60), False: (1e-60, 1e60)}
-_CLOSE = 1.0001  # a sum of exponentials below this has lost the digits of all but the largest
+_NEAR = 1e-3  # a logarithm of a probability nearer to 0 than this is taken from the others' probabilities
+_MANY = 8192  # elements: libraries share longer sums of products among threads
 
 
 class Tape(Plain):
@@ -48,11 +52,14 @@ class Tape(Plain):
         self.calls: list[Callable[[], object]] = []
         self.suspects: list[Array] = []
         self.ranged: list[Array] = []  # sums of exponentials without a shift
-        self.close: list[tuple[Array, Array]] = []  # such sums and their largest terms, which must not be all of them
+        self.close: list[tuple[Array, Array]] = []  # such sums and those of squares: no term may be all of a sum
+        self.small: list[Array] = []  # numbers that have lost their digits where they are small
+        self._of: dict[int, Array] = {}  # the exponents of exponentials
+        self._products: dict[int, tuple[Array, Array]] = {}  # the factors of products of rows, which may be summed
         self._bare: set[int] = set()  # exponents that have no shift
         self._of_bare: set[int] = set()  # their exponentials
         self._known: dict[tuple[object, ...], tuple[Array, tuple[Array, ...]]] = {}  # results keep operands alive
-        self._inputs: set[int] = set()
+        self._inputs: dict[int, Array] = {}
         self._shifted: dict[int, Array] = {}  # rows less a row-constant, with what the difference lost
         self._powers: set[int] = set()
         self._sums: dict[int, Array] = {}  # of these exponentials
@@ -60,18 +67,27 @@ class Tape(Plain):
         self._totals: dict[int, tuple[Array, Array, Array]] = {}  # the same, to which its peak was added
         self._taken: set[int] = set()
         self._room: dict[tuple[int, ...], Array] = {}  # in which sums are made
+        self._ones = np.ones(width if width <= _MANY else 0)
 
-    def finish(self, results: Sequence[Array]) -> None:
-        """All is recorded: what must be there after a replay are these results, and what tells of special rows."""
+    def finish(self, results: Sequence[Array], own: Sequence[bool]) -> Places:
+        """All is recorded: what must be there after a replay are these results, and what tells of special rows.
+
+        `own` says which results have the kernel's own type. What the recording reads and writes is found in places.
+        """
         told = {*self._bare, *(self._shifted if self.lossless else ())}  # what an infinite exponent lost is NaN
         for power in [self._known["power", d][0] for d in told if ("power", d) in self._known]:
             if not any(power is e for e in self._sums.values()):  # only sums of other terms were taken
                 self._reduced("sum", [power], None)
-        read = (*self.suspects, *self.ranged, *(a for pair in self.close for a in pair))
-        self.calls = ready(self.steps, (*results, *read))
-        for made in (self._known, self._sums, self._logs, self._totals, self._shifted):
+        self.suspects = [s for s in self.suspects if not any(s is total for total in self.ranged)]
+        read = (*self.suspects, *self.ranged, *(a for pair in self.close for a in pair), *self.small)
+        places = Places(self.steps, results, read, self._inputs, None if self.lossless else own, self.width)
+        self.calls = places.calls
+        for made in (self._known, self._sums, self._logs, self._totals, self._shifted, self._inputs):
             made.clear()  # arrays that no call uses are given back
+        for made in (self._of, self._products):
+            made.clear()
         self.steps.clear()
+        return places
 
     def replay(self) -> None:
         for call in self.calls:
@@ -84,19 +100,22 @@ class Tape(Plain):
         low, high = _RANGE[self.lossless]
         good = [np.isfinite(number) for number in self.suspects]
         good += [(total >= low) & (total <= high) for total in self.ranged]
-        good += [total >= _CLOSE * top for total, top in self.close]
-        bad = [np.flatnonzero(~rows.all(axis=-1)) for rows in good if not rows.all()]
+        good += [squares <= (1 - _NEAR) * total * total for total, squares in self.close]
+        good += [abs(number) >= _NEAR for number in self.small]
+        bad = [np.flatnonzero(np.broadcast_to(~rows.all(axis=-1), self.rows)) for rows in good if not rows.all()]
         return np.unique(np.concatenate(bad)) if bad else _NONE
 
     def _all_good(self) -> bool:
-        """Whether no row is special, found in few calls."""
+        """Whether no row is special, found in few calls: of a NaN nothing is true."""
         low, high = _RANGE[self.lossless]
-        probe = functools.reduce(np.add, (s for s in self.suspects if s.shape == self.suspects[0].shape), 0.0)
+        shapes = {s.shape for s in self.suspects}
+        probe = functools.reduce(np.add, self.suspects) if len(shapes) == 1 else _NOTHING
         return (
-            len({s.shape for s in self.suspects}) < 2
-            and bool(np.isfinite(probe).all())
-            and all(total.min() >= low and total.max() <= high for total in self.ranged)
-            and not any((total < _CLOSE * top).any() for total, top in self.close)
+            len(shapes) < 2
+            and (probe is _NOTHING or bool(np.isfinite(probe).all()))
+            and all(low <= _LEAST(total, axis=None) and _MOST(total, axis=None) <= high for total in self.ranged)
+            and all((squares <= (1 - _NEAR) * total * total).all() for total, squares in self.close)
+            and all(_LEAST(abs(number), axis=None) >= _NEAR for number in self.small)
         )
 
     # steps
@@ -129,8 +148,11 @@ class Tape(Plain):
     # elementwise
 
     def lift(self, array: Array, role: Role) -> Array:
-        self._inputs.add(id(array))
+        self._inputs[id(array)] = array if role is Role.ROW else ONE
         return array
+
+    def number(self, value: float | bool) -> Array:
+        return _ZERO if repr(value) == "0.0" else super().number(value)
 
     def map(self, op: str, args: Sequence[Array]) -> Array:
         return self._once(op, tuple(args), lambda: self._mapped(op, args))
@@ -160,19 +182,43 @@ class Tape(Plain):
                 return self.map("subtract", [self.shift(a, self._totals[id(b)][2], -1), self._log(id(b))])
             case "subtract", [a, b] if id(a) in self._totals and self._is_element(b):
                 return self.map("subtract", [self._log(id(a)), self.shift(b, self._totals[id(a)][2], -1)])
-        if any(a.dtype == _LONG for a in args) and any(map(self._is_row, args)):
+        if any(a.dtype == _LONG for a in args) and any(self._is_row(a) for a in args if a is not ONE):
             return self._beside(op, args)
         if op != "where" and isinstance(f := getattr(np, op, None), np.ufunc):
-            return self._ufunc(f, *args)
+            made = self._ufunc(f, *args)
+            if op == "multiply" and all(map(self._is_row, args)):
+                self._products[id(made)] = args[0], args[1]
+            return made
         return self._opaque(lambda *a: apply(np, op, a), *args)
 
     def _from_bare(self, element: Array, log: Array, negative: bool = False) -> Array:
         """element - log, or its negative: the digits are there unless the largest term is nearly all of the sum."""
         total, powers = self._totals[id(log)][:2]
-        self.exact &= not self.lossless
-        top = self._once("top", (powers,), lambda: self._ufunc(np.maximum.reduce, powers, axis=-1, keepdims=True))
-        self.close.append((total, top))
-        return self._ufunc(np.subtract, *((log, element) if negative else (element, log)))
+        if self.lossless and id(element) not in self._totals:  # the difference of two such logs is 0 where they are one
+            return self._from_parts(element, total, powers, negative)
+        less = self._ufunc(np.subtract, *((log, element) if negative else (element, log)))
+        if self.lossless:
+            return less
+        if self._is_row(element):
+            self.close.append((total, self._squares(powers)))
+        else:
+            self.small.append(less)
+        return less
+
+    def _from_parts(self, element: Array, total: Array, powers: Array, negative: bool) -> Array:
+        """element - log(total), or its negative, where a double has not the digits for the logarithm."""
+        parts = self._once(
+            "log_parts", (powers,),
+            lambda: self._opaque(log_parts, total, powers, self._of[id(powers)], self._squares(powers)),
+        )  # fmt: skip
+        high = self._once("high_part", (parts,), lambda: parts[:, :1])
+        low = self._once("low_part", (parts,), lambda: parts[:, 1:])
+        if negative:
+            return self._ufunc(np.add, self._ufunc(np.subtract, high, element), low)
+        return self._ufunc(np.subtract, self._ufunc(np.subtract, element, high), low)
+
+    def _squares(self, powers: Array) -> Array:
+        return self._once("squares", (powers,), lambda: self._ufunc(np.vecdot, powers, powers)[..., None])
 
     def _beside(self, op: str, args: Sequence[Array]) -> Array:
         """An operation on a row and a row-constant of more digits, which is rounded once: a divisor's reciprocal is."""
@@ -184,7 +230,8 @@ class Tape(Plain):
         return self._once("high", (a,), lambda: self._opaque(_double, a))
 
     def take(self, row: Array, index: Array) -> Array:
-        taken = self._opaque(super().take, row, index)
+        one_each = index.shape == (self.rows, 1) and row.shape == (self.rows, self.width)
+        taken = self._opaque(Elements(self.rows) if one_each else super().take, row, index)
         self._taken.add(id(taken))
         return taken
 
@@ -194,7 +241,7 @@ class Tape(Plain):
     def _log(self, total: int) -> Array:
         """The log of a sum of exponentials beside which an element may stand that is nearly all of it."""
         parts = self._totals[total][:2]
-        return self._once("log_of_sum", parts, lambda: self._opaque(_log_of_sum, *parts))
+        return self._once("log_of_sum", parts, lambda: self._opaque(log_of_sum, *parts))
 
     # reductions
 
@@ -230,6 +277,8 @@ class Tape(Plain):
 
     def _folded(self, op: str, args: Sequence[Array], where: Array) -> Array:
         if where is None and all(map(self._is_row, args)):
+            if op == "sum" and not self.lossless and self.width <= _MANY:
+                return self._ufunc(np.vecdot, *self._products.get(id(args[0]), (args[0], self._ones)))[..., None]
             if op in _FOLDS:
                 return self._ufunc(_FOLDS[op].reduce, args[0], axis=-1, keepdims=True)
             if op == "mean":
@@ -277,6 +326,7 @@ class Tape(Plain):
 
     def _powered(self, d: Array) -> Array:
         e = self._ufunc(np.exp, d)
+        self._of[id(e)] = d
         if id(d) in self._bare:
             self._of_bare.add(id(e))
         elif self.lossless:
@@ -306,9 +356,13 @@ class Tape(Plain):
         return super().peak(log, None)
 
     def common(self, left: Array, right: Array) -> Array:
+        if _is_nothing(left) and _is_nothing(right):
+            return _NOTHING
         return self._opaque(super().common, left, right)
 
     def term(self, mantissa: Array, log: Array, peak: Array) -> Array:
+        if _is_nothing(log) and _is_nothing(peak):
+            return mantissa
         if not self._is_row(log):
             return self._opaque(super().term, mantissa, log, peak)
         return self.map("multiply", [mantissa, self._power(self.shift(log, peak, -1))])
@@ -323,19 +377,12 @@ class Tape(Plain):
         return value
 
 
+def _is_nothing(a: Array) -> bool:
+    return a is _NOTHING or a is _ZERO
+
+
 def _is_one(a: Array) -> bool:
     return a is ONE or (a.shape == (1,) and a.dtype == np.float64 and bool(a[0] == 1.0))
-
-
-def _log_of_sum(total: Array, powers: Array) -> Array:
-    """log(total) of exponentials whose largest is 1: where nearly nothing is beside it, by log1p of the others."""
-    log: Array = np.log(total)
-    near = np.flatnonzero(total[..., 0] < _CLOSE)
-    if near.size:
-        others = powers[near]
-        others[np.arange(near.size), np.argmax(others, axis=-1)] = 0
-        log[near] = np.log1p(np.sum(others, axis=-1, keepdims=True))
-    return log
 
 
 def _double(a: Array) -> Array:

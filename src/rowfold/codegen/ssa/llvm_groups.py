@@ -204,7 +204,7 @@ class Groups:
     def one(self, part: Each, first: Value, member: Value) -> None:
         """What one row of the group that begins at `first` does."""
         r, b = self.r, self.b
-        outer, addresses = dict(r.env), dict(b.addresses)
+        outer, addresses, r.vectors.near = dict(r.env), dict(b.addresses), True
         r.move(first + member, step=SIZES[self.kernel.dtype])
         for v in part.takes:
             self.own.take(v, member)
@@ -223,7 +223,7 @@ class Groups:
         for v in part.gives:
             self.own.leave(v, member)
         r.place = None
-        r.env, b.addresses = outer, addresses
+        r.env, b.addresses, r.vectors.near = outer, addresses, False
 
     def walk(self, sweep: Sweep, block: Place) -> None:
         """A walk over the one block of a row."""

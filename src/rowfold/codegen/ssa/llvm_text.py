@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ..loops import Kernel
 from ..mathlib.coefficients import SIXTEENTHS
 from ..targets import Target
-from .llvm_eights import eights
+from .llvm_eights import eights, fours
 from .values import BITS, INDEX, Again, Body, Builder, Carried, Type, Value, bits_of
 
 PTR = Type("ptr")
@@ -130,8 +130,8 @@ class LlvmText(Builder, ABC):
             bits = self.line(f"bitcast {self.typed(values[0])} to i{of.lanes}", Type(f"i{of.lanes}"))
             lowest = bits & (self.const(0, bits.type) - bits)
             return self.line(f"bitcast {self.typed(lowest)} to {self.name(of)}", of)
-        if self.target.vocabulary == "avx2" and of.element == "f32":
-            return eights(self, word, *values)
+        if self.target.vocabulary == "avx2":
+            return (eights if of.element == "f32" else fours)(self, word, *values)
         if self.target.vocabulary != "avx512" or word == "scaled_sixteenth":
             return None
         if word == "sixteenth":

@@ -42,17 +42,26 @@ class Numbers(Library):
         return self.b.choose(c, *(v if isinstance(v, Value) else self.const(v) for v in (a, b)))
 
     def scale(self, p: Value, n: Value) -> Value:
-        """p 2^n in two factors."""
+        """p 2^n in two factors, where the machine has no instruction for it."""
+        if (native := self.native("scale", p, self.max(self.min(n, 2046.0), -2044.0))) is not None:
+            return native
         k = self.choose(n < 2046.0, self.max(n, -2044.0), 2046.0)
         h = self.b.convert("from_int", self.b.convert("to_int", k * 0.5, "i32"), "f64")
         return p * power(self.b, h) * power(self.b, k - h)
 
+    def native(self, word: str, *values: Value) -> Value | None:
+        """What the machine does for several rows at once, as C has it there; a single number has only what C has."""
+        return self.b.native(word, values) if self.type.lanes else None
+
     def exponent(self, x: Value) -> Value:
         a = self.abs(x)
+        if (native := self.native("exponent", a)) is not None:
+            return self.choose(a.eq(0.0), -1077.0, self.choose(self.isfinite(a), native, 1024.0))
         return exponent_bits(self.b, self.raised(a)) - self.choose(a < NORMAL["f64"], 54.0, 0.0)
 
     def mantissa(self, x: Value) -> Value:
-        return unit(self.b, self.raised(self.abs(x)))
+        native = self.native("mantissa", self.abs(x))
+        return unit(self.b, self.raised(self.abs(x))) if native is None else native
 
     def raised(self, a: Value) -> Value:
         """A subnormal number lifted among the normal ones."""

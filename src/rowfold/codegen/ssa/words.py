@@ -27,6 +27,7 @@ class Vectors(Library):
         self.b, self.dtype, self._rounds = builder, dtype, rounds
         self.type = Type(dtype, builder.kernel.lanes)
         self.short = False  # whether what is long is called, not written out
+        self.near = False  # whether rows are short: a call in each would cost as much as its sum
 
     def const(self, value: float) -> Value:
         return self.b.const(value, self.type)
@@ -148,10 +149,20 @@ class Vectors(Library):
         if self.short:
             left, right = call()
             return left, right
-        whole = vectors.eq(VECTORS)
-        sums = self.b.branch(~whole, call, [self.const(0.0)] * 2, rare=False)
+        whole, sums = vectors.eq(VECTORS), [self.const(0.0)] * 2
+        if self.near:
+            few = vectors <= VECTORS // 4
+            sums = self.b.branch(few, lambda: self.pair(self.four(parts, vectors)), sums, rare=False)
+            sums = self.b.branch(~(few | whole), call, sums, rare=False)
+        else:
+            sums = self.b.branch(~whole, call, sums, rare=False)
         left, right = self.b.branch(whole, lambda: self.pair(self.sixteen(parts)), sums, rare=False)
         return left, right
+
+    def four(self, parts: Value, vectors: Value) -> list[Value]:
+        """The sums of four vectors or fewer, which they are."""
+        self.fill(parts, vectors, self.const(0.0), self.b.const(VECTORS // 4, INDEX))
+        return [self._part(parts, k) for k in range(4)]
 
     def sixteen(self, parts: Value) -> list[Value]:
         """Four sums of four vectors each."""
