@@ -164,14 +164,14 @@ static inline rf_vec rf_exp_shifted(rf_vec x, rf_vec k_hi, rf_vec k_lo, rf_vec s
     const rf_vec f_2 = rf_fma(x, k_lo, f);
     const rf_vec t_2 = rf_sub(n_v, shift);
     const rf_vec t_5 = rf_scale_floor(t_3, t_2);
-    const rf_vec t_4 = rf_mul(t_5, f_2);
-    const rf_vec t_6 = rf_fma(rf_set(0x1.430809facaaf1p-13), f_2, rf_set(0x1.5d89bd73afe3cp-10));
-    const rf_vec t_7 = rf_fma(t_6, f_2, rf_set(0x1.3b2ab6fe3f992p-7));
-    const rf_vec t_8 = rf_fma(t_7, f_2, rf_set(0x1.c6b08d6e8cadbp-5));
-    const rf_vec t_9 = rf_fma(t_8, f_2, rf_set(0x1.ebfbdff82c551p-3));
-    const rf_vec t_10 = rf_fma(t_9, f_2, rf_set(0x1.62e42fefa39fdp-1));
-    const rf_vec t_11 = rf_fma(t_4, t_10, t_5);
-    return t_11;
+    const rf_vec t_4 = rf_fma(rf_set(0x1.430809facaaf1p-13), f_2, rf_set(0x1.5d89bd73afe3cp-10));
+    const rf_vec t_6 = rf_fma(t_4, f_2, rf_set(0x1.3b2ab6fe3f992p-7));
+    const rf_vec t_7 = rf_fma(t_6, f_2, rf_set(0x1.c6b08d6e8cadbp-5));
+    const rf_vec t_8 = rf_fma(t_7, f_2, rf_set(0x1.ebfbdff82c551p-3));
+    const rf_vec t_9 = rf_fma(t_8, f_2, rf_set(0x1.62e42fefa39fdp-1));
+    rf_vec rest = rf_mul(f_2, t_9);
+    const rf_vec t_10 = rf_fma(t_5, rest, t_5);
+    return t_10;
 }
 
 /* exp_split with p as the sum of two numbers, p itself and a small one. */

@@ -75,6 +75,17 @@ def sixteenths(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Val
     return n, w.let("t", w.sixteenth(z)), w.let("f", w.fma(x, k_lo, f))
 
 
+def from_entry(w: Words, t: Value, f: Value) -> Value:
+    """t 2^f for abs(f) <= 1/32.
+
+    In float64 t may be as small as 2^-1020, where nothing is left of an element: t f would be subnormal, and a product
+    that is takes Intel's processors a hundred times as long. In float32 the bias keeps t far from there.
+    """
+    if w.dtype == "f32":
+        return near_fma(w, t * f, horner(w, f, EXP2_NEAR["f32"]), t)
+    return near_fma(w, t, w.let("rest", f * horner(w, f, EXP2_NEAR["f64"])), t)
+
+
 def in_three(w: Words, x: Value, k_hi: Value, k_lo: Value, n: Value) -> Value:
     """x (k_hi + k_lo) - n without fma (Cody and Waite, for any k): the first two products and differences are exact."""
     k_1 = w.let("k_1", w.leading(k_hi))
@@ -97,7 +108,7 @@ def exp_shifted(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> V
     """UNIT 2^(x (k_hi + k_lo) - shift) for an integer shift; the constant UNIT (1.03) cancels in every ratio."""
     n, t, f = sixteenths(w, x, k_hi, k_lo)
     t = w.let("t", w.scale_floor(t, n - shift))
-    return near_fma(w, t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)
+    return from_entry(w, t, f)
 
 
 @function(
@@ -112,7 +123,7 @@ def exp_running(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> V
     """exp_shifted where no bias keeps its results above the subnormal numbers."""
     n, t, f = sixteenths(w, x, k_hi, k_lo)
     t = w.let("t", w.scale_whole(t, n - shift))
-    return near_fma(w, t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)
+    return from_entry(w, t, f)
 
 
 @function(
@@ -129,7 +140,7 @@ def exp_normal(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> Va
     f = w.let("f", w.fma(x, k_hi, -w.let("n", z - w.const(FINE_MAGIC[w.dtype]))))
     f = w.let("f", w.fma(x, k_lo, f))
     t = w.let("t", w.scaled_sixteenth(z, shift))
-    return w.fma(t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)
+    return from_entry(w, t, f)
 
 
 @function(
@@ -143,7 +154,7 @@ def exp_normal(w: Words, x: Value, k_hi: Value, k_lo: Value, shift: Value) -> Va
 def exp_pair(w: Words, x: Value, k_hi: Value, k_lo: Value) -> tuple[Value, Value]:
     """UNIT 2^(x (k_hi + k_lo)) = p 2^floor(n) with n in sixteenths, p in [1, 2.1]: the bits of exp_shifted."""
     n, t, f = sixteenths(w, x, k_hi, k_lo)
-    return w.let("p", near_fma(w, t * f, horner(w, f, EXP2_NEAR[w.dtype]), t)), n
+    return w.let("p", from_entry(w, t, f)), n
 
 
 @function(
